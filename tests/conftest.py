@@ -1,0 +1,41 @@
+"""What all tests share: annotation checks, one thread, and where the real data is."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Shape annotations are checked under pytest only; users pay nothing for them.
+install_import_hook(
+    ["cryofix.masking", "cryofix.learning", "cryofix.scoring", "cryofix.picking"],
+    "beartype.beartype",
+)
+
+import torch  # noqa: E402 - after the import hook, as everything of cryofix has to be
+
+torch.set_num_threads(1)
+
+
+def shared_data() -> Path:
+    """Return the folder of real micrographs, which the project does not contain."""
+    root = Path(__file__).parents[1]
+    return Path(os.environ.get("CRYOFIX_DATA", root.parent / "shared" / "data"))
+
+
+@pytest.fixture
+def empiar10017() -> Path:
+    """Return the folder of 20 real micrographs, or skip with the reason."""
+    folder = shared_data() / "empiar-10017"
+    if not folder.is_dir():
+        pytest.skip(f"no real micrographs at {folder}: set CRYOFIX_DATA to the folder with them")
+    return folder
+
+
+@pytest.fixture
+def mrc_sample() -> Path:
+    """Return the one small real MRC file, or skip with the reason."""
+    folder = shared_data() / "mrc-sample"
+    if not folder.is_dir():
+        pytest.skip(f"no real MRC file at {folder}: set CRYOFIX_DATA to the folder with it")
+    return next(folder.glob("*.mrc"))
