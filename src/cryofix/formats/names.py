@@ -1,0 +1,111 @@
+"""File names of micrographs: which are images, what they are called, and where they are."""
+
+import glob
+import re
+from pathlib import Path
+from typing import Literal
+
+from cryofix.errors import CryofixError
+
+ImageKind = Literal["mrc", "tiff", "png", "jpeg"]
+
+KINDS: dict[str, ImageKind] = {
+    ".mrc": "mrc",
+    ".mrcs": "mrc",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+}
+COMPRESSIONS = (".gz", ".bz2")
+_SUFFIX = re.compile(r"\.(mrcs?|tiff?|png|jpe?g)(\.(gz|bz2))?$", re.IGNORECASE)
+_UID = re.compile(r"^\d{10,}_(?=.)")
+
+
+def image_kind(path: str | Path) -> ImageKind:
+    """Return which family of image ``path`` belongs to, judged by its suffix.
+
+    Raises
+    ------
+    CryofixError
+        If the suffix is not one that cryofix reads.
+    """
+    name = Path(path).name.lower()
+    for compression in COMPRESSIONS:
+        name = name.removesuffix(compression)
+    kind = KINDS.get(Path(name).suffix)
+    compressed = name != Path(path).name.lower()
+    if kind is None or (compressed and kind != "mrc"):
+        raise CryofixError(
+            f"{path} is no micrograph that cryofix reads: convert it to "
+            f"{', '.join(KINDS)} (MRC may also end in .gz or .bz2)"
+        )
+    return kind
+
+
+def image_stem(path: str | Path) -> str:
+    """Return the file name without directory and image suffixes, other dots kept.
+
+    Examples
+    --------
+    >>> image_stem("raw/grid.1_sq2.mrc.gz")
+    'grid.1_sq2'
+    """
+    # Both kinds of slash, because label files are written on other machines.
+    name = re.split(r"[/\\]", str(path))[-1]
+    while (shorter := _SUFFIX.sub("", name)) not in (name, ""):
+        name = shorter
+    return name
+
+
+def micrograph_name(path: str | Path) -> str:
+    r"""Return the name by which coordinates and micrographs are matched.
+
+    Strips the directory, the image suffixes and cryoSPARC's numerical prefix (``^\d{10,}_``);
+    applying it twice changes nothing.
+
+    Examples
+    --------
+    >>> micrograph_name("J12/imported/012345678901234567890_grid.1_sq2.mrc")
+    'grid.1_sq2'
+    """
+    name = image_stem(path)
+    while (shorter := _UID.sub("", name)) != name:
+        name = shorter
+    return name
+
+
+def find_micrographs(where: str | Path) -> list[Path]:
+    """Return the micrographs at ``where``: a file, a folder (not its subfolders) or a glob.
+
+    Returns
+    -------
+    list of Path
+        Sorted, never empty; hidden files are left out.
+
+    Raises
+    ------
+    CryofixError
+        If nothing is found, naming ``where``.
+    """
+    path = Path(where)
+    if path.is_file():
+        image_kind(path)
+        return [path]
+    # A folder may be called "set[1]": only what does not exist as it stands is a pattern.
+    found = path.iterdir() if path.is_dir() else (Path(p) for p in _glob(str(where)))
+    micrographs = sorted(
+        p for p in found if _SUFFIX.search(p.name) and not p.name.startswith(".") and p.is_file()
+    )
+    if not micrographs:
+        raise CryofixError(
+            f"no micrographs at {where}: give a file, a folder or a quoted pattern such as "
+            f"'micrographs/*.mrc' (cryofix reads {', '.join(KINDS)})"
+        )
+    return micrographs
+
+
+def _glob(pattern: str) -> list[str]:
+    # pathlib's glob takes no absolute patterns.
+    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - see the line above
