@@ -68,7 +68,7 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
     Raises
     ------
     CryofixError
-        If the name does not end in ``.mrc`` or ``data`` is not two-dimensional.
+        If the name does not end in ``.mrc``, or ``data`` is not two-dimensional and finite.
     """
     path = Path(path)
     array = np.ascontiguousarray(data, dtype=np.float32)
@@ -76,6 +76,8 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
         raise CryofixError(f"{path} does not end in .mrc: change the name, cryofix writes MRC here")
     if array.ndim != 2 or array.size == 0:
         raise CryofixError(f"{path} needs one (rows, columns) image, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise CryofixError(f"{path}: the image holds NaN or infinity, so no program could use it")
     with atomic_write(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
         mrc.set_data(array)
         mrc.voxel_size = 0.0 if pixel_size_angstrom is None else pixel_size_angstrom
