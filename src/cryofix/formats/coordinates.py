@@ -10,10 +10,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cryofix.errors import CryofixError
-from cryofix.formats import cryoppp, point_json
+from cryofix.formats import (
+    cryolo,
+    cryoppp,
+    cryosparc,
+    eman,
+    point_json,
+    relion,
+    relion_particles,
+    topaz,
+)
+from cryofix.formats.frames import (
+    check_inside,
+    concatenate,
+    flipped,
+    to_our_frame,
+    without_duplicates,
+)
 from cryofix.formats.micrograph import MicrographInfo, micrograph_name
 from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, YOrigin
 
@@ -29,7 +43,18 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 FORMATS: dict[str, CoordinateFormat] = {
-    each.name: each for each in (cryoppp.CRYOPPP, point_json.POINTS, point_json.COCO)
+    each.name: each
+    for each in (
+        cryoppp.CRYOPPP,
+        relion.RELION,
+        relion_particles.RELION_PARTICLES,
+        cryolo.CRYOLO,
+        eman.EMAN,
+        topaz.TOPAZ,
+        cryosparc.CRYOSPARC,
+        point_json.POINTS,
+        point_json.COCO,
+    )
 }
 """Every known format by name, in the order in which detection tries them."""
 
@@ -122,8 +147,8 @@ def read_coordinates(
                 f"{sources[0]} and {sources[1]} both label {info.path.name}: keep one of them"
             )
         origin = _y_origin(chosen, info, y_origin)
-        merged = _concatenate([_to_our_frame(table, info, origin) for table in its_tables])
-        unique = _without_duplicates(merged)
+        merged = concatenate([to_our_frame(table, info, origin) for table in its_tables])
+        unique = without_duplicates(merged)
         duplicates += len(merged) - len(unique)
         if len(unique) == 0 and not allow_empty:
             raise CryofixError(
@@ -183,9 +208,18 @@ def write_coordinates(
                 "that the particles were picked on"
             )
         info = micrographs[key]
-        _check_inside(each, info, path)
-        flipped = _y_origin(chosen, info, y_origin) == "bottom"
-        entries.append(Entry(info, _flipped(each, info) if flipped else each))
+        check_inside(each, info, path)
+        bottom = _y_origin(chosen, info, y_origin) == "bottom"
+        entries.append(Entry(info, flipped(each, info) if bottom else each))
+    empty = sum(len(each) == 0 for each in particles.values())
+    if empty and not chosen.keeps_empty:
+        _log.warning(
+            "%s: the format %s cannot name the %d micrographs without particles, so they will "
+            "read back as unlabelled",
+            path,
+            chosen.name,
+            empty,
+        )
     return chosen.write(path, entries, **options)
 
 
@@ -245,57 +279,3 @@ def _y_origin(chosen: CoordinateFormat, info: MicrographInfo, given: YOrigin | N
     if given not in ("top", "bottom"):
         raise CryofixError(f"y_origin={given} is not known: choose top or bottom")
     return given
-
-
-def _to_our_frame(table: Table, info: MicrographInfo, origin: YOrigin) -> Particles:
-    particles = table.particles
-    if table.relative:
-        rows, columns = info.shape
-        particles = Particles(
-            particles.x * columns, particles.y * rows, particles.score, particles.diameter_px
-        )
-    _check_inside(particles, info, table.source)
-    return _flipped(particles, info) if origin == "bottom" else particles
-
-
-def _flipped(particles: Particles, info: MicrographInfo) -> Particles:
-    """Turn y over: y = height - row, which is its own inverse (and keeps 0 <= y <= height)."""
-    return Particles(
-        particles.x, info.shape[0] - particles.y, particles.score, particles.diameter_px
-    )
-
-
-def _check_inside(particles: Particles, info: MicrographInfo, source: Path) -> None:
-    rows, columns = info.shape
-    for axis, values, size in (("x", particles.x, columns), ("y", particles.y, rows)):
-        outside = np.flatnonzero(~((values >= 0) & (values <= size)))
-        if outside.size:
-            row = int(outside[0])
-            raise CryofixError(
-                f"{source}, row {row + 1}: {axis} = {values[row]:g} is outside {info.path.name}, "
-                f"which has {columns} columns (x) and {rows} rows (y): these are coordinates of "
-                "an image of another size (binned or cropped?), or x and y are exchanged"
-            )
-
-
-def _concatenate(tables: list[Particles]) -> Particles:
-    if len(tables) == 1:
-        return tables[0]
-    scores = [each.score for each in tables if each.score is not None]
-    diameters = [each.diameter_px for each in tables if each.diameter_px is not None]
-    return Particles(
-        np.concatenate([each.x for each in tables]),
-        np.concatenate([each.y for each in tables]),
-        np.concatenate(scores) if len(scores) == len(tables) else None,
-        np.concatenate(diameters) if len(diameters) == len(tables) else None,
-    )
-
-
-def _without_duplicates(particles: Particles) -> Particles:
-    """Keep one of each exact (x, y), the best scored, in the order of the file."""
-    order = np.arange(len(particles))
-    if particles.score is not None:
-        order = np.argsort(-particles.score, kind="stable")
-    centres = np.stack([particles.x, particles.y], axis=1)[order]
-    _, first = np.unique(centres, axis=0, return_index=True)
-    return particles.select(np.sort(order[first]))

@@ -93,12 +93,15 @@ class Table:
         Centres (corner formats have added half a box), y not yet flipped.
     relative : bool
         Whether x and y are fractions of the image's width and height.
+    rows : ndarray of int, shape (n,), or None
+        Each particle's row in the file, from 1, for messages; None counts them.
     """
 
     micrograph: str
     source: Path
     particles: Particles
     relative: bool = False
+    rows: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class CoordinateFormat:
         ``write(path, entries, **options)`` gives the files it wrote.
     y_origin : callable or None
         The default for a micrograph; None if the user has to say.
+    keeps_empty : bool
+        Whether a micrograph without particles leaves a trace in the files.
     """
 
     name: str
@@ -146,9 +151,12 @@ class CoordinateFormat:
     read: Callable[..., Iterable[Table]] | None = None
     write: Callable[..., list[Path]] | None = None
     y_origin: Callable[[MicrographInfo], YOrigin] | None = field(default=origin_is_top)
+    keeps_empty: bool = True
 
 
-def numbers(values: Sequence[Any] | pd.Series, column: str, source: Path) -> NDArray[np.float64]:
+def numbers(
+    values: Sequence[Any] | NDArray[Any] | pd.Series, column: str, source: Path
+) -> NDArray[np.float64]:
     """Return one column as float64.
 
     Raises
@@ -175,13 +183,23 @@ def diameters(particles: Particles, diameter_px: float | None) -> NDArray[np.flo
     return None if diameter_px is None else np.full(len(particles), float(diameter_px))
 
 
-def particles_from(
-    x: ArrayLike, y: ArrayLike, score: ArrayLike | None = None, diameter_px: ArrayLike | None = None
-) -> Particles:
-    """Build `Particles` from anything that NumPy turns into one-dimensional arrays."""
-    return Particles(
-        np.asarray(x, dtype=np.float64),
-        np.asarray(y, dtype=np.float64),
-        None if score is None else np.asarray(score, dtype=np.float64),
-        None if diameter_px is None else np.asarray(diameter_px, dtype=np.float64),
-    )
+def split_by_name(
+    names: ArrayLike, particles: Particles, source: Path, relative: bool = False
+) -> list[Table]:
+    """Split a file that lists the particles of many micrographs, in the order of their names.
+
+    Parameters
+    ----------
+    names : array_like of str, shape (n,)
+        Each particle's micrograph.
+    particles : Particles
+        All of them, in the order of the file.
+    source, relative
+        As in `Table`.
+    """
+    codes, unique = pd.factorize(np.asarray(names, dtype=object))
+    tables = []
+    for code, name in enumerate(unique):
+        rows = np.flatnonzero(codes == code)
+        tables.append(Table(str(name), source, particles.select(rows), relative, rows + 1))
+    return tables

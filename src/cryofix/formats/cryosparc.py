@@ -1,0 +1,159 @@
+"""cryoSPARC's ``.cs``: a NumPy structured array of particle locations.
+
+Fields: ``uid``, ``location/micrograph_uid``, ``location/exp_group_id``,
+``location/micrograph_path``, ``location/micrograph_shape`` [ny, nx], ``location/center_x_frac``,
+``location/center_y_frac`` (fractions of width and height), ``location/min_dist_A``, and for
+scores ``pick_stats/ncc_score``. Programs disagree on where y counts from, so the user says.
+
+Nothing is ever unpickled: paths are text of fixed width here, and files with Python objects in
+them are refused.
+
+Source: cryosparc-tools' documentation.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryofix.errors import CryofixError
+from cryofix.files import atomic_write
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, numbers, split_by_name
+
+_SCORES = ("pick_stats/ncc_score", "pick_stats/score")
+_REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac")
+_NUMPY_MAGIC = b"\x93NUMPY"
+_UID = re.compile(r"^(\d{10,20})_")
+
+
+def read_cryosparc(path: Path) -> Iterator[Table]:
+    """Yield one table for each micrograph, x and y as fractions of its width and height.
+
+    Raises
+    ------
+    CryofixError
+        If the file holds Python objects, is of the compressed kind, or lacks the locations.
+    """
+    array = _load(path)
+    missing = [name for name in _REQUIRED if name not in (array.dtype.names or ())]
+    if missing:
+        raise CryofixError(
+            f"{path} lacks {', '.join(missing)}: give the file with the particles' locations "
+            "(for a refinement that is its passthrough file)"
+        )
+    score = next((name for name in _SCORES if name in (array.dtype.names or ())), None)
+    particles = Particles(
+        numbers(array["location/center_x_frac"], "location/center_x_frac", path),
+        numbers(array["location/center_y_frac"], "location/center_y_frac", path),
+        None if score is None else numbers(array[score], score, path),
+    )
+    paths = array["location/micrograph_path"]
+    if paths.dtype.kind == "S":
+        paths = np.char.decode(paths, "utf-8")
+    # cryoSPARC marks paths outside of the project with a leading ">".
+    names = [str(each).removeprefix(">") for each in paths.tolist()]
+    yield from split_by_name(names, particles, path, relative=True)
+
+
+def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 1) -> list[Path]:
+    """Write one ``.cs`` of all particles.
+
+    Parameters
+    ----------
+    path : Path
+        The file. A micrograph without particles leaves no trace in it.
+    entries : sequence of Entry
+        In the y frame that the user chose.
+    exposure_group : int
+        ``location/exp_group_id``.
+
+    Notes
+    -----
+    uids are hashes of the micrograph's path and the particle's number, so that writing twice
+    gives the same file; a micrograph whose name starts with cryoSPARC's own uid keeps it.
+    ``location/min_dist_A`` is the mean diameter where diameter and pixel size are known, else 0.
+    Where only some micrographs have scores, the others' are 0.
+    """
+    paths = [str(entry.info.path).encode() for entry in entries]
+    width = max((len(each) for each in paths), default=1)
+    scored = any(entry.particles.score is not None for entry in entries)
+    fields: list[Any] = [
+        ("uid", "<u8"),
+        ("location/micrograph_uid", "<u8"),
+        ("location/exp_group_id", "<u4"),
+        ("location/micrograph_path", f"S{width}"),
+        ("location/micrograph_shape", "<u4", (2,)),
+        ("location/center_x_frac", "<f4"),
+        ("location/center_y_frac", "<f4"),
+        ("location/min_dist_A", "<f4"),
+    ]
+    if scored:
+        fields.append(("pick_stats/ncc_score", "<f4"))
+    array = np.zeros(sum(len(entry.particles) for entry in entries), dtype=fields)
+    start = 0
+    for entry, its_path in zip(entries, paths, strict=True):
+        each = entry.particles
+        part = array[start : start + len(each)]
+        start += len(each)
+        rows, columns = entry.info.shape
+        part["uid"] = [_hash(its_path + b"/%d" % number) for number in range(len(each))]
+        part["location/micrograph_uid"] = _micrograph_uid(entry.info.path, its_path)
+        part["location/exp_group_id"] = exposure_group
+        part["location/micrograph_path"] = its_path
+        part["location/micrograph_shape"] = rows, columns
+        part["location/center_x_frac"] = each.x / columns
+        part["location/center_y_frac"] = each.y / rows
+        if each.diameter_px is not None and len(each) and entry.info.pixel_size_angstrom:
+            part["location/min_dist_A"] = each.diameter_px.mean() * entry.info.pixel_size_angstrom
+        if each.score is not None:
+            part["pick_stats/ncc_score"] = each.score
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    return [path]
+
+
+def _load(path: Path) -> NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(len(_NUMPY_MAGIC))
+            if magic != _NUMPY_MAGIC:
+                raise CryofixError(
+                    f"{path} is no NumPy array: if it is one of cryoSPARC's compressed files, "
+                    "save it again with cryosparc-tools, Dataset.load(...).save(...)"
+                )
+            file.seek(0)
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        if "allow_pickle" in str(error):
+            raise CryofixError(
+                f"{path} holds Python objects, which can run any program when loaded, so cryofix "
+                "does not: save it again with cryosparc-tools, Dataset.load(...).save(...), which "
+                "writes text of fixed width"
+            ) from error
+        raise CryofixError(
+            f"{path} cannot be read as a .cs file ({error}): it is damaged"
+        ) from error
+    return np.atleast_1d(array)
+
+
+def _hash(text: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _micrograph_uid(path: Path, its_path: bytes) -> int:
+    own = _UID.match(path.name)
+    uid = int(own.group(1)) if own else 0
+    return uid if 0 < uid < 2**64 else _hash(its_path)
+
+
+def _detect(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() == ".cs"
+
+
+CRYOSPARC = CoordinateFormat(
+    "cryosparc", _detect, read_cryosparc, write_cryosparc, y_origin=None, keeps_empty=False
+)

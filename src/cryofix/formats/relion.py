@@ -1,0 +1,217 @@
+"""RELION 3.1 and later: picks (an index STAR and one STAR for each micrograph) and particles.
+
+Picks: ``autopick.star`` has the block ``coordinate_files`` with ``rlnMicrographName`` and
+``rlnMicrographCoordinates``; the latter names a STAR with ``rlnCoordinateX``,
+``rlnCoordinateY`` and ``rlnAutopickFigureOfMerit``. RELION also finds
+``<job>/<subfolders>/<stem>_autopick.star`` by its suffix. Particles: ``data_optics`` and
+``data_particles``. y is the row of the MRC. RELION turns TIFFs over when it reads them, so
+there y counts from the last row in the file.
+
+Source: RELION's documentation, "Conventions" and "STAR files".
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from cryofix.errors import CryofixError
+from cryofix.formats.micrograph import MicrographInfo
+from cryofix.formats.names import image_kind, image_stem
+from cryofix.formats.star import read_star, star_name, write_star
+from cryofix.formats.tables import (
+    CoordinateFormat,
+    Entry,
+    Particles,
+    Table,
+    YOrigin,
+    numbers,
+    split_by_name,
+)
+
+_SUFFIXES = ("_autopick.star", "_manualpick.star", "_extract.star", "_pick.star")
+_INDICES = ("autopick.star", "manualpick.star")
+_UNKNOWN = -999  # what RELION writes where there is no figure of merit
+_JOB = re.compile(r"^[^/]+/job\d+/")
+
+
+def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
+    """Yield one table for each micrograph.
+
+    Parameters
+    ----------
+    path : Path
+        An index, a STAR of particles, a STAR of one micrograph, or a folder (with an index, or
+        with STARs ``<stem><suffix>`` at any depth).
+    suffix : str or None
+        What follows the micrograph's stem in the names of its STAR; None tries RELION's own.
+
+    Raises
+    ------
+    CryofixError
+        If a file lacks coordinates, or the index names one that does not exist.
+    """
+    suffixes = _SUFFIXES if suffix is None else (suffix,)
+    if path.is_dir():
+        index = next((path / name for name in _INDICES if (path / name).is_file()), None)
+        if index is None:
+            yield from _read_folder(path, suffixes)
+            return
+        path = index
+    blocks = read_star(path)
+    if "coordinate_files" in blocks:
+        yield from _read_index(path, blocks["coordinate_files"])
+        return
+    block = _coordinates(blocks, path)
+    if "rlnMicrographName" in block.columns:
+        yield from split_by_name(block["rlnMicrographName"], _particles(block, path), path)
+    else:
+        yield Table(_stem(path, suffixes), path, _particles(block, path))
+
+
+def write_relion(
+    path: Path,
+    entries: Sequence[Entry],
+    kind: Literal["autopick", "manualpick"] = "autopick",
+    project: str | Path = ".",
+) -> list[Path]:
+    """Write picks as RELION's own jobs do: an index, and one STAR for each micrograph.
+
+    Parameters
+    ----------
+    path : Path
+        The job's folder, for example ``External/job007``.
+    entries : sequence of Entry
+        In RELION's y frame. An empty micrograph gets a STAR without rows.
+    kind : {"autopick", "manualpick"}
+        Gives ``<kind>.star`` and ``<subfolders>/<stem>_<kind>.star``.
+    project : str or Path
+        RELION's project folder: names in the index are relative to it, and the micrographs'
+        subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
+        absolute name and get no subfolders.
+
+    Raises
+    ------
+    CryofixError
+        If a name cannot be held by a STAR file, or two micrographs would share one.
+    """
+    if kind not in ("autopick", "manualpick"):
+        raise CryofixError(f"kind={kind} is not known: choose autopick or manualpick")
+    root = Path(project).absolute()
+    names = [relative_name(entry.info.path, root) for entry in entries]
+    files = [path / _subfolder(name) / f"{image_stem(name)}_{kind}.star" for name in names]
+    if len(set(files)) < len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise CryofixError(f"{twice} would hold two micrographs: set project= to their common root")
+    for entry, file in zip(entries, files, strict=True):
+        write_star(file, {"": pick_columns(entry.particles)})
+    index = path / f"{kind}.star"
+    columns = {
+        "rlnMicrographName": [star_name(name) for name in names],
+        "rlnMicrographCoordinates": [star_name(relative_name(file, root)) for file in files],
+    }
+    write_star(index, {"coordinate_files": pd.DataFrame(columns)})
+    return [index, *files]
+
+
+def origin_in_relion(info: MicrographInfo) -> YOrigin:
+    """Return ``bottom`` for TIFFs, which RELION turns over on reading, else ``top``."""
+    return "bottom" if image_kind(info.path) == "tiff" else "top"
+
+
+def _read_folder(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Table]:
+    files = sorted(p for p in folder.rglob("*.star") if p.name.endswith(suffixes))
+    if not files:
+        raise CryofixError(
+            f"{folder} holds no {' or '.join(_INDICES)} and no STAR that ends in "
+            f"{', '.join(suffixes)}: give the file itself, or set suffix="
+        )
+    for file in files:
+        particles = _particles(_coordinates(read_star(file), file), file)
+        yield Table(_stem(file, suffixes), file, particles)
+
+
+def _read_index(path: Path, index: pd.DataFrame) -> Iterator[Table]:
+    missing = {"rlnMicrographName", "rlnMicrographCoordinates"} - set(index.columns)
+    if missing:
+        raise CryofixError(f"{path}: the block coordinate_files lacks {', '.join(sorted(missing))}")
+    names, files = index["rlnMicrographName"], index["rlnMicrographCoordinates"]
+    for name, listed in zip(names, files, strict=True):
+        file = _resolve(str(listed), path)
+        yield Table(str(name), file, _particles(_coordinates(read_star(file), file), file))
+
+
+def _resolve(listed: str, index: Path) -> Path:
+    """Find a file that is named relative to the project, which is some folder above the index."""
+    folders = [Path(), *index.absolute().parents]  # joining an absolute name keeps that name
+    for folder in folders:
+        if (folder / listed).is_file():
+            return folder / listed
+    raise CryofixError(
+        f"{index} lists {listed}, which is neither in the current folder nor in any above the "
+        "index: copy it too, or remove the line if that micrograph is unlabelled"
+    )
+
+
+def _coordinates(blocks: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
+    for block in blocks.values():
+        if {"rlnCoordinateX", "rlnCoordinateY"} <= set(block.columns):
+            return block
+    raise CryofixError(
+        f"{path} has no block with rlnCoordinateX and rlnCoordinateY: give a STAR of picks or of "
+        "particles"
+    )
+
+
+def _particles(block: pd.DataFrame, path: Path) -> Particles:
+    x = numbers(block["rlnCoordinateX"], "rlnCoordinateX", path)
+    y = numbers(block["rlnCoordinateY"], "rlnCoordinateY", path)
+    if "rlnAutopickFigureOfMerit" not in block.columns:
+        return Particles(x, y)
+    score = numbers(block["rlnAutopickFigureOfMerit"], "rlnAutopickFigureOfMerit", path)
+    return Particles(x, y, None if len(score) and (score == _UNKNOWN).all() else score)
+
+
+def pick_columns(particles: Particles) -> pd.DataFrame:
+    """Return what RELION keeps of each pick."""
+    unknown = np.full(len(particles), _UNKNOWN)
+    return pd.DataFrame(
+        {
+            "rlnCoordinateX": particles.x,
+            "rlnCoordinateY": particles.y,
+            "rlnAutopickFigureOfMerit": unknown if particles.score is None else particles.score,
+            "rlnClassNumber": unknown,
+            "rlnAnglePsi": unknown,
+        }
+    )
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return ``path`` as seen from RELION's project ``root``; absolute if it is elsewhere."""
+    path = path.absolute()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def _subfolder(name: str) -> Path:
+    """Return the folder under the job's that RELION looks for this micrograph's picks in."""
+    return Path() if Path(name).is_absolute() else Path(_JOB.sub("", name)).parent
+
+
+def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
+    for suffix in suffixes:
+        if path.name.endswith(suffix) and path.name != suffix:
+            return path.name.removesuffix(suffix)
+    return path.stem
+
+
+def is_relion(path: Path) -> bool:
+    """Return whether a file is a STAR, or a folder holds RELION's picks."""
+    if path.is_file():
+        return path.suffix.lower() == ".star"
+    return any(next(path.rglob(f"*{name}"), None) for name in (*_INDICES, *_SUFFIXES))
+
+
+RELION = CoordinateFormat("relion", is_relion, read_relion, write_relion, origin_in_relion)
