@@ -1,1 +1,1 @@
-
+"""From probability maps of whole micrographs to picks."""
