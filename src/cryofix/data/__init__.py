@@ -1,1 +1,1 @@
-
+"""Micrographs and coordinates to tiles: simulation, preprocessing, splits, augmentation."""

@@ -1,1 +1,1 @@
-
+"""Networks, losses, teacher, and the stages of training."""

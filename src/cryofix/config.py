@@ -1,0 +1,165 @@
+"""Where the configuration is, what its top level may hold, and what a wrong override is told."""
+
+import difflib
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from cryofix.errors import CryofixError
+
+DEBUG = "CRYOFIX_DEBUG"
+
+
+def config_folder() -> Path:
+    """Return the folder with ``train.yaml`` and the groups, of a checkout or of a wheel.
+
+    Raises
+    ------
+    CryofixError
+        When neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise CryofixError(f"{package} has no conf folder: install cryofix again")
+
+
+@dataclass
+class TrainSchema:
+    """Types of the top-level keys of ``train.yaml``; the groups describe themselves."""
+
+    ratio: float = MISSING
+    seed: int = MISSING
+    split_seed: int = MISSING
+    label_draw: int = MISSING
+    method: str = MISSING
+    output: str = MISSING
+    cache: str = MISSING
+    share_stages: bool = MISSING
+    data: Any = MISSING
+    model: Any = MISSING
+    mask: Any = MISSING
+    teacher: Any = MISSING
+    augment: Any = MISSING
+    loss: Any = MISSING
+    unlabelled: Any = MISSING
+    optimiser: Any = MISSING
+    steps: Any = MISSING
+    trainer: Any = MISSING
+    compute: Any = MISSING
+    guard: Any = MISSING
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+    """Make a function of a composed configuration into a command.
+
+    Parameters
+    ----------
+    name
+        Of the YAML file in the configuration folder, without its suffix.
+
+    The command prints one sentence and exits with code 1 when a :class:`CryofixError` or an error
+    in an override reaches it; with ``CRYOFIX_DEBUG=1`` the traceback comes instead.
+    """
+
+    def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
+        @functools.wraps(function)
+        def command() -> Any:
+            ConfigStore.instance().store(name="train_schema", node=TrainSchema)
+            # Hydra then raises instead of printing several lines of its own.
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            try:
+                run = hydra.main(
+                    version_base="1.3", config_path=str(config_folder()), config_name=name
+                )
+                return run(function)()
+            except (CryofixError, HydraException, OmegaConfBaseException) as error:
+                if os.environ.get(DEBUG) == "1":
+                    raise
+                print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
+                sys.exit(1)
+            finally:
+                GlobalHydra.instance().clear()
+
+        return command
+
+    return decorate
+
+
+def explain(error: Exception, name: str) -> str:
+    """Return one sentence, naming key, value and remedy, for an error about the configuration."""
+    if isinstance(error, CryofixError):
+        return str(error)
+    text = str(error)
+    if isinstance(error, MissingConfigException):
+        return _explain_choice(text)
+    if isinstance(error, MissingMandatoryValue):
+        lacking = _search(r"full_key: (\S+)", text)
+        return f"{lacking} has no default: give {lacking}=VALUE"
+    cause = error.__cause__
+    details = f"{text}\n{cause or ''}"
+    if wrong := _search(r"(Value '.*' .*)", details):
+        key = _search(r"full_key: (\S+)", details)
+        return f"{key}: {wrong[0].lower() + wrong[1:]}; give one that fits"
+    if unknown := _search(r"Could not override '([^']+)'", text):
+        return f"{unknown} is not a key of cryofix.{name}{_suggestion(unknown, name)}"
+    if isinstance(error, ConfigCompositionException) and cause is not None:
+        text = f"{text} ({str(cause).splitlines()[0]})"
+    return " ".join(text.split()) + f"; `python -m cryofix.{name} --help` lists groups and keys"
+
+
+def _explain_choice(text: str) -> str:
+    missing = _search(r"Could not find '([^']+)'", text)
+    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+    if missing and "/" in missing and options:
+        group, _, choice = missing.rpartition("/")
+        return f"{group}={choice} does not exist; choose one of {', '.join(sorted(options))}"
+    if group := _search(r"Could not override '([^'@]+)", text):
+        return f"{group} is not a group of the configuration"
+    return " ".join(text.split())
+
+
+def _suggestion(key: str, name: str) -> str:
+    """Return what to do about an unknown key: the closest known one, or the help."""
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        known = _keys(hydra.compose(name))
+    close = difflib.get_close_matches(key, known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ";"
+    return f"{meant} `python -m cryofix.{name} --help` lists the keys"
+
+
+def _keys(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in map(str, config):
+        full = f"{prefix}{key}"
+        keys.append(full)
+        node = config._get_node(key)
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            keys += _keys(node, f"{full}.")
+    return keys
+
+
+def _search(pattern: str, text: str) -> str | None:
+    found = re.search(pattern, text)
+    return found.group(1) if found else None
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain containers, resolved; a missing value is an error."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}

@@ -1,0 +1,116 @@
+"""Geometry and dropout of tiles, by albumentations.
+
+Only here: albumentations 2.0.8 repeats its random stream in every worker and epoch, and its
+intensity transforms clip to [0, 1]. So each call is seeded by the caller, and intensity is done in
+:mod:`cryofix.data.intensity`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network otherwise
+
+import albumentations as A
+import cv2
+
+cv2.setNumThreads(0)  # threads of its own in every loader worker only get in each other's way
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Random flips, quarter turns, and small rotations and changes of scale.
+
+    Attributes
+    ----------
+    rotate_degrees
+        Largest rotation, beyond the quarter turns, either way.
+    scale
+        Largest relative change of size, either way.
+    probability
+        Share of tiles that get the small rotation and change of scale.
+    """
+
+    rotate_degrees: float = 15.0
+    scale: float = 0.1
+    probability: float = 0.5
+
+    def build(self) -> A.Compose:
+        """Return the transform of an image and its maps."""
+        affine = A.Affine(
+            rotate=(-self.rotate_degrees, self.rotate_degrees),
+            scale=(1 - self.scale, 1 + self.scale),
+            border_mode=cv2.BORDER_REFLECT_101,
+            p=self.probability,
+        )
+        return A.Compose([A.D4(p=1.0), affine])
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """Square holes in the strong view, of sides relative to the tile's.
+
+    Attributes
+    ----------
+    holes
+        Most holes of a tile; from 0 up are drawn.
+    side_min, side_max
+        Smallest and largest side of a hole, as a share of the tile's.
+    """
+
+    holes: int = 3
+    side_min: float = 0.05
+    side_max: float = 0.15
+
+    def build(self) -> A.Compose | None:
+        """Return the transform that punches the holes, or None when there are none."""
+        if self.holes == 0:
+            return None
+        side = (self.side_min, self.side_max)
+        return A.Compose(
+            [
+                A.CoarseDropout(
+                    num_holes_range=(1, self.holes),
+                    hole_height_range=side,
+                    hole_width_range=side,
+                    fill=0,
+                    p=self.holes / (self.holes + 1),
+                )
+            ]
+        )
+
+
+def warp(
+    transform: A.Compose,
+    seed: int,
+    image: NDArray[np.float32],
+    maps: Sequence[NDArray[np.bool_]],
+) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    """Apply one random geometry to an image and to its maps alike.
+
+    Parameters
+    ----------
+    transform
+        Of :meth:`Geometry.build`.
+    seed
+        All that the draw depends on.
+    image
+        (rows, columns), any grey values.
+    maps
+        Boolean maps of the same shape, moved without interpolation.
+    """
+    transform.set_random_seed(seed)
+    moved = transform(image=image, masks=[part.view(np.uint8) for part in maps])
+    return moved["image"], [np.ascontiguousarray(part).view(np.bool_) for part in moved["masks"]]
+
+
+def punch(transform: A.Compose | None, seed: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return a map of ``shape`` that is False in the holes drawn with ``seed``."""
+    if transform is None:
+        return np.ones(shape, dtype=bool)
+    transform.set_random_seed(seed)
+    whole: NDArray[np.bool_] = transform(image=np.ones(shape, dtype=np.uint8))["image"] > 0
+    return whole

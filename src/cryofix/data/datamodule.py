@@ -1,0 +1,291 @@
+"""The LightningDataModule: micrographs in, endless labelled and unlabelled batches out."""
+
+import hashlib
+import json
+import os
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import CombinedLoader
+from torch.utils.data import DataLoader
+
+from cryofix.data.augment import Cutout, Geometry
+from cryofix.data.preprocess import Preprocessing
+from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.sources import Dataset, Scaling, load_dataset
+from cryofix.data.split import Split, split_micrographs
+from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream
+from cryofix.errors import CryofixError
+from cryofix.files import write_json
+
+
+def no_progress(title: str, total: int) -> Callable[[], None]:
+    """Stand in for a progress display: ``title`` and ``total`` in, a function to call per item."""
+    return lambda: None
+
+
+class CryoDataModule(LightningDataModule):
+    """Micrographs, coordinates, splits and tiles of one run.
+
+    Parameters
+    ----------
+    root, images, coordinates, ignored
+        Where micrographs, labelled particles and particles to ignore are; the others are relative
+        to ``root`` where it is given.
+    format, y_origin, allow_empty
+        See :func:`~cryofix.formats.read_coordinates`.
+    simulate
+        Keywords of :class:`~cryofix.data.simulator.SimulatorConfig`: simulate the data set, once,
+        into ``cache``, instead of reading ``images``.
+    ratio, split_seed, label_draw, test, validation, never_scored
+        See :func:`~cryofix.data.split.split_micrographs`.
+    particle_px, target_size, diameter_px, diameter_angstrom, particle_radius
+        See :class:`~cryofix.data.sources.Scaling`.
+    highpass_diameters, clip_sigma
+        See :class:`~cryofix.data.preprocess.Preprocessing`.
+    radius_fraction
+        Radius of the discs to be predicted, relative to the particle's.
+    seed
+        Of the draws of tiles.
+    batch_labelled, batch_unlabelled
+        Tiles of a step, over all ranks.
+    geometry, cutout
+        Keywords of :class:`~cryofix.data.augment.Geometry` and ``Cutout``.
+    workers
+        Loader processes; 0 loads in the training process.
+
+    The other parameters are those of :func:`~cryofix.data.sources.load_dataset`.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: str,
+        ratio: float,
+        seed: int,
+        root: str | None = None,
+        images: str | None = None,
+        coordinates: str | None = None,
+        ignored: str | None = None,
+        format: str | None = None,
+        y_origin: str | None = None,
+        allow_empty: bool = False,
+        simulate: Mapping[str, Any] | None = None,
+        split_seed: int = 0,
+        label_draw: int = 0,
+        particle_px: float = 24.0,
+        target_size: int | None = None,
+        diameter_px: float | None = None,
+        diameter_angstrom: float | None = None,
+        particle_radius: float | None = None,
+        highpass_diameters: float = 4.0,
+        clip_sigma: float = 6.0,
+        pixel_size_angstrom: float | None = None,
+        border_px: float = 0.0,
+        limit: int | None = None,
+        test: float = 0.2,
+        validation: float = 0.1,
+        never_scored: tuple[str, ...] = (),
+        radius_fraction: float = 0.5,
+        tile_px: int = 128,
+        batch_labelled: int = 8,
+        batch_unlabelled: int = 8,
+        centred_share: float = 0.5,
+        geometry: Mapping[str, Any] | None = None,
+        cutout: Mapping[str, Any] | None = None,
+        workers: int = 0,
+        progress: Callable[[str, int], Callable[[], None]] = no_progress,
+    ) -> None:
+        super().__init__()
+        self.sources = tuple(_under(root, where) for where in (images, coordinates, ignored))
+        self.coordinate_options = {
+            "format": format,
+            "y_origin": y_origin,
+            "allow_empty": allow_empty,
+        }
+        self.simulate = None if simulate is None else SimulatorConfig(**simulate)
+        self.scaling = Scaling(
+            particle_px, target_size, diameter_px, diameter_angstrom, particle_radius
+        )
+        self.preprocessing = Preprocessing(highpass_diameters, clip_sigma)
+        self.pixel_size_angstrom, self.border_px, self.limit = pixel_size_angstrom, border_px, limit
+        self.cache = Path(cache).expanduser()
+        self.split_options: dict[str, Any] = {
+            "ratio": ratio,
+            "test": test,
+            "validation": validation,
+            "split_seed": split_seed,
+            "label_draw": label_draw,
+            "never_scored": tuple(never_scored),
+        }
+        self.seed = seed
+        self.radius_fraction = radius_fraction
+        self.tile_px = tile_px
+        self.batch_labelled, self.batch_unlabelled = batch_labelled, batch_unlabelled
+        self.centred_share = centred_share
+        self.geometry, self.cutout = Geometry(**(geometry or {})), Cutout(**(cutout or {}))
+        self.workers = workers
+        self.progress = progress
+        self.first_step = 0  # of the stage; the trainer counts from 0 in each
+        self.with_unlabelled = True
+        self._loaded: tuple[Dataset, Split] | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Simulate if asked to, preprocess what is not cached, and split. Idempotent."""
+        if self._loaded is not None:
+            return
+        if self.simulate is not None:
+            self.sources = self._simulated(self.simulate)
+        images, coordinates, ignored = self.sources
+        if images is None:
+            raise CryofixError(
+                "data.images is missing: give a folder, a file or a pattern of micrographs"
+            )
+        dataset = load_dataset(
+            images=images,
+            coordinates=coordinates,
+            ignored=ignored,
+            coordinate_options=self.coordinate_options,
+            scaling=self.scaling,
+            preprocessing=self.preprocessing,
+            border_px=self.border_px,
+            limit=self.limit,
+            pixel_size_angstrom=self.pixel_size_angstrom,
+            cache=self.cache,
+            start=lambda total: self.progress("preprocessing", total),
+        )
+        known = [name for name, part in dataset.annotated.items() if part.particles is not None]
+        without = sorted(set(dataset.annotated) - set(known))
+        self._loaded = dataset, split_micrographs(known, without, **self.split_options)
+
+    def _simulated(self, config: SimulatorConfig) -> tuple[str, ...]:
+        """Return where the simulated data set is, written unless it is complete."""
+        if self.limit is not None:
+            config = replace(config, micrographs=min(self.limit, config.micrographs))
+        text = json.dumps(asdict(config), sort_keys=True)
+        key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+        folder = self.cache / "simulated" / key
+        if not (folder / "simulation.json").exists():
+            tick = self.progress("simulating", config.micrographs)
+            write_dataset(
+                config,
+                folder,
+                workers=len(os.sched_getaffinity(0)),
+                progress=lambda done, total: tick(),
+            )
+        truth = folder / "ground_truth"
+        parts = (
+            folder / "micrographs",
+            truth / "particle_coordinates",
+            truth / "ignore_coordinates",
+        )
+        return tuple(str(part) for part in parts)
+
+    @property
+    def dataset(self) -> Dataset:
+        """All micrographs, after :meth:`setup`."""
+        self.setup()
+        assert self._loaded is not None
+        return self._loaded[0]
+
+    @property
+    def split(self) -> Split:
+        """Which micrograph is in which part, after :meth:`setup`."""
+        self.setup()
+        assert self._loaded is not None
+        return self._loaded[1]
+
+    @property
+    def radius_px(self) -> float:
+        """Radius of target discs in network pixels."""
+        return self.radius_fraction * self.dataset.particle_px / 2
+
+    @property
+    def ignore_radius_px(self) -> float:
+        """Radius around an ignored particle in which nothing is known, in network pixels."""
+        return self.dataset.particle_px / 2
+
+    def part(self, name: str) -> list[Annotated]:
+        """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""
+        return [self.dataset.annotated[key] for key in getattr(self.split, name)]
+
+    def maps(self, annotated: Annotated) -> tuple[np.ndarray, np.ndarray]:
+        """Return the target and validity maps of a whole micrograph."""
+        return annotated.maps(self.radius_px, self.ignore_radius_px)
+
+    def prior_per_micrograph(self) -> list[float]:
+        """Return the share of particle pixels among the valid ones of each labelled micrograph."""
+        maps = (self.maps(annotated) for annotated in self.part("labelled"))
+        return [float(target[valid].mean()) for target, valid in maps if valid.any()]
+
+    def write_split(self, path: Path) -> None:
+        """Write ``splits.json``."""
+        write_json(path, asdict(self.split) | {"options": self.split_options})
+
+    def stream(self, name: str) -> TileStream:
+        """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""
+        micrographs = self.part(name)
+        if name == "unlabelled" and not micrographs:
+            micrographs = self.part("labelled")  # ratio=1: nothing else is left to look at
+        return TileStream(
+            micrographs,
+            seed=self.seed,
+            stream=LABELLED if name == "labelled" else UNLABELLED,
+            tile_px=self.tile_px,
+            radius_px=self.radius_px,
+            ignore_radius_px=self.ignore_radius_px,
+            geometry=self.geometry,
+            cutout=self.cutout if name == "unlabelled" else None,
+            centred_share=self.centred_share if name == "labelled" else 0.0,
+        )
+
+    def train_dataloader(self) -> CombinedLoader:
+        """Return the endless batches of this rank from the trainer's step on."""
+        trainer = self.trainer
+        step = self.first_step
+        if trainer:
+            step = (step + trainer.global_step) * trainer.accumulate_grad_batches
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        sizes = {"labelled": self.batch_labelled}
+        if self.with_unlabelled:
+            sizes["unlabelled"] = self.batch_unlabelled
+        loaders = {
+            name: DataLoader(
+                self.stream(name),
+                batch_sampler=StepBatches(size, step, rank, ranks),
+                num_workers=self.workers,
+                worker_init_fn=_seed_worker,
+                pin_memory=torch.cuda.is_available(),
+                prefetch_factor=4 if self.workers else None,
+            )
+            for name, size in sizes.items()
+        }
+        return CombinedLoader(loaders, mode="min_size")
+
+    def val_dataloader(self) -> DataLoader[int]:
+        """Return the indices of this rank's validation micrographs, one at a time."""
+        trainer = self.trainer
+        rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        mine = range(rank, len(self.split.validation), ranks)
+        return DataLoader(list(mine), batch_size=None)  # type: ignore[arg-type] # a list is a map-style data set
+
+
+def _under(root: str | None, where: str | None) -> str | None:
+    """Return ``where`` below ``root``, both with ``~`` expanded."""
+    if where is None:
+        return None
+    return str((Path(root or "") / where).expanduser())
+
+
+def _seed_worker(worker: int) -> None:
+    """Seed what a transform might use besides its own generator, from the loader's seed."""
+    seed = torch.initial_seed() % 2**32
+    np.random.seed(seed)
+    random.seed(seed)
+    torch.set_num_threads(1)

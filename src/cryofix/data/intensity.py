@@ -1,0 +1,90 @@
+"""Random intensity changes of tiles, in torch, batched, on the device.
+
+Every draw depends on (seed, stream, index of the sample) alone, so that the same step of the same
+run sees the same numbers whatever the number of workers, ranks or restarts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How far a view's grey values are moved; images have mean 0 and standard deviation 1.
+
+    Attributes
+    ----------
+    noise
+        Largest standard deviation of the added white Gaussian noise.
+    contrast
+        Contrast is multiplied by exp(u), u uniform in [-contrast, contrast].
+    brightness
+        Largest constant added, either way.
+    blur_px
+        Largest standard deviation, in pixels, of a Gaussian blur (as a change of defocus or of
+        ice thickness gives).
+    amplitude
+        Strength of a random smooth gain over spatial frequency (as another CTF gives).
+    """
+
+    noise: float = 0.0
+    contrast: float = 0.0
+    brightness: float = 0.0
+    blur_px: float = 0.0
+    amplitude: float = 0.0
+
+
+def sample_seed(*key: int) -> int:
+    """Mix whole numbers into one 63-bit seed."""
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def change_intensity(
+    images: Tensor, intensity: Intensity, seed: int, stream: int, indices: Sequence[int]
+) -> Tensor:
+    """Return ``images`` with each sample's own random change of intensity.
+
+    Parameters
+    ----------
+    images
+        (batch, 1, height, width), float32.
+    intensity
+        The ranges to draw from.
+    seed, stream, indices
+        What the draws depend on; ``indices`` has one number for each sample.
+
+    Returns
+    -------
+    float32 tensor of the same shape on the same device.
+    """
+    parameters = np.stack(
+        [np.random.default_rng((seed, stream, index)).uniform(size=8) for index in indices]
+    ).astype(np.float32)
+    drawn = torch.from_numpy(parameters).to(images.device)[:, :, None, None, None]
+    signed = 2 * drawn - 1
+    if intensity.blur_px > 0 or intensity.amplitude > 0:
+        spectrum = torch.fft.rfft2(images)
+        rows = torch.fft.fftfreq(images.shape[-2], device=images.device)
+        columns = torch.fft.rfftfreq(images.shape[-1], device=images.device)
+        frequency = (rows[:, None] ** 2 + columns**2).sqrt()
+        sigma = drawn[:, 0] * intensity.blur_px
+        exponent = -2 * (torch.pi * sigma * frequency) ** 2
+        for order in (1, 2, 3):
+            wave = torch.cos(2 * torch.pi * order * frequency)
+            exponent = exponent + intensity.amplitude * signed[:, order] * wave
+        images = torch.fft.irfft2(spectrum * exponent.exp(), s=images.shape[-2:])
+    images = (
+        images * (intensity.contrast * signed[:, 4]).exp() + intensity.brightness * signed[:, 5]
+    )
+    if intensity.noise > 0:
+        generator = torch.Generator(images.device)
+        noise = torch.empty_like(images)
+        for row, index in zip(noise, indices, strict=True):
+            generator.manual_seed(sample_seed(seed, stream, index, 1))
+            row.normal_(generator=generator)
+        images = images + intensity.noise * drawn[:, 6] * noise
+    return images

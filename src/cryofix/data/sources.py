@@ -1,0 +1,222 @@
+"""From what a user names (folders, patterns, coordinate files) to annotated micrographs on disk."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cryofix.data.preprocess import Preprocessing, cache_all
+from cryofix.data.tiles import Annotated
+from cryofix.errors import CryofixError
+from cryofix.formats import (
+    MicrographInfo,
+    Particles,
+    find_micrographs,
+    micrograph_name,
+    read_coordinates,
+    read_info,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How large a particle is in the file and in front of the network.
+
+    Attributes
+    ----------
+    particle_px
+        Particle diameter in network pixels; micrographs are Fourier-cropped to it.
+    target_size
+        The other way to say it, as the reference run did: network pixels along the longer side
+        of a micrograph. Overrides ``particle_px``.
+    diameter_px, diameter_angstrom, particle_radius
+        Particle diameter in full-resolution pixels, or in Angstrom, or its radius in
+        full-resolution pixels; at most one. Without any, the labels' own diameters are used.
+    """
+
+    particle_px: float = 24.0
+    target_size: int | None = None
+    diameter_px: float | None = None
+    diameter_angstrom: float | None = None
+    particle_radius: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {
+            f"data.{key}": value
+            for key in ("diameter_px", "diameter_angstrom", "particle_radius")
+            if (value := getattr(self, key)) is not None
+        }
+        if len(given) > 1:
+            raise CryofixError(
+                f"{' and '.join(given)} say the particle's size more than once; keep one"
+            )
+        for key, value in {**given, "data.particle_px": self.particle_px}.items():
+            if not value > 0:
+                raise CryofixError(f"{key}={value} must be above 0")
+
+    def diameters_px(
+        self, infos: Sequence[MicrographInfo], labels: Mapping[str, Particles]
+    ) -> list[float]:
+        """Return the particle diameter in full-resolution pixels of each micrograph.
+
+        Raises
+        ------
+        CryofixError
+            When nothing says it.
+        """
+        if self.particle_radius is not None:
+            return [2 * self.particle_radius] * len(infos)
+        if self.diameter_px is not None:
+            return [self.diameter_px] * len(infos)
+        if self.diameter_angstrom is not None:
+            unknown = [info.path for info in infos if info.pixel_size_angstrom is None]
+            if unknown:
+                raise CryofixError(
+                    f"data.diameter_angstrom={self.diameter_angstrom} needs pixel sizes, and"
+                    f" {unknown[0]} has none; give data.pixel_size_angstrom or data.diameter_px"
+                )
+            return [self.diameter_angstrom / (info.pixel_size_angstrom or 1.0) for info in infos]
+        declared = [part.diameter_px for part in labels.values() if part.diameter_px is not None]
+        if not declared or not np.isfinite(np.concatenate(declared)).any():
+            raise CryofixError(
+                "the particle's size is unknown: the coordinates hold no diameter; give"
+                " data.diameter_px, data.diameter_angstrom or data.particle_radius"
+            )
+        return [float(np.nanmedian(np.concatenate(declared)))] * len(infos)
+
+    def scales(self, infos: Sequence[MicrographInfo], diameters_px: Sequence[float]) -> list[float]:
+        """Return network pixels per full-resolution pixel for each micrograph."""
+        if self.target_size is not None:
+            return [self.target_size / max(info.shape) for info in infos]
+        return [self.particle_px / diameter for diameter in diameters_px]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All micrographs of a run, preprocessed, with what is known of them.
+
+    Attributes
+    ----------
+    annotated
+        By name.
+    particle_px
+        Particle diameter in network pixels (the median over micrographs).
+    diameter_px
+        Particle diameter in full-resolution pixels (the median over micrographs).
+    diameter_angstrom
+        The same in Angstrom; None when pixel sizes are unknown.
+    """
+
+    annotated: dict[str, Annotated]
+    particle_px: float
+    diameter_px: float
+    diameter_angstrom: float | None
+
+
+def load_infos(
+    images: str, limit: int | None, pixel_size_angstrom: float | None
+) -> dict[str, MicrographInfo]:
+    """Find micrographs and read their headers; ``limit`` takes evenly spaced ones."""
+    paths = find_micrographs(images)
+    if limit is not None and limit < len(paths):
+        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, limit).round().astype(int)]
+    infos: dict[str, MicrographInfo] = {}
+    for path in paths:
+        info = read_info(path)
+        if pixel_size_angstrom is not None:
+            info = MicrographInfo(info.path, info.shape, pixel_size_angstrom)
+        name = micrograph_name(path)
+        if name in infos:
+            raise CryofixError(
+                f"{path} and {infos[name].path} share the name {name}, so coordinates cannot be"
+                " told apart; rename one of them or narrow data.images"
+            )
+        infos[name] = info
+    return infos
+
+
+def load_dataset(
+    *,
+    images: str,
+    coordinates: str | None,
+    ignored: str | None,
+    coordinate_options: Mapping[str, Any],
+    scaling: Scaling,
+    preprocessing: Preprocessing,
+    border_px: float,
+    limit: int | None,
+    pixel_size_angstrom: float | None,
+    cache: Path,
+    start: Callable[[int], Callable[[], None]],
+) -> Dataset:
+    """Read headers and coordinates, preprocess what is not cached, and bring all to one scale.
+
+    Parameters
+    ----------
+    images
+        Folder, file or pattern of micrographs.
+    coordinates, ignored
+        Files or folders of labelled particles, and of those that count for neither side.
+    coordinate_options
+        Keywords of :func:`cryofix.formats.read_coordinates` (``format``, ``y_origin``).
+    scaling, preprocessing
+        How large and how normalised.
+    border_px
+        Width of the unlabelled border, in full-resolution pixels.
+    limit
+        Use only so many micrographs.
+    pixel_size_angstrom
+        Overrides what the files say.
+    cache
+        Folder of preprocessed arrays.
+    start
+        Called with the number of micrographs; returns what is called after each.
+    """
+    infos = load_infos(images, limit, pixel_size_angstrom)
+    labels = (
+        {} if coordinates is None else read_coordinates(coordinates, infos, **coordinate_options)
+    )
+    unknown = {}
+    if ignored is not None and Path(ignored).exists():
+        unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
+    ordered = list(infos.values())
+    diameters = scaling.diameters_px(ordered, labels)
+    scales = scaling.scales(ordered, diameters)
+    particle_px = float(np.median(np.multiply(diameters, scales)))
+    cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
+    annotated = {}
+    for micrograph, scale in zip(cached, scales, strict=True):
+        rows, columns = micrograph.shape
+        border = border_px * scale
+        if 2 * border >= min(rows, columns):
+            raise CryofixError(
+                f"data.border_px={border_px} leaves nothing of {micrograph.source}, which is"
+                f" {micrograph.full_shape[0]} x {micrograph.full_shape[1]} pixels; lower it"
+            )
+        annotated[micrograph.name] = Annotated(
+            micrograph=micrograph,
+            particles=_scaled(labels.get(micrograph.name), micrograph.scale_xy),
+            ignored=_scaled(unknown.get(micrograph.name), micrograph.scale_xy) or Particles.empty(),
+            interior=(border, border, columns - 1 - border, rows - 1 - border),
+        )
+    sizes = [info.pixel_size_angstrom for info in ordered]
+    known = [size for size in sizes if size is not None]
+    diameter_px = float(np.median(diameters))
+    return Dataset(
+        annotated=annotated,
+        particle_px=particle_px,
+        diameter_px=diameter_px,
+        diameter_angstrom=diameter_px * float(np.median(known)) if known else None,
+    )
+
+
+def _scaled(particles: Particles | None, scale_xy: tuple[float, float]) -> Particles | None:
+    """Bring full-resolution coordinates to a cached micrograph's pixels."""
+    if particles is None:
+        return None
+    return Particles(x=particles.x * scale_xy[0], y=particles.y * scale_xy[1])

@@ -1,0 +1,195 @@
+"""Endless streams of tiles in which every draw depends on (seed, stream, index) alone.
+
+That makes the tiles independent of the number of workers and ranks, different in every worker and
+step, and lets a run go on after a kill exactly where it stopped: the sampler starts at the step.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from cryofix.data.augment import Cutout, Geometry, punch, warp
+from cryofix.data.intensity import sample_seed
+from cryofix.data.preprocess import CachedMicrograph
+from cryofix.data.targets import target_maps
+from cryofix.formats import Particles
+
+LABELLED, UNLABELLED = 0, 1  # numbers of the streams; part of every draw
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """A cached micrograph with what is known of it, in its own (small) pixels.
+
+    Attributes
+    ----------
+    micrograph
+        Where the pixels are.
+    particles
+        Labelled particles; None when nobody labelled this micrograph.
+    ignored
+        Particles that count for neither side.
+    interior
+        (x0, y0, x1, y1) of the part that labels reach.
+    """
+
+    micrograph: CachedMicrograph
+    particles: Particles | None
+    ignored: Particles
+    interior: tuple[float, float, float, float]
+
+    def maps(
+        self,
+        radius_px: float,
+        ignore_radius_px: float,
+        box: tuple[int, int, int, int] | None = None,
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return target and validity of a box (row, column, height, width), or of everything."""
+        row, column, height, width = box or (0, 0, *self.micrograph.shape)
+        x0, y0, x1, y1 = self.interior
+        particles, ignored = (
+            Particles(x=part.x - column, y=part.y - row)
+            for part in (self.particles or Particles.empty(), self.ignored)
+        )
+        target, valid = target_maps(
+            particles,
+            ignored,
+            radius_px,
+            ignore_radius_px,
+            (height, width),
+            (x0 - column, y0 - row, x1 - column, y1 - row),
+        )
+        return target, valid
+
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
+        """Read a box (row, column, height, width), or everything, as float32."""
+        row, column, height, width = box or (0, 0, *self.micrograph.shape)
+        # Mapped anew and dropped: pages of thousands of micrographs must not pile up in memory.
+        mapped = self.micrograph.open()
+        return mapped[row : row + height, column : column + width].astype(np.float32)
+
+
+class TileStream(Dataset[dict[str, Tensor]]):
+    """Tile number ``index`` of an endless stream.
+
+    Parameters
+    ----------
+    micrographs
+        Where tiles are cut.
+    seed, stream
+        What the draws depend on, besides the index.
+    tile_px
+        Side of a tile.
+    radius_px, ignore_radius_px
+        Of target discs and of the unknown discs around ignored particles.
+    geometry, cutout
+        The random changes; holes are drawn for the unlabelled stream.
+    centred_share
+        Share of tiles that have a random labelled particle near their middle.
+
+    Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
+    ``known`` bool (target is a label, not a placeholder), ``whole`` bool (False in the holes of
+    the strong view) and ``index``.
+    """
+
+    def __init__(
+        self,
+        micrographs: Sequence[Annotated],
+        *,
+        seed: int,
+        stream: int,
+        tile_px: int,
+        radius_px: float,
+        ignore_radius_px: float,
+        geometry: Geometry,
+        cutout: Cutout | None,
+        centred_share: float,
+    ) -> None:
+        self.micrographs = micrographs
+        self.seed = seed
+        self.stream = stream
+        self.tile_px = tile_px
+        self.radius_px = radius_px
+        self.ignore_radius_px = ignore_radius_px
+        self.centred_share = centred_share
+        self._geometry = geometry.build()
+        self._cutout = None if cutout is None else cutout.build()
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        random = np.random.default_rng((self.seed, self.stream, index))
+        annotated = self.micrographs[int(random.integers(len(self.micrographs)))]
+        row, column = self._place(annotated, random)
+        shape = annotated.micrograph.shape
+        height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
+        box = (row, column, height, width)
+        image = annotated.read(box)
+        target, valid = annotated.maps(self.radius_px, self.ignore_radius_px, box)
+        if (height, width) != (self.tile_px, self.tile_px):
+            bottom, right = self.tile_px - height, self.tile_px - width
+            image = np.pad(image, ((0, bottom), (0, right)), mode="symmetric")
+            target, valid = (np.pad(part, ((0, bottom), (0, right))) for part in (target, valid))
+        seed = sample_seed(self.seed, self.stream, index) % 2**32
+        image, (target, valid) = warp(self._geometry, seed, image, (target, valid))
+        whole = punch(self._cutout, seed, (self.tile_px, self.tile_px))
+        known = valid if annotated.particles is not None else np.zeros_like(valid)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image))[None],
+            "target": torch.from_numpy(target.astype(np.float32))[None],
+            "valid": torch.from_numpy(valid)[None],
+            "known": torch.from_numpy(known)[None],
+            "whole": torch.from_numpy(whole)[None],
+            "index": index,
+        }
+
+    def _place(self, annotated: Annotated, random: np.random.Generator) -> tuple[int, int]:
+        """Draw the (row, column) of a tile's first pixel."""
+        x0, y0, x1, y1 = annotated.interior
+        particles = annotated.particles
+        if particles is not None and len(particles) and random.uniform() < self.centred_share:
+            which = random.integers(len(particles))
+            jitter = random.uniform(-0.25, 0.25, size=2) * self.tile_px
+            middle = particles.y[which] + jitter[0], particles.x[which] + jitter[1]
+            first = [position - self.tile_px / 2 for position in middle]
+        else:
+            first = [
+                random.uniform(low, max(low, high - self.tile_px + 1))
+                for low, high in ((y0, y1), (x0, x1))
+            ]
+        rows, columns = annotated.micrograph.shape
+        row, column = (
+            int(np.clip(round(position), 0, max(0, size - self.tile_px)))
+            for position, size in zip(first, (rows, columns), strict=True)
+        )
+        return row, column
+
+
+class StepBatches(Sampler[list[int]]):
+    """The indices of one rank's share of each global batch, from a given step on, without end.
+
+    Parameters
+    ----------
+    batch_size
+        Of all ranks together.
+    start
+        First step.
+    rank, ranks
+        Rank ``rank`` of ``ranks`` takes every ``ranks``-th sample of the batch.
+    """
+
+    def __init__(self, batch_size: int, start: int, rank: int = 0, ranks: int = 1) -> None:
+        self.batch_size = batch_size
+        self.start = start
+        self.rank = rank
+        self.ranks = ranks
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for step in itertools.count(self.start):
+            first = step * self.batch_size
+            yield list(range(first + self.rank, first + self.batch_size, self.ranks))

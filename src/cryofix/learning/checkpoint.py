@@ -1,0 +1,124 @@
+"""Checkpoints: written atomically, read without pickle, usable by themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+from torch import nn
+
+from cryofix.errors import CryofixError
+from cryofix.files import atomic_write
+from cryofix.learning.network import build_network
+
+SELECTED = "selected.ckpt"
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Write to a temporary file in the same folder and rename; load with ``weights_only``."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write ``checkpoint`` so that a kill leaves either the old file or the new one."""
+        with atomic_write(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint; nothing in it is executed."""
+        return load_checkpoint(Path(path), map_location or "cpu")
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Delete a checkpoint."""
+        Path(path).unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of cryofix.
+
+    Raises
+    ------
+    CryofixError
+        When it is missing, not a checkpoint, or another program's.
+    """
+    if not path.is_file():
+        raise CryofixError(f"checkpoint={path} does not exist; give a run folder or a .ckpt file")
+    try:
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise CryofixError(
+            f"checkpoint={path} cannot be read as plain tensors: it is damaged or of another"
+            " program; give a run folder of cryofix.train or a file in its checkpoints/"
+        ) from error
+    if not isinstance(checkpoint, Mapping) or "cryofix" not in checkpoint:
+        raise CryofixError(
+            f"checkpoint={path} was not written by cryofix; give a run folder of cryofix.train or"
+            " a file in its checkpoints/"
+        )
+    return dict(checkpoint)
+
+
+@dataclass(frozen=True)
+class Picker:
+    """A trained network with all that is needed to use it.
+
+    Attributes
+    ----------
+    network
+        In eval mode.
+    metadata
+        ``config`` (the resolved configuration it was trained with), ``prior``, ``particle_px``,
+        ``diameter_px``, ``diameter_angstrom``, and, once validated, ``thresholds``.
+    path
+        The file it came from.
+    """
+
+    network: nn.Module
+    metadata: dict[str, Any]
+    path: Path
+
+
+def load_picker(where: str | Path) -> Picker:
+    """Load the selected model of a run folder, or the averaged network of any checkpoint."""
+    path = Path(where).expanduser()
+    if path.is_dir():
+        inside = path / "checkpoints" / SELECTED
+        if not inside.is_file():
+            raise CryofixError(
+                f"checkpoint={where} holds no checkpoints/{SELECTED}: the run is not finished;"
+                " start it again with the same output, or give one of its .ckpt files"
+            )
+        path = inside
+    checkpoint = load_checkpoint(path)
+    metadata = checkpoint["cryofix"]
+    try:
+        network = build_network(**{**metadata["config"]["model"], "encoder_weights": None})
+        network.load_state_dict(averaged_state(checkpoint))
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise CryofixError(
+            f"checkpoint={path} does not fit its own configuration ({str(error).splitlines()[0]});"
+            " it was written by another version of cryofix: train again"
+        ) from error
+    return Picker(network.eval(), metadata, path)
+
+
+def averaged_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the averaged network's state from a stage's checkpoint or from a selected one."""
+    if "network" in checkpoint:
+        return dict(checkpoint["network"])
+    prefix = "average.average.module."
+    return {
+        key.removeprefix(prefix): value
+        for key, value in checkpoint["state_dict"].items()
+        if key.startswith(prefix)
+    }
+
+
+def save_picker(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> None:
+    """Write a network by itself with its metadata."""
+    with atomic_write(path) as temporary:
+        torch.save({"cryofix": dict(metadata), "network": network.state_dict()}, temporary)

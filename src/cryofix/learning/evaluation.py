@@ -1,0 +1,91 @@
+"""From a network and a micrograph to what is kept of its score."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.tiles import Annotated
+from cryofix.formats import Particles
+from cryofix.picking import find_peaks, predict_map
+from cryofix.scoring.keep_rates import ConfidenceHistogram
+from cryofix.scoring.scores import MicrographRecord
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One micrograph as a network sees it, in network pixels.
+
+    Attributes
+    ----------
+    probability
+        (rows, columns), float32, in [0, 1].
+    picks
+        Peaks of the map with their scores, low ones included.
+    target, valid
+        Boolean maps; target is empty where nobody labelled.
+    """
+
+    annotated: Annotated
+    probability: NDArray[np.float32]
+    picks: Particles
+    target: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+
+
+def predict(
+    network: nn.Module, data: CryoDataModule, annotated: Annotated, device: torch.device
+) -> Prediction:
+    """Run a network, in eval mode, over one whole micrograph."""
+    probability = predict_map(network, annotated.read(), device=device)
+    target, valid = data.maps(annotated)
+    diameter = data.dataset.particle_px
+    picks = find_peaks(probability, radius_px=data.radius_px, min_distance_px=diameter / 2)
+    return Prediction(annotated, probability, picks, target, valid)
+
+
+def score(prediction: Prediction, diameter_px: float) -> MicrographRecord:
+    """Compare a prediction with the labels of its micrograph."""
+    annotated = prediction.annotated
+    return MicrographRecord.measure(
+        annotated.micrograph.name,
+        probability=prediction.probability,
+        target=prediction.target,
+        valid=prediction.valid,
+        picks=prediction.picks,
+        truth=annotated.particles or Particles.empty(),
+        diameter=diameter_px,
+        ignored=annotated.ignored,
+        border=annotated.interior[0],
+    )
+
+
+def score_all(
+    network: nn.Module,
+    data: CryoDataModule,
+    micrographs: Iterable[Annotated],
+    device: torch.device,
+) -> list[MicrographRecord]:
+    """Score every micrograph, one in memory at a time."""
+    diameter = data.dataset.particle_px
+    return [score(predict(network, data, part, device), diameter) for part in micrographs]
+
+
+def confidence_histogram(
+    network: nn.Module,
+    data: CryoDataModule,
+    micrographs: Iterable[Annotated],
+    device: torch.device,
+) -> ConfidenceHistogram:
+    """Count pixels by confidence, and by true class where labels are at hand."""
+    total = ConfidenceHistogram.empty()
+    for annotated in micrographs:
+        probability = predict_map(network, annotated.read(), device=device)
+        target, valid = data.maps(annotated)
+        truth = target if annotated.particles is not None else None
+        total += ConfidenceHistogram.from_arrays(probability, truth, valid)
+    return total

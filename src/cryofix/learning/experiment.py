@@ -1,0 +1,350 @@
+"""A whole run: burn-in, the fork into control and FixMatch, scores, files.
+
+Control and FixMatch continue from the same weights and optimiser, for the same number of steps,
+with the same labelled batches; only the unlabelled loss differs.
+"""
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from filelock import FileLock
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import cryofix
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.errors import CryofixError
+from cryofix.learning.checkpoint import (
+    SELECTED,
+    AtomicCheckpointIO,
+    averaged_state,
+    load_checkpoint,
+    save_picker,
+)
+from cryofix.learning.evaluation import confidence_histogram, score_all
+from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.keeping import KeepCheckpoints
+from cryofix.learning.network import build_network
+from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.masking import MaskingPolicy
+from cryofix.monitoring.collapse import CollapseGuard
+from cryofix.monitoring.dashboard import ShowMaps
+from cryofix.monitoring.progress import Display, ShowProgress
+from cryofix.scoring.scores import (
+    MicrographRecord,
+    Thresholds,
+    choose_thresholds,
+    paired_gain,
+    summarise,
+)
+
+SCHEMA = 1
+KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
+METHODS = ("fixmatch", "supervised")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One branch of the fork, scored."""
+
+    validation: list[MicrographRecord]
+    test: list[MicrographRecord]
+    thresholds: Thresholds
+
+    def scores(self) -> dict[str, Any]:
+        """Return the ``SCORES`` on test micrographs."""
+        return summarise(self.test, self.thresholds)
+
+    def validation_score(self) -> float:
+        """Return what the better branch is selected by: particle F1 on validation."""
+        f1: float = summarise(self.validation, self.thresholds, samples=1)["particle"]["f1"]
+        return f1
+
+
+@dataclass
+class Experiment:
+    """Everything of one run.
+
+    Attributes
+    ----------
+    config
+        The resolved configuration in plain containers; written into checkpoints and results.
+    folder
+        Run folder.
+    shared
+        Folder where burn-in and control are kept for all runs that need the same; None keeps
+        them in the run folder.
+    data, policy
+        As configured.
+    display
+        Where progress is shown.
+    guard
+        Watches FixMatch.
+    """
+
+    config: dict[str, Any]
+    folder: Path
+    shared: Path | None
+    data: CryoDataModule
+    policy: MaskingPolicy
+    display: Display
+    guard: CollapseGuard
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.config["method"] not in METHODS:
+            raise CryofixError(
+                f"method={self.config['method']} is not known; use one of {', '.join(METHODS)}"
+            )
+        self.steps = Steps(**self.config["steps"])
+
+    def run(self) -> dict[str, Any]:
+        """Train, score, and return the content of ``results.json``."""
+        self.data.setup()
+        self.data.write_split(self.folder / "splits.json")
+        priors = self.data.prior_per_micrograph()
+        self.prior = sum(priors) / max(1, len(priors))
+        if not 0 < self.prior < 1:
+            raise CryofixError(
+                f"the labelled micrographs ({', '.join(self.data.split.labelled)}) hold no"
+                " particle inside the scored area: raise ratio or change label_draw"
+            )
+        with self._stage_lock():
+            burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
+            control = self._stage("supervised", burn_in, self.steps.stage, None)
+        scored = {"supervised": self._score(control)}
+        start = load_checkpoint(burn_in) if burn_in else None
+        self.keep_rates = self._keep_rates(start)
+        if self.config["method"] == "fixmatch":
+            fixmatch = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
+            scored["fixmatch"] = self._score(fixmatch)
+        # Of equal scores the first is taken, which is the control.
+        selected = max(scored, key=lambda name: scored[name].validation_score())
+        self._keep_selected(selected, scored[selected].thresholds)
+        self.scored = scored
+        return self._results(scored, selected)
+
+    # -- stages ---------------------------------------------------------------------------------
+
+    def _stage_folder(self, name: str) -> Path:
+        if self.shared is not None and name != "fixmatch":
+            return self.shared / self._stage_key() / name
+        return self.folder / "checkpoints" / name
+
+    def _stage_key(self) -> str:
+        """Name what burn-in and control depend on: all but the mask and what goes with it."""
+        parts = {
+            key: self.config[key]
+            for key in ("data", "model", "loss", "augment", "teacher", "optimiser", "steps", "seed")
+        }
+        parts["precision"] = self.config["trainer"].get("precision")
+        parts["version"] = cryofix.__version__
+        text = json.dumps(parts, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+    def _stage_lock(self) -> Any:
+        """Let one process at a time train the shared stages; the system frees a dead owner's."""
+        if self.shared is None:
+            return nullcontext()
+        folder = self.shared / self._stage_key()
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / "lock")
+
+    def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
+        torch.manual_seed(self.config["seed"])
+        network = build_network(**self.config["model"], prior=self.prior)
+        if self.config["compute"]["channels_last"]:
+            network = network.to(memory_format=torch.channels_last)
+        module = FixMatch(
+            network,
+            policy,
+            self.data,
+            steps=self.steps,
+            optimiser=Optimiser(**self.config["optimiser"]),
+            teacher=Teacher(**self.config["teacher"]),
+            unlabelled=Unlabelled(**self.config["unlabelled"]),
+            views=Views.of(self.config["augment"]),
+            loss_terms=self.config["loss"]["terms"],
+            prior=self.prior,
+            seed=self.config["seed"],
+            first_step=first_step,
+            metadata=self._metadata(),
+        )
+        return module
+
+    def _metadata(self, thresholds: Thresholds | None = None) -> dict[str, Any]:
+        dataset = self.data.dataset
+        return {
+            "schema": SCHEMA,
+            "version": cryofix.__version__,
+            "config": self.config,
+            "prior": self.prior,
+            "particle_px": dataset.particle_px,
+            "diameter_px": dataset.diameter_px,
+            "diameter_angstrom": dataset.diameter_angstrom,
+            "thresholds": None if thresholds is None else vars(thresholds),
+        }
+
+    def _stage(
+        self, name: str, start: Path | None, steps: int, policy: MaskingPolicy | None
+    ) -> Path:
+        """Train one stage, or what is left of it, and return its last checkpoint."""
+        folder = self._stage_folder(name)
+        last = folder / "last.ckpt"
+        began = time.monotonic()
+        done = load_checkpoint(last)["global_step"] if last.exists() else None
+        first_step = 0 if start is None else self.steps.burn_in
+        if done is None or done < steps:
+            module = self._module(policy, first_step)
+            if start is not None:
+                module.continue_from(load_checkpoint(start))
+            if policy is not None:
+                module.supervised_precision = self._precision_at_fork(module)
+            self.data.first_step = first_step
+            self.data.with_unlabelled = policy is not None
+            trainer = self._trainer(name, folder, steps, first_step)
+            trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
+        elif policy is not None:
+            self.guard.load_state_dict(load_checkpoint(last)["callbacks"]["CollapseGuard"])
+        self.seconds[name] = round(time.monotonic() - began, 3)
+        return last
+
+    def _trainer(self, name: str, folder: Path, steps: int, first_step: int) -> Trainer:
+        callbacks: list[Callback] = [
+            KeepCheckpoints(folder, self.steps.checkpoint_every, self.steps.validate_every),
+            ShowProgress(self.display, name.replace("_", "-")),
+            ShowMaps(),
+        ]
+        if name == "fixmatch":
+            callbacks.insert(0, self.guard)
+        logger = TensorBoardLogger(self.folder / "tensorboard", name=name, version="")
+        return Trainer(
+            **self.config["trainer"],
+            max_steps=steps,
+            max_epochs=-1,
+            val_check_interval=self.steps.validate_every,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            logger=logger,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            use_distributed_sampler=False,
+            default_root_dir=self.folder,
+        )
+
+    # -- scores ---------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where scoring runs."""
+        on_gpu = torch.cuda.is_available() and self.config["trainer"]["accelerator"] != "cpu"
+        return torch.device("cuda" if on_gpu else "cpu")
+
+    def _network(self, checkpoint: Mapping[str, Any] | None) -> torch.nn.Module:
+        torch.manual_seed(self.config["seed"])
+        network = build_network(**{**self.config["model"], "encoder_weights": None})
+        if checkpoint is not None:
+            network.load_state_dict(averaged_state(checkpoint))
+        return network.to(self.device).eval()
+
+    def _score(self, checkpoint: Path) -> Scored:
+        network = self._network(load_checkpoint(checkpoint))
+        parts = {name: self.data.part(name) for name in ("validation", "test")}
+        count = sum(len(part) for part in parts.values())
+        tick = self.display.counter(f"scoring {checkpoint.parent.name}", count)
+        records: dict[str, list[MicrographRecord]] = {}
+        for name, micrographs in parts.items():
+            records[name] = []
+            for annotated in micrographs:
+                records[name] += score_all(network, self.data, [annotated], self.device)
+                tick()
+        thresholds = choose_thresholds(records["validation"])
+        return Scored(records["validation"], records["test"], thresholds)
+
+    def _precision_at_fork(self, module: FixMatch) -> float:
+        """Return the pixel precision, at 0.5 and on validation, of the averaged burn-in model."""
+        network = module.average.network.to(self.device)
+        records = score_all(network, self.data, self.data.part("validation"), self.device)
+        scores = summarise(records, Thresholds(), samples=1)
+        precision: float = scores["pixel"]["precision"]
+        return precision
+
+    def _keep_rates(self, checkpoint: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""
+        micrographs = self.data.part("unlabelled")[:KEEP_RATE_MICROGRAPHS]
+        if not micrographs:
+            return []
+        network = self._network(checkpoint)
+        histogram = confidence_histogram(network, self.data, micrographs, self.device)
+        return histogram.table(prior=self.prior)
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """Return the averaged networks at the end of each branch, in eval mode."""
+        return {
+            name: self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
+            for name in self.scored
+        }
+
+    def _keep_selected(self, name: str, thresholds: Thresholds) -> None:
+        """Write the model that a user should use, by itself."""
+        network = self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
+        metadata = self._metadata(thresholds) | {"stage": name}
+        save_picker(self.folder / "checkpoints" / SELECTED, network.cpu(), metadata)
+
+    def _results(self, scored: Mapping[str, Scored], selected: str) -> dict[str, Any]:
+        control, fixmatch = scored["supervised"], scored.get("fixmatch")
+        gain = None
+        if fixmatch is not None:
+            gain = paired_gain(control.test, fixmatch.test, control.thresholds, fixmatch.thresholds)
+        return {
+            "schema": SCHEMA,
+            "data": self.config["names"]["data"],
+            "mask": self.config["names"]["mask"],
+            "mask_config": self.config["mask"],
+            "ratio": self.config["ratio"],
+            "seed": self.config["seed"],
+            "split_seed": self.config["split_seed"],
+            "label_draw": self.config["label_draw"],
+            "micrographs": self.data.split.counts(),
+            "prior": self.prior,
+            "checkpoint": "last",
+            "supervised": control.scores(),
+            "fixmatch": None if fixmatch is None else fixmatch.scores(),
+            "gain": gain,
+            "selected": selected,
+            "selected_by": {
+                "score": "particle F1 on validation",
+                **{name: part.validation_score() for name, part in scored.items()},
+            },
+            "keep_rates": self.keep_rates,
+            "mask_keep_rates": self.guard.latest,
+            "collapse": vars(self.guard.record),
+            "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage},
+            "seconds": self.seconds,
+            "environment": environment(self.device),
+        }
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return what a number may depend on besides the configuration."""
+    return {
+        "cryofix": cryofix.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+    }

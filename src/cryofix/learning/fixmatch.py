@@ -1,0 +1,291 @@
+"""One stage of training: supervised, or FixMatch with a masking policy.
+
+FixMatch (Sohn et al. 2020) for segmentation: the teacher labels a weakly changed tile, the policy
+says which of its pixels to believe, and the student has to reproduce them on a strongly changed
+copy of the same tile.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.intensity import change_intensity, sample_seed
+from cryofix.learning.evaluation import predict, score
+from cryofix.learning.losses import supervised_loss, unlabelled_loss
+from cryofix.learning.network import fixed_running_statistics
+from cryofix.learning.schedule import learning_rate_factor, ramp
+from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.teacher import EvalOnly, average_of
+from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
+from cryofix.scoring.keep_rates import Rates, WeightTally
+from cryofix.scoring.pixels import PixelHistogram
+from cryofix.scoring.scores import MicrographRecord, choose_thresholds, summarise
+
+LABELLED_VIEW, WEAK_VIEW, STRONG_VIEW = 10, 11, 12  # streams of random intensities
+DROPOUT = 13  # stream of everything that draws from torch's global generator
+
+
+class FixMatch(LightningModule):
+    """The student, its running average, and one stage's way of training them.
+
+    Parameters
+    ----------
+    network
+        The student: (batch, 1, height, width) images to logits of the same shape.
+    policy
+        None trains on labels alone.
+    data
+        Gives validation micrographs.
+    steps, optimiser, teacher, unlabelled, views
+        The stage's settings.
+    loss_terms
+        See :func:`cryofix.learning.losses.supervised_loss`.
+    prior
+        Share of particle pixels, for the policy.
+    seed
+        Of every random draw.
+    first_step
+        Steps already trained before this stage.
+    supervised_precision
+        Pixel precision of the burn-in model on validation, for policies that ask for it.
+    metadata
+        Plain containers written into every checkpoint, so that it can be used by itself.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        policy: MaskingPolicy | None,
+        data: CryoDataModule,
+        *,
+        steps: Steps,
+        optimiser: Optimiser,
+        teacher: Teacher,
+        unlabelled: Unlabelled,
+        views: Views,
+        loss_terms: Mapping[str, float],
+        prior: float,
+        seed: int,
+        first_step: int = 0,
+        supervised_precision: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.average = EvalOnly(average_of(network, teacher.decay))
+        self.policy = policy
+        self.data = data
+        self.steps, self.optimiser, self.teacher = steps, optimiser, teacher
+        self.unlabelled, self.views = unlabelled, views
+        self.loss_terms = dict(loss_terms)
+        self.prior, self.seed, self.first_step = prior, seed, first_step
+        self.supervised_precision = supervised_precision
+        self.metadata = dict(metadata or {})
+        self.validated: dict[str, float] = {}
+        self.audited: Rates = {}
+        self._records: list[tuple[MicrographRecord, PixelHistogram]] = []
+        self._optimiser_state: dict[str, Any] | None = None
+
+    def continue_from(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take student, average and optimiser from another stage's checkpoint."""
+        for name in ("network", "average"):
+            prefix = f"{name}."
+            state = {
+                key.removeprefix(prefix): value
+                for key, value in checkpoint["state_dict"].items()
+                if key.startswith(prefix)
+            }
+            getattr(self, name).load_state_dict(state)
+        self._optimiser_state = checkpoint["optimizer_states"][0]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return AdamW and its schedule over burn-in and stage."""
+        settings = self.optimiser
+        total = self.steps.burn_in + self.steps.stage
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=self.device.type == "cuda",
+        )
+        if self._optimiser_state is not None:
+            optimiser.load_state_dict(self._optimiser_state)
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] = settings.learning_rate
+
+        def factor(step: int) -> float:
+            step += self.first_step
+            return learning_rate_factor(step, settings.warm_up, total, settings.final)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Step the student, then its average, once for each optimiser step."""
+        super().optimizer_step(*args, **kwargs)
+        self.average.update(self.network)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Let what draws from the global generator (dropout) depend on seed and step alone."""
+        torch.manual_seed(sample_seed(self.seed, DROPOUT, self.first_step, batch_idx))
+
+    def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
+        """Return the loss of one step."""
+        labelled = batch["labelled"]
+        images = self._view(labelled, LABELLED_VIEW)
+        logits = self.network(images).float()
+        loss = supervised_loss(logits, labelled["target"], labelled["valid"], self.loss_terms)
+        scalars = {"loss/supervised": loss.detach()}
+        if self.policy is not None:
+            loss_unlabelled, more = self._unlabelled_step(
+                self.policy, batch["unlabelled"], labelled, logits.detach()
+            )
+            loss = loss + loss_unlabelled
+            scalars.update(more)
+        if self._due(self.steps.log_every):
+            scalars["loss/total"] = loss.detach()
+            self._log_scalars(scalars, self.first_step + self.global_step + 1)
+        return loss
+
+    def _unlabelled_step(
+        self,
+        policy: MaskingPolicy,
+        batch: dict[str, Tensor],
+        labelled: dict[str, Tensor],
+        labelled_logits: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted unlabelled loss and what to log of it."""
+        weak = self._view(batch, WEAK_VIEW)
+        strong = self._view(batch, STRONG_VIEW) * batch["whole"]
+        valid = batch["valid"]
+        prob = torch.sigmoid(self._teach(weak).float())
+        context = PolicyContext(
+            prior=self.prior,
+            progress=min(1.0, self.global_step / self.steps.stage),
+            labelled_prob=torch.sigmoid(labelled_logits),
+            labelled_target=labelled["target"],
+            labelled_valid=labelled["valid"],
+            seed=sample_seed(self.seed, self.first_step + self.global_step),
+            supervised_precision=self.supervised_precision,
+        )
+        policy.update(prob, valid, context)
+        pseudo = policy(prob, valid, context)
+        if self.unlabelled.batch_norm == "shared":
+            logits = self.network(strong).float()
+        else:
+            with fixed_running_statistics(self.network):
+                logits = self.network(strong).float()
+        if pseudo.student_logit_shift is not None:
+            logits = logits + pseudo.student_logit_shift
+        loss = unlabelled_loss(
+            logits, pseudo.target, pseudo.weight, valid & batch["whole"], self.unlabelled.normaliser
+        )
+        factor = self.unlabelled.weight * ramp(
+            self.unlabelled.ramp, self.global_step, self.unlabelled.ramp_steps
+        )
+        scalars = {"loss/unlabelled": loss.detach(), "unlabelled/lambda": torch.tensor(factor)}
+        if self._due(self.steps.audit_every):
+            scalars.update(self._audit(batch, prob, pseudo, logits.detach()))
+        return factor * loss, scalars
+
+    @torch.no_grad()
+    def _teach(self, weak: Tensor) -> Tensor:
+        """Return the teacher's logits."""
+        if self.teacher.kind == "ema":
+            logits: Tensor = self.average(weak)
+            return logits
+        self.network.eval()
+        logits = self.network(weak)
+        self.network.train()
+        return logits
+
+    def _audit(
+        self, batch: dict[str, Tensor], prob: Tensor, pseudo: PseudoLabels, logits: Tensor
+    ) -> dict[str, Tensor]:
+        """Measure what the mask keeps of each class, and what that makes of the gradient."""
+        valid = batch["valid"]
+        prob_, target, weight, truth, known, valid_ = (
+            part.cpu().numpy()
+            for part in (prob, pseudo.target, pseudo.weight, batch["target"], batch["known"], valid)
+        )
+        tally = WeightTally.from_arrays(prob_, target, weight, truth, valid_ & known)
+        tally += WeightTally.from_arrays(prob_, target, weight, None, valid_ & ~known)
+        self.audited = tally.rates(prior=self.prior)
+        student = torch.sigmoid(logits)
+        push = pseudo.weight * (student - pseudo.target).abs() * (valid & batch["whole"])
+        particle = pseudo.target >= 0.5
+        count = valid.sum().clamp(min=1)
+        self.audited |= {
+            "mean_p": float((prob * valid).sum() / count),
+            "predicted_positive": float(((prob >= 0.5) & valid).sum() / count),
+            "gradient_particle_share": float((push * particle).sum() / push.sum().clamp(min=1e-12)),
+            "disagreement": float((((student >= 0.5) != (prob >= 0.5)) & valid).sum() / count),
+        }
+        scalars = {
+            f"mask/{key}": torch.tensor(value)
+            for key, value in self.audited.items()
+            if value is not None
+        }
+        scalars["mask/prior"] = torch.tensor(self.prior)
+        return scalars | {f"policy/{key}": value for key, value in pseudo.scalars.items()}
+
+    def _view(self, batch: dict[str, Tensor], stream: int) -> Tensor:
+        """Return the batch's images under one view's intensity changes."""
+        intensity = self.views.strong if stream == STRONG_VIEW else self.views.weak
+        indices = batch["index"].tolist()
+        return change_intensity(batch["image"], intensity, self.seed, stream, indices)
+
+    def _due(self, every: int) -> bool:
+        return (self.global_step + 1) % every == 0
+
+    def _log_scalars(self, scalars: Mapping[str, Tensor | float], step: int) -> None:
+        """Write scalars at a step counted from the very first stage."""
+        if self.trainer.is_global_zero:
+            values = {key: float(value) for key, value in scalars.items()}
+            for logger in self.trainer.loggers:
+                logger.log_metrics(values, step)
+
+    def validation_step(self, index: Tensor | int, batch_idx: int) -> None:
+        """Score one whole validation micrograph with the average, and the student's pixels."""
+        annotated = self.data.part("validation")[int(index)]
+        record = score(
+            predict(self.average.network, self.data, annotated, self.device),
+            self.data.dataset.particle_px,
+        )
+        student = predict(self.network, self.data, annotated, self.device)
+        histogram = PixelHistogram.from_arrays(student.probability, student.target, student.valid)
+        self._records.append((record, histogram))
+
+    def on_validation_epoch_end(self) -> None:
+        """Sum up the validation micrographs of all ranks."""
+        gathered = self._records
+        self._records = []
+        if self.trainer.world_size > 1:
+            parts: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(parts, gathered)
+            gathered = [record for part in parts for record in part]
+        records = [record for record, _ in gathered]
+        scores = summarise(records, choose_thresholds(records), samples=1)
+        student = sum((histogram for _, histogram in gathered), PixelHistogram.empty())
+        pixel, particle = scores["pixel"], scores["particle"]
+        self.validated = {
+            "particle_f1": particle["f1"],
+            "particle_average_precision": particle["average_precision"],
+            "pixel_f1": pixel["f1"],
+            "pixel_recall": pixel["recall"],
+            "pixel_precision": pixel["precision"],
+            "pixel_average_precision": pixel["average_precision"],
+            "student_pixel_f1": student.f1(0.5),
+            "student_pixel_recall": student.recall(0.5),
+        }
+        scalars = {f"validation/{key}": value for key, value in self.validated.items()}
+        self._log_scalars(scalars, self.first_step + self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is needed to use the checkpoint by itself; plain containers only."""
+        checkpoint["cryofix"] = self.metadata

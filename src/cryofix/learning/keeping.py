@@ -1,0 +1,97 @@
+"""The callback that keeps ``last.ckpt`` and ``best.ckpt``, and stops when the system asks."""
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from cryofix.learning.fixmatch import FixMatch
+
+BEST_BY = "particle_f1"
+
+
+class Stopped(Exception):  # noqa: N818 - like KeyboardInterrupt, it is no error
+    """The process was asked to stop, and has kept where it was."""
+
+
+class KeepCheckpoints(Callback):
+    """Keep the last step and the best validation.
+
+    ``last.ckpt`` is written every ``every`` steps, at the end, and when SIGTERM or SIGINT arrives:
+    then the running step is finished first, so that continuing gives what an undisturbed run
+    gives. At a step with validation it is written after it. ``best.ckpt`` is the highest
+    validation score so far; its score travels in ``last.ckpt``.
+
+    Parameters
+    ----------
+    folder
+        Of the stage's checkpoints.
+    every
+        Steps between two ``last.ckpt``.
+    validate_every
+        Steps between two validations.
+    """
+
+    def __init__(self, folder: Path, every: int, validate_every: int) -> None:
+        self.folder = folder
+        self.every = every
+        self.validate_every = validate_every
+        self.best = -1.0
+        self.best_step = 0
+        self._signal: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score so far."""
+        return {"best": self.best, "best_step": self.best_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best score so far."""
+        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for requests to stop."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._ask_to_stop)
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:  # asked twice: do not wait for the step
+            raise KeyboardInterrupt
+        self._signal = number
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write ``last.ckpt`` when it is due and no validation follows."""
+        step = trainer.global_step
+        due = step % self.every == 0 or step == trainer.max_steps or self._signal is not None
+        if due and step % self.validate_every:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write ``best.ckpt`` when this validation is the best, and ``last.ckpt``."""
+        assert isinstance(pl_module, FixMatch)
+        score = pl_module.validated[BEST_BY]
+        if score > self.best:
+            self.best, self.best_step = score, trainer.global_step
+            trainer.save_checkpoint(self.folder / "best.ckpt")
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+        if self._signal is not None:
+            name = signal.Signals(self._signal).name
+            raise Stopped(
+                f"stopped by {name} at step {trainer.global_step} of this stage; the same command"
+                " with the same output goes on from there"
+            )

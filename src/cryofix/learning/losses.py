@@ -1,0 +1,104 @@
+"""Losses on logits: pure functions of tensors."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its documented alias
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from cryofix.errors import CryofixError
+
+Maps = Float[Tensor, "batch 1 height width"]
+Mask = Bool[Tensor, "batch 1 height width"]
+NORMALISERS = ("valid", "kept", "class")
+
+
+def bce(logits: Maps, target: Maps, valid: Mask) -> Tensor:
+    """Binary cross-entropy, mean over the valid pixels (0 when there are none)."""
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return _mean(loss, valid.float())
+
+
+def focal(logits: Maps, target: Maps, valid: Mask, gamma: float = 2.0) -> Tensor:
+    """Focal loss, (1 - p_t)^gamma CE (Lin et al. 2017, eq. 4), mean over the valid pixels."""
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return _mean((1 - torch.exp(-loss)) ** gamma * loss, valid.float())
+
+
+def dice(logits: Maps, target: Maps, valid: Mask) -> Tensor:
+    """One minus the soft Dice coefficient over all valid pixels of the batch."""
+    return tversky(logits, target, valid, alpha=0.5, beta=0.5)
+
+
+def tversky(
+    logits: Maps, target: Maps, valid: Mask, alpha: float = 0.3, beta: float = 0.7
+) -> Tensor:
+    """One minus TP / (TP + alpha FP + beta FN) over the batch (Salehi et al. 2017, eq. 2)."""
+    p = torch.sigmoid(logits) * valid
+    target = target * valid
+    hits = (p * target).sum()
+    false = alpha * (p - p * target).sum() + beta * (target - p * target).sum()
+    return 1 - (hits + 1) / (hits + false + 1)
+
+
+SUPERVISED: Mapping[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "bce": bce,
+    "focal": focal,
+    "dice": dice,
+    "tversky": tversky,
+}
+
+
+def supervised_loss(logits: Maps, target: Maps, valid: Mask, terms: Mapping[str, float]) -> Tensor:
+    """Return the weighted sum of named losses, for example ``{"bce": 1, "dice": 0.5}``."""
+    unknown = set(terms) - set(SUPERVISED)
+    if unknown or not terms:
+        raise CryofixError(
+            f"loss.terms={dict(terms)} must name at least one of {', '.join(SUPERVISED)}"
+        )
+    parts = [
+        weight * SUPERVISED[name](logits, target, valid) for name, weight in terms.items() if weight
+    ]
+    return torch.stack(parts).sum() if parts else logits.sum() * 0
+
+
+def unlabelled_loss(
+    logits: Maps, target: Maps, weight: Maps, valid: Mask, normaliser: str
+) -> Tensor:
+    """Weighted binary cross-entropy of the student against pseudo-labels.
+
+    Parameters
+    ----------
+    logits
+        Of the student on the strong view.
+    target, weight
+        Pseudo-labels and how far each is believed; both float32, without gradient.
+    valid
+        Pixels that exist for this loss.
+    normaliser
+        What the weighted sum is divided by: ``valid`` (the number of valid pixels, so the loss
+        scales with the keep rate), ``kept`` (the sum of weights), or ``class`` (each predicted
+        class by its own sum of weights, then their mean).
+
+    Returns
+    -------
+    0-d tensor; 0 where nothing is kept.
+    """
+    weight = weight * valid
+    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if normaliser == "valid":
+        return (loss * weight).sum() / valid.sum().clamp(min=1)
+    if normaliser == "kept":
+        return _mean(loss, weight)
+    if normaliser == "class":
+        particle = (target >= 0.5).float()
+        return (_mean(loss, weight * particle) + _mean(loss, weight * (1 - particle))) / 2
+    raise CryofixError(
+        f"unlabelled.normaliser={normaliser} is not known; use one of {', '.join(NORMALISERS)}"
+    )
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    total = weights.sum()
+    return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))

@@ -1,0 +1,166 @@
+"""Segmentation networks by name, of segmentation-models-pytorch, and one encoder of ours."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from segmentation_models_pytorch.encoders import encoders as encoder_registry
+from segmentation_models_pytorch.encoders._base import EncoderMixin
+from torch import Tensor, nn
+
+from cryofix.errors import CryofixError
+
+SMALL = "cryofix_small"
+
+
+class SmallEncoder(nn.Module, EncoderMixin):
+    """Four stages of three 3x3 convolutions, each halving the image first.
+
+    A tenth of a ResNet-18's work at the sizes a CPU can train: particles of 24-32 pixels need a
+    context of about 100 pixels and few channels.
+    """
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 64), depth: int = 4) -> None:
+        super().__init__()
+        widths = widths[:depth]
+        self._depth = depth
+        self._in_channels = 3
+        self._out_channels = [3, *widths]
+        self._output_stride = 2**depth
+        inputs = (3, *widths[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(*_block(before, after, 2), *_block(after, after), *_block(after, after))
+            for before, after in zip(inputs, widths, strict=True)
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return the input and the features after each stage, as smp's decoders want them."""
+        features = [images]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features
+
+
+def _block(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+
+
+encoder_registry[SMALL] = {"encoder": SmallEncoder, "params": {}, "pretrained_settings": {}}
+
+
+def build_network(
+    *,
+    architecture: str = "unet",
+    encoder: str = SMALL,
+    encoder_weights: str | None = None,
+    norm: str = "batch",
+    options: dict[str, Any] | None = None,
+    prior: float | None = None,
+) -> nn.Module:
+    """Build a one-channel-in, one-logit-out segmentation network.
+
+    Parameters
+    ----------
+    architecture, encoder
+        Names of segmentation-models-pytorch, or ``cryofix_small`` for the encoder.
+    encoder_weights
+        None, a local file with the encoder's state dict, or a name of pretrained weights that
+        segmentation-models-pytorch downloads.
+    norm
+        ``batch``, or ``group`` to replace every batch norm by a group norm of 8 channels a group.
+    options
+        Further keywords of the architecture (``encoder_depth``, ``decoder_channels``, ...).
+    prior
+        Share of particle pixels; the last bias starts at its log-odds, so that training does not
+        begin by unlearning p = 0.5 everywhere.
+
+    Raises
+    ------
+    CryofixError
+        For names that do not exist and weights that do not fit.
+    """
+    options = {} if options is None else options
+    local = encoder_weights is not None and Path(encoder_weights).expanduser().is_file()
+    if encoder not in encoder_registry and not encoder.startswith("tu-"):
+        raise CryofixError(
+            f"model.encoder={encoder} is not known to segmentation-models-pytorch; use one of its"
+            f" encoders (resnet18, resnet34, efficientnet-b0, ...) or {SMALL}"
+        )
+    try:
+        network: nn.Module = smp.create_model(
+            architecture,
+            encoder_name=encoder,
+            encoder_weights=None if local else encoder_weights,
+            in_channels=1,
+            classes=1,
+            **options,
+        )
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise CryofixError(
+            f"model.architecture={architecture} with model.encoder={encoder},"
+            f" model.encoder_weights={encoder_weights} and model.options={options} cannot be"
+            f" built: {error}"
+        ) from error
+    if local:
+        _load_encoder(network, Path(str(encoder_weights)).expanduser())
+    if norm == "group":
+        _replace_batch_norms(network)
+    elif norm != "batch":
+        raise CryofixError(f"model.norm={norm} is not known; use batch or group")
+    if prior is not None:
+        bias = next(m.bias for m in network.segmentation_head if isinstance(m, nn.Conv2d))  # type: ignore[union-attr] # smp's models are untyped
+        nn.init.constant_(bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type] # as above
+    return network
+
+
+def _load_encoder(network: nn.Module, path: Path) -> None:
+    """Load an encoder's state dict from a file, adapting a colour stem to one channel."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        own = network.encoder.state_dict()  # type: ignore[union-attr] # untyped
+        for key, value in own.items():
+            stored = state.get(key)
+            if (
+                stored is not None
+                and value.ndim == 4
+                and (stored.shape[1], value.shape[1]) == (3, 1)
+            ):
+                state[key] = state[key].sum(dim=1, keepdim=True)
+        network.encoder.load_state_dict(state)  # type: ignore[union-attr] # untyped
+    except Exception as error:
+        raise CryofixError(
+            f"model.encoder_weights={path} does not hold the weights of this encoder:"
+            f" {str(error).splitlines()[0]}; give a file with its state dict, or null"
+        ) from error
+
+
+def _replace_batch_norms(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            groups = math.gcd(child.num_features, max(1, child.num_features // 8))
+            setattr(module, name, nn.GroupNorm(groups, child.num_features))
+        else:
+            _replace_batch_norms(child)
+
+
+@contextmanager
+def fixed_running_statistics(network: nn.Module) -> Iterator[None]:
+    """Let batch norms use the batch's statistics without moving their running ones.
+
+    The strong view is distorted on purpose; what is kept for prediction must describe real tiles,
+    and the control has to be normalised as FixMatch is.
+    """
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.momentum = 0.0
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum

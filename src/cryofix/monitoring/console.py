@@ -1,0 +1,127 @@
+"""What a finished run says on the terminal."""
+
+import logging
+import shlex
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
+ROWS = (
+    ("pixel", "precision"),
+    ("pixel", "recall"),
+    ("pixel", "f1"),
+    ("pixel", "average_precision"),
+    ("particle", "precision"),
+    ("particle", "recall"),
+    ("particle", "f1"),
+    ("particle", "average_precision"),
+)
+GAINS = {
+    ("pixel", "f1"): "pixel_f1",
+    ("pixel", "average_precision"): "average_precision",
+    ("particle", "f1"): "particle_f1",
+    ("particle", "average_precision"): "particle_average_precision",
+}
+
+
+def quieten() -> None:
+    """Keep Lightning's hints about its own use from between a user's lines."""
+    for name in NOISE:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\..*")
+
+
+def print_summary(results: Mapping[str, Any], policy: str, folder: Path, console: Console) -> None:
+    """Print the table of scores, the keep-rate line, and where everything is.
+
+    Parameters
+    ----------
+    results
+        Content of ``results.json``.
+    policy
+        What the masking policy says of itself.
+    folder
+        Run folder.
+    console
+        Where to print.
+    """
+    counts = results["micrographs"]
+    console.print()
+    console.print(
+        f"{results['data']}: {counts['labelled']} labelled, {counts['unlabelled']} unlabelled,"
+        f" {counts['validation']} validation, {counts['test']} test micrographs;"
+        f" ratio {results['ratio']:g}, seed {results['seed']}",
+        highlight=False,
+    )
+    console.print(_scores_table(results))
+    console.print(policy, highlight=False, soft_wrap=True)
+    line = keep_rate_line(results)
+    if line:
+        console.print(line, highlight=False, soft_wrap=True)
+    selected = results["selected_by"]
+    console.print(
+        f"selected: [bold]{results['selected']}[/bold] (particle F1 on validation:"
+        + ", ".join(
+            f" {name} {selected[name]:.3f}"
+            for name in ("supervised", "fixmatch")
+            if name in selected
+        )
+        + ")",
+        highlight=False,
+    )
+    where = shlex.quote(str(folder))
+    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"pictures:   {folder / 'figures'}", highlight=False, soft_wrap=True)
+    console.print(f"dashboard:  tensorboard --logdir {where}", highlight=False, soft_wrap=True)
+
+
+def _scores_table(results: Mapping[str, Any]) -> Table:
+    table = Table(title="Scores on test micrographs", title_justify="left")
+    table.add_column("")
+    table.add_column("supervised control", justify="right")
+    fixmatch = results["fixmatch"]
+    if fixmatch is not None:
+        table.add_column(f"FixMatch, {results['mask']}", justify="right")
+        table.add_column("gain [95 % interval]", justify="right")
+    for kind, name in ROWS:
+        label = "F1" if name == "f1" else name.replace("_", " ")
+        note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
+        cells = [f"{kind} {label}{note}", f"{results['supervised'][kind][name]:.3f}"]
+        if fixmatch is not None:
+            gain = GAINS.get((kind, name))
+            cells.append(f"{fixmatch[kind][name]:.3f}")
+            cells.append("" if gain is None else gain_text(results["gain"][gain]))
+        table.add_row(*cells, end_section=(kind, name) == ("pixel", "average_precision"))
+    return table
+
+
+def gain_text(gain: Mapping[str, Any]) -> str:
+    """Return a gain with its interval, for example ``+0.021 [-0.003, +0.044]``."""
+    if gain["ci95"] is None:
+        return f"{gain['value']:+.3f}"
+    low, high = gain["ci95"]
+    return f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def keep_rate_line(results: Mapping[str, Any]) -> str:
+    """Return what the policy keeps of each class, from the last audits of FixMatch."""
+    kept = results["mask_keep_rates"]
+    if kept is None:
+        return ""
+
+    def percent(key: str) -> str:
+        return "none" if kept[key] is None else f"{100 * kept[key]:.1f} %"
+
+    drift = "minus infinity" if kept["drift"] is None else f"{kept['drift']:+.2f}"
+    alarm = results["collapse"]["first_step"]
+    return (
+        f"keep rates at the end: {percent('particle_keep')} of predicted particles,"
+        f" {percent('background_keep')} of background; drift {drift}; particle share"
+        f" {percent('particle_share')} of what is kept, prior {100 * results['prior']:.1f} %"
+        + (f"; collapse alarm at step {alarm}" if alarm is not None else "")
+    )

@@ -1,0 +1,121 @@
+"""What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class Display:
+    """Named phases with a number of items each.
+
+    On a terminal each phase is a bar with the time left; elsewhere a line at its start, one at
+    most every ``seconds_between_lines``, and one at its end.
+    """
+
+    def __init__(self, console: Console | None = None, seconds_between_lines: float = 15.0) -> None:
+        self.console = console or Console()
+        self.seconds_between_lines = seconds_between_lines
+        self._progress: Progress | None = None
+
+    def __enter__(self) -> "Display":
+        if self.console.is_terminal:
+            self._progress = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description:<12}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self.console,
+            )
+            self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def phase(self, title: str, total: int, done: int = 0) -> "Phase":
+        """Begin a phase of ``total`` items, ``done`` of which are done already."""
+        return Phase(self, title, total, done)
+
+    def counter(self, title: str, total: int) -> Callable[[], None]:
+        """Begin a phase and return a function to call once for each item."""
+        return self.phase(title, total).advance
+
+
+class Phase:
+    """One phase of a :class:`Display`."""
+
+    def __init__(self, display: Display, title: str, total: int, done: int) -> None:
+        self._display, self._title, self._total = display, title, total
+        self._done = self._first = done
+        self._note = ""
+        self._began = self._said = time.monotonic()
+        progress = display._progress
+        self._task: TaskID | None = None
+        if progress is not None:
+            self._task = progress.add_task(title, total=total, completed=done, note="")
+
+    def advance(self, note: str | None = None) -> None:
+        """Count one item; ``note`` replaces what stands behind the bar."""
+        self._done += 1
+        self._note = self._note if note is None else note
+        if self._display._progress is not None and self._task is not None:
+            self._display._progress.update(self._task, completed=self._done, note=self._note)
+            return
+        now = time.monotonic()
+        if self._done >= self._total or now - self._said >= self._display.seconds_between_lines:
+            self._said = now
+            rate = (self._done - self._first) / max(now - self._began, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            time_text = (
+                f"{left:.0f} s left" if self._done < self._total else f"{now - self._began:.0f} s"
+            )
+            parts = [f"{self._title} {self._done}/{self._total}", time_text, self._note]
+            self._display.console.print(" | ".join(filter(None, parts)), soft_wrap=True)
+
+
+class ShowProgress(Callback):
+    """Show a training stage in a :class:`Display`, with the latest loss and validation F1."""
+
+    def __init__(self, display: Display, title: str) -> None:
+        self._display, self._title = display, title
+        self._phase: Phase | None = None
+        self._note = ""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the phase at the step the stage starts from."""
+        self._phase = self._display.phase(self._title, int(trainer.max_steps), trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Count one step."""
+        if self._phase is not None:
+            self._phase.advance(self._note)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take up the latest scores."""
+        scores = getattr(pl_module, "validated", {})
+        if scores:
+            self._note = (
+                f"F1 particle {scores['particle_f1']:.3f} pixel {scores['pixel_f1']:.3f}"
+                f" recall {scores['pixel_recall']:.3f}"
+            )

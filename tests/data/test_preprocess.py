@@ -1,0 +1,116 @@
+"""Fourier cropping, normalisation, and the cache."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryofix.data.preprocess import (
+    Preprocessing,
+    cache_all,
+    cache_micrograph,
+    fourier_crop,
+    normalise,
+    preprocess,
+)
+from cryofix.errors import CryofixError
+from cryofix.formats import read_info, write_mrc
+
+
+def wave(rows: int, columns: int, cycles_y: int, cycles_x: int) -> np.ndarray:
+    y, x = np.mgrid[:rows, :columns]
+    return np.cos(2 * np.pi * (cycles_y * y / rows + cycles_x * x / columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (49, 65), (47, 90)])
+def test_fourier_crop_of_a_wave_is_the_wave_on_the_coarser_grid(shape: tuple[int, int]) -> None:
+    full = wave(97, 130, 5, -7)
+    expected = wave(*shape, 5, -7)
+    np.testing.assert_allclose(fourier_crop(full, shape), expected, atol=1e-5)
+
+
+def test_fourier_crop_removes_what_the_coarser_grid_cannot_hold() -> None:
+    assert np.abs(fourier_crop(wave(96, 96, 40, 0), (48, 48))).max() < 1e-5
+
+
+def test_fourier_padding_interpolates() -> None:
+    np.testing.assert_allclose(
+        fourier_crop(wave(32, 40, 3, 2), (64, 100)), wave(64, 100, 3, 2), atol=1e-5
+    )
+
+
+def test_fourier_crop_keeps_a_blob_where_the_scale_says() -> None:
+    y, x = np.mgrid[:120, :160]
+    blob = np.exp(-((x - 52.0) ** 2 + (y - 84.0) ** 2) / (2 * 6.0**2)).astype(np.float32)
+    small = fourier_crop(blob, (60, 80))
+    row, column = np.unravel_index(small.argmax(), small.shape)
+    assert (column, row) == (26, 42)
+    assert small.max() == pytest.approx(1.0, abs=0.01)
+
+
+def test_highpass_removes_a_gradient_and_keeps_a_particle() -> None:
+    y, x = np.mgrid[:600, :600]
+    gradient = 10 * np.cos(2 * np.pi * x / 600)
+    blob = -np.exp(-((x - 300) ** 2 + (y - 300) ** 2) / (2 * 8.0**2))
+    slow, particle = (
+        fourier_crop(part.astype(np.float32), (300, 300), highpass_period_px=48)
+        for part in (gradient, blob)
+    )
+    assert np.abs(slow).max() < 0.06 * 10
+    assert particle[150, 150] < -0.9
+
+
+def test_normalise_gives_median_zero_and_robust_spread_one() -> None:
+    image = np.random.default_rng(0).normal(7, 3, (200, 200)).astype(np.float32)
+    image[0, :50] = 1e6
+    result = normalise(image, clip_sigma=6)
+    assert np.median(result) == pytest.approx(0, abs=0.01)
+    assert result[1:].std() == pytest.approx(1, abs=0.02)
+    assert result.max() == 6
+
+
+def test_a_hot_pixel_does_not_ring_through_the_image() -> None:
+    image = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
+    clean = preprocess(image, (128, 128), 24, Preprocessing())
+    image[100, 100] = 1e5
+    hot = preprocess(image, (128, 128), 24, Preprocessing())
+    far = np.abs(hot - clean)[:40]
+    assert far.max() < 0.1
+
+
+def test_an_image_that_is_mostly_constant_names_its_file(tmp_path: Path) -> None:
+    image = np.zeros((64, 64), np.float32)
+    image[0, :4] = [1, 2, 3, 4]
+    write_mrc(tmp_path / "flat.mrc", image, 1.0)
+    with pytest.raises(CryofixError, match=r"flat\.mrc"):
+        cache_micrograph(
+            read_info(tmp_path / "flat.mrc"), 0.5, 16, Preprocessing(0.0), tmp_path / "cache"
+        )
+
+
+def test_the_cache_is_found_again_by_content_and_parameters(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(0, 1, (96, 128)).astype(np.float32)
+    for name in ("a.mrc", "b.mrc"):
+        write_mrc(tmp_path / name, image, 1.0)
+    cache = tmp_path / "cache"
+    infos = [read_info(tmp_path / name) for name in ("a.mrc", "b.mrc")]
+    first, twin = cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)
+    assert first.array_path == twin.array_path
+    assert first.shape == (48, 64)
+    assert first.scale_xy == (0.5, 0.5)
+    other = cache_micrograph(infos[0], 0.5, 24, Preprocessing(clip_sigma=3), cache)
+    assert other.array_path != first.array_path
+    write_mrc(tmp_path / "a.mrc", image + np.arange(128, dtype=np.float32), 1.0)
+    changed = cache_micrograph(read_info(tmp_path / "a.mrc"), 0.5, 24, Preprocessing(), cache)
+    assert changed.array_path != first.array_path
+
+
+def test_a_cached_array_is_not_made_again(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(0, 1, (64, 64)).astype(np.float32)
+    write_mrc(tmp_path / "a.mrc", image, 1.0)
+    info = read_info(tmp_path / "a.mrc")
+    before = cache_micrograph(info, 0.5, 24, Preprocessing(), tmp_path / "cache")
+    stamp = before.array_path.stat().st_mtime_ns
+    cache_micrograph(info, 0.5, 24, Preprocessing(), tmp_path / "cache")
+    assert before.array_path.stat().st_mtime_ns == stamp
+    assert before.open().dtype == np.float16

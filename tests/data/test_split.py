@@ -1,0 +1,75 @@
+"""Splits by micrograph."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryofix.data.split import Split, split_micrographs
+from cryofix.errors import CryofixError
+
+NAMES = [f"m{i:03d}" for i in range(60)]
+
+
+def split(ratio: float = 0.1, **changes: object) -> Split:
+    options = {"test": 0.2, "validation": 0.1, "split_seed": 0, **changes}
+    return split_micrographs(NAMES, ratio=ratio, **options)  # type: ignore[arg-type] # loose for brevity
+
+
+@given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 50), st.integers(0, 50))
+def test_every_micrograph_is_in_one_part_and_sets_are_nested_in_the_ratio(
+    low: float, high: float, seed: int, draw: int
+) -> None:
+    low, high = sorted((low, high))
+    few = split(low, split_seed=seed, label_draw=draw)
+    many = split(high, split_seed=seed, label_draw=draw)
+    for each in (few, many):
+        parts = each.test + each.validation + each.labelled + each.unlabelled
+        assert sorted(parts) == NAMES
+        assert len(each.labelled) >= 1
+    assert (few.test, few.validation) == (many.test, many.validation)
+    assert set(few.labelled) <= set(many.labelled)
+
+
+def test_a_label_draw_changes_the_labelled_and_nothing_else() -> None:
+    one, other = split(label_draw=0), split(label_draw=1)
+    assert one.test == other.test
+    assert one.labelled != other.labelled
+
+
+def test_ratio_is_the_share_of_what_is_not_held_out() -> None:
+    assert split(0.05).counts() == {"test": 12, "validation": 6, "labelled": 2, "unlabelled": 40}
+    assert split(1.0).counts()["unlabelled"] == 0
+
+
+def test_a_micrograph_without_coordinates_is_unlabelled() -> None:
+    each = split_micrographs(
+        NAMES, ["extra"], ratio=0.1, test=2, validation=1, split_seed=0, label_draw=0
+    )
+    assert "extra" in each.unlabelled
+    assert len(each.test) == 2
+
+
+def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
+    for seed in range(20):
+        each = split(split_seed=seed, never_scored=["m003"])
+        assert "m003" not in each.test + each.validation
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"ratio": 1.5}, "ratio=1.5"),
+        ({"ratio": 0.0}, "ratio=0.0"),
+        ({"test": 55}, "data.test=55"),
+        ({"test": 1.5}, "data.test=1.5"),
+        ({"validation": -1}, "data.validation=-1"),
+    ],
+)
+def test_what_cannot_be_split_is_said(changes: dict[str, float], named: str) -> None:
+    with pytest.raises(CryofixError, match=named):
+        split(**changes)
+
+
+def test_no_coordinates_at_all_are_said() -> None:
+    with pytest.raises(CryofixError, match="0 labelled"):
+        split_micrographs([], NAMES, ratio=0.1, test=1, validation=1, split_seed=0)
