@@ -268,8 +268,9 @@ def test_missing_files_and_unknown_suffixes_are_errors(tmp_path: Path) -> None:
 def test_text_called_mrc_or_png_is_an_error_with_its_name(tmp_path: Path) -> None:
     for name in ("a.mrc", "a.png", "a.tif"):
         (tmp_path / name).write_text("<html>404</html>" * 100)
-        with pytest.raises(CryofixError, match=name):
-            read_info(tmp_path / name)
+        for read in (read_info, read_micrograph):
+            with pytest.raises(CryofixError, match=name):
+                read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

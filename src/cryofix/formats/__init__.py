@@ -18,11 +18,13 @@ from cryofix.formats.micrograph import (
     read_micrograph,
     write_mrc,
 )
+from cryofix.formats.y_check import OrientationScore, score_orientations
 
 __all__ = [
     "FORMATS",
     "Micrograph",
     "MicrographInfo",
+    "OrientationScore",
     "Particles",
     "YOrigin",
     "detect_format",
@@ -32,6 +34,7 @@ __all__ = [
     "read_coordinates",
     "read_info",
     "read_micrograph",
+    "score_orientations",
     "write_coordinates",
     "write_mrc",
 ]

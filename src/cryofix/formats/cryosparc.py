@@ -27,7 +27,7 @@ from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, nu
 _SCORES = ("pick_stats/ncc_score", "pick_stats/score")
 _REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac")
 _NUMPY_MAGIC = b"\x93NUMPY"
-_UID = re.compile(r"^(\d{10,20})_")
+_UID = re.compile(r"^(\d{10,21})_")
 
 
 def read_cryosparc(path: Path) -> Iterator[Table]:

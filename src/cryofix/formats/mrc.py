@@ -18,6 +18,8 @@ from cryofix.files import atomic_write
 from cryofix.formats.names import COMPRESSIONS
 
 _MRC_MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
+_HEADER_BYTES = 1024
+_LARGEST_MODE = 101  # 4 bits a pixel, which is an MRC, though none that is read here
 _IMOD_STAMP = 1146047817
 
 
@@ -88,14 +90,31 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
 @contextmanager
 def _open_mrc(path: Path, header_only: bool) -> Iterator[Any]:
     """Open permissively: old files lack the ``MAP`` tag or the machine stamp, and are fine."""
+    compressed = path.suffix.lower() in COMPRESSIONS
+    if not compressed:
+        _check_is_mrc(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        if header_only or path.suffix.lower() in COMPRESSIONS:
+        if header_only or compressed:
             mrc = mrcfile.open(path, permissive=True, header_only=header_only)
         else:
             mrc = mrcfile.mmap(path, mode="r", permissive=True)
         with mrc:
             yield mrc
+
+
+def _check_is_mrc(path: Path) -> None:
+    """Refuse other files early: mrcfile would believe and allocate what their "header" says."""
+    with path.open("rb") as file:
+        start = file.read(_HEADER_BYTES)
+    size = path.stat().st_size
+    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
+    for order in orders:
+        mode = int.from_bytes(start[12:16], order, signed=True)
+        extended = int.from_bytes(start[92:96], order, signed=True)
+        if 0 <= mode <= _LARGEST_MODE and extended <= size:
+            return
+    raise CryofixError(f"{path} is no MRC file, whatever its name says: check where it came from")
 
 
 def _checked_header(path: Path, header: Any) -> tuple[tuple[int, int], float | None]:
@@ -113,7 +132,11 @@ def _checked_header(path: Path, header: Any) -> tuple[tuple[int, int], float | N
             f"{path} holds {nz} images of {nx} x {ny}: give one micrograph a file "
             "(align and average movie frames first)"
         )
-    expected = 1024 + max(int(header["nsymbt"]), 0) + nx * ny * np.dtype(_MRC_MODES[mode]).itemsize
+    expected = (
+        _HEADER_BYTES
+        + max(int(header["nsymbt"]), 0)
+        + nx * ny * np.dtype(_MRC_MODES[mode]).itemsize
+    )
     size = path.stat().st_size
     if path.suffix.lower() not in COMPRESSIONS and size < expected:
         raise CryofixError(
