@@ -1,0 +1,64 @@
+"""``python -m cryofix.convert``: coordinates from one program's format to another's."""
+
+import logging
+from typing import Any
+
+from omegaconf import DictConfig
+
+from cryofix.config import entry_point, to_plain
+from cryofix.formats import (
+    detect_format,
+    find_micrographs,
+    index_micrographs,
+    read_coordinates,
+    score_orientations,
+    write_coordinates,
+)
+
+_log = logging.getLogger(__name__)
+
+
+@entry_point("convert")
+def main(config: DictConfig) -> float:
+    """Read, check which way up, write; return the number of particles."""
+    keys = to_plain(config)
+    source = keys["in_format"] or detect_format(keys["in"])
+    micrographs = index_micrographs(find_micrographs(keys["micrographs"]))
+    particles = read_coordinates(
+        keys["in"],
+        micrographs,
+        format=source,
+        y_origin=keys["y_origin"],
+        allow_empty=keys["allow_empty"],
+        **_given(keys["read"]),
+    )
+    if keys["check_y"]:
+        orientation = score_orientations(micrographs, particles)
+        if orientation.flip_wins:
+            _log.warning("%s: %s", keys["in"], orientation.message)
+        else:
+            print(orientation.message)
+    written = write_coordinates(
+        keys["out"],
+        particles,
+        micrographs,
+        format=keys["format"],
+        y_origin=keys["out_y_origin"],
+        **_given(keys["write"]),
+    )
+    count = sum(map(len, particles.values()))
+    unlabelled = len(micrographs) - len(particles)
+    print(
+        f"{count} particles in {len(particles)} micrographs ({unlabelled} more are unlabelled), "
+        f"{source} to {keys['format']}: wrote {len(written)} files, the first is {written[0]}"
+    )
+    return float(count)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that the user set; the formats refuse those that are not theirs."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()
