@@ -1,0 +1,173 @@
+"""Everything known about a sweep: its runs, and the planned jobs that have left no trace."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryofix.errors import CryofixError
+from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tail, text
+from cryofix.sweeps.runs import Run, State, find_folders, read_run
+
+Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]
+"""From the override lines of a sweep, and its ``hydra.sweeper.params``, to those of each job.
+
+It is passed in because only entry points know Hydra; it raises CryofixError for lines that it
+cannot expand.
+"""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All jobs of a sweep folder, in the order of their folders, planned-only ones last."""
+
+    folder: Path
+    runs: tuple[Run, ...]
+    notes: tuple[str, ...]  # what the reader of the report has to know about completeness
+
+    def count(self, state: State) -> int:
+        """Return the number of jobs in this state."""
+        return sum(run.state is state for run in self.runs)
+
+    @property
+    def finished(self) -> tuple[Run, ...]:
+        """The runs whose results count."""
+        return tuple(run for run in self.runs if run.state is State.FINISHED)
+
+    @property
+    def unfinished(self) -> tuple[Run, ...]:
+        """The jobs that failed, are missing, or still run."""
+        return tuple(run for run in self.runs if run.state is not State.FINISHED)
+
+    @property
+    def over(self) -> bool:
+        """Whether no job is running or yet to come."""
+        return all(run.state.over for run in self.runs)
+
+
+def collect(
+    folder: str | Path, expand: Expand | None = None, stalled_after_minutes: float = 60.0
+) -> Sweep:
+    """Read a sweep folder, complete or not.
+
+    Parameters
+    ----------
+    folder
+        Hydra's sweep folder, or a folder of several.
+    expand
+        How to list the planned jobs of a ``multirun.yaml``; without it, jobs that have no
+        folder are not noticed.
+    stalled_after_minutes
+        A running job that has written nothing for longer counts as stalled.
+
+    Raises
+    ------
+    CryofixError
+        There is no such folder, or nothing in it is a run or a sweep.
+    """
+    root = Path(folder)
+    run_folders, plan_folders = find_folders(root)
+    if not run_folders and not plan_folders:
+        raise CryofixError(
+            f"sweep='{root}' holds no run (a folder with .hydra/ or status.json) and no "
+            "multirun.yaml; give the folder that 'cryofix.train -m' printed."
+        )
+    runs = [read_run(path, root, stalled_after_minutes) for path in run_folders]
+    notes = []
+    for plan in plan_folders:
+        if expand is None:
+            break
+        try:
+            planned = _planned(plan, expand)
+        except (Unreadable, CryofixError) as error:
+            where = plan.relative_to(root).as_posix()
+            notes.append(f"{where}/multirun.yaml: jobs without a folder are unknown ({error})")
+            continue
+        runs += _without_folder(plan, root, planned, runs)
+    kept, repeated = _newest_of_repeats(runs)
+    return Sweep(root, tuple(kept), (*notes, *repeated))
+
+
+def _planned(plan: Path, expand: Expand) -> list[tuple[str, ...]]:
+    """Return the overrides of every job that a ``multirun.yaml`` asks for, by job number."""
+    hydra = mapping(mapping(read_yaml(plan / "multirun.yaml")).get("hydra"))
+    overrides = mapping(hydra.get("overrides"))
+    lines = [line for item in sequence(overrides.get("task"), 500) if (line := text(item, 2_000))]
+    params = mapping(mapping(hydra.get("sweeper")).get("params"))
+    return [
+        tuple(job)
+        for job in expand(lines, {text(k, 200): text(str(v), 2_000) for k, v in params.items()})
+    ]
+
+
+def _without_folder(
+    plan: Path, root: Path, planned: Sequence[tuple[str, ...]], runs: Sequence[Run]
+) -> list[Run]:
+    """Return a missing run for each planned job that no run folder below ``plan`` belongs to."""
+    present = {
+        frozenset(run.overrides)
+        for run in runs
+        if run.folder is not None and run.folder.is_relative_to(plan)
+    }
+    where = plan.relative_to(root).as_posix()
+    prefix = "" if where == "." else f"{where}/"
+    missing = []
+    for index, overrides in enumerate(planned):
+        if frozenset(overrides) in present:
+            continue
+        log = _array_log(plan, index)
+        missing.append(
+            Run(
+                name=f"{prefix}job {index}",
+                folder=None,
+                state=State.MISSING,
+                overrides=overrides,
+                reason="not started" if log is None else "left a log, but no run folder",
+                detail="" if log is None else tail(log),
+                log=log,
+            )
+        )
+    return missing
+
+
+def _array_log(plan: Path, index: int) -> Path | None:
+    """Return the newest log of this index of a SLURM array, whose folders are JOB_INDEX."""
+    logs = [
+        log
+        for folder in (plan / ".submitit").glob(f"*_{index}")
+        if re.fullmatch(r"[0-9]+_[0-9]+", folder.name)
+        and (log := folder / f"{folder.name}_0_log.err").exists()
+    ]
+    return max(logs, key=lambda log: log.stat().st_mtime, default=None)
+
+
+def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest of several finished runs with the same overrides.
+
+    The same overrides give the same numbers, so counting a run twice would only pretend that
+    the interval is narrower. Runs without overrides are left alone.
+    """
+    newest: dict[frozenset[str], Run] = {}
+    for run in runs:
+        key = frozenset(run.overrides)
+        if run.state is State.FINISHED and key:
+            newest[key] = max(newest.get(key, run), run, key=_written)
+    kept, notes = [], []
+    for run in runs:
+        chosen = newest.get(frozenset(run.overrides))
+        if chosen is None or chosen is run:
+            kept.append(run)
+        elif run.state is State.FINISHED:
+            notes.append(f"{run.name} repeats {chosen.name}, which is newer and counts")
+        else:
+            notes.append(f"{run.name} ({run.state.value}) was made good by {chosen.name}")
+    return kept, notes
+
+
+def _written(run: Run) -> float:
+    if run.folder is None:
+        return 0.0
+    try:
+        return (run.folder / "results.json").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,184 @@
+"""Finding the runs of a sweep on disk and saying how each one stands."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from cryofix.errors import CryofixError
+from cryofix.sweeps.reading import (
+    Unreadable,
+    lines,
+    mapping,
+    read_json,
+    read_yaml,
+    sequence,
+    tail,
+    text,
+)
+from cryofix.sweeps.results import Result, read_result
+
+_LEAVES = {"checkpoints", "figures", "tensorboard", "stages"}  # folders that hold no runs
+
+
+class State(Enum):
+    """How a job of the sweep stands; only finished ones are counted in the statistics."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    RUNNING = "running"
+    STALLED = "stalled"  # says that it runs, but nothing has been written for long
+    UNREADABLE = "unreadable"  # its results cannot be read
+    MISSING = "missing"  # planned, or begun, without a result
+
+    @property
+    def over(self) -> bool:
+        """Whether waiting will change nothing."""
+        return self not in {State.RUNNING, State.MISSING}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job of a sweep: its folder (if it has one), its state, and its result (if finished)."""
+
+    name: str  # folder relative to the sweep, or "job 7" for one without a folder
+    folder: Path | None
+    state: State
+    overrides: tuple[str, ...] = ()
+    result: Result | None = None
+    reason: str = ""  # one line: why there is no result
+    detail: str = ""  # the end of the traceback or log
+    log: Path | None = None
+
+
+def find_folders(sweep: Path) -> tuple[list[Path], list[Path]]:
+    """Return the run folders and the folders with a ``multirun.yaml``, at any depth.
+
+    A run folder has ``.hydra/``, ``status.json`` or ``results.json``; what lies inside one is
+    not searched, unless it is ``sweep`` itself. Links to folders are not followed.
+
+    Raises
+    ------
+    CryofixError
+        ``sweep`` is not a folder.
+    """
+    if not sweep.is_dir():
+        raise CryofixError(
+            f"There is no sweep folder at sweep='{sweep}'; give the folder that "
+            "'cryofix.train -m' printed, for example multirun/2026-01-31/12-00-00."
+        )
+    runs, plans = [], []
+    for where, folders, files in os.walk(sweep):
+        here = Path(where)
+        if "multirun.yaml" in files:
+            plans.append(here)
+        is_run = ".hydra" in folders or "status.json" in files or "results.json" in files
+        if is_run:
+            runs.append(here)
+        descend = not is_run or here == sweep
+        folders[:] = sorted(
+            name for name in folders if descend and name[0] != "." and name not in _LEAVES
+        )
+    return sorted(runs, key=lambda path: natural_key(str(path))), sorted(plans)
+
+
+def natural_key(name: str) -> tuple[tuple[int, float, str], ...]:
+    """Return a sorting key under which run 10 comes after run 9, and 0.05 before 0.1."""
+    pieces: Iterator[str] = (piece for piece in re.split(r"(\d+(?:\.\d+)?)", name) if piece)
+    return tuple((0, float(p), "") if p[0].isdecimal() else (1, 0.0, p) for p in pieces)
+
+
+def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
+    """Read one run folder; whatever is wrong with it becomes a state and a reason."""
+    name = text(folder.relative_to(sweep).as_posix())
+    overrides = _overrides(folder)
+    state, reason, detail = _status(folder, stalled_after_minutes)
+    log = None
+    result = None
+    if state is State.FINISHED:
+        try:
+            result = read_result(folder / "results.json")
+        except Unreadable as error:
+            state, reason = State.UNREADABLE, str(error)
+            if not (folder / "results.json").exists():
+                state, reason = State.MISSING, "no results.json"
+    if state is not State.FINISHED:
+        log = _job_log(folder, sweep)
+        ended = log is not None and any(log.parent.glob("*_result.pkl"))
+        if ended and state in {State.RUNNING, State.STALLED}:
+            state, reason = State.FAILED, "its job has ended without saying so"
+        if log is not None and not detail and state is not State.RUNNING:
+            detail = tail(log)
+    return Run(name, folder, state, overrides, result, reason, detail, log)
+
+
+def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
+    """Return the state that ``status.json`` claims, a reason and the end of the traceback.
+
+    Without one, the presence of results decides (results of cryofix before ``status.json``).
+    """
+    path = folder / "status.json"
+    if not path.exists():
+        if (folder / "results.json").exists():
+            return State.FINISHED, "", ""
+        return State.MISSING, "begun, but wrote neither status.json nor results.json", ""
+    try:
+        status = read_json(path)
+    except Unreadable as error:
+        return State.UNREADABLE, str(error), ""
+    claimed = status.get("state")
+    if claimed == "finished":
+        return State.FINISHED, "", ""
+    if claimed == "failed":
+        message, trace = lines(status.get("error")), lines(status.get("traceback"))
+        said = [line for line in message.splitlines() if line]
+        if not said:
+            return State.FAILED, "failed without a message", trace
+        # A message begins with what matters; a traceback ends with it.
+        told = said[-1] if said[0].startswith("Traceback") else said[0]
+        return State.FAILED, text(told, 300), trace or (message if len(said) > 1 else "")
+    if claimed == "running":
+        silent = (time.time() - _last_sign_of_life(folder)) / 60
+        if silent > stalled_after_minutes:
+            return State.STALLED, f"says running, but wrote nothing for {silent:.0f} min", ""
+        return State.RUNNING, "", ""
+    return State.UNREADABLE, f"status.json has the unknown state '{text(claimed, 40)}'", ""
+
+
+def _last_sign_of_life(folder: Path) -> float:
+    """Return the newest modification time of the run's files (its two upper levels)."""
+    newest = folder.stat().st_mtime
+    for pattern in ("*", "*/*"):
+        for path in folder.glob(pattern):
+            newest = max(newest, path.lstat().st_mtime)
+    return newest
+
+
+def _overrides(folder: Path) -> tuple[str, ...]:
+    try:
+        listed = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except Unreadable:
+        return ()
+    return tuple(line for item in sequence(listed, 500) if (line := text(item, 500)))
+
+
+def _job_log(folder: Path, sweep: Path) -> Path | None:
+    """Return the error log that submitit keeps of this run's job, if there is one."""
+    try:
+        config = mapping(read_yaml(folder / ".hydra" / "hydra.yaml"))
+    except Unreadable:
+        return None
+    job = mapping(mapping(config.get("hydra")).get("job"))
+    job_id = text(job.get("id"), 60)
+    if not re.fullmatch(r"[0-9]+(_[0-9]+)?", job_id):
+        return None
+    for parent in folder.parents:
+        log = parent / ".submitit" / job_id / f"{job_id}_0_log.err"
+        if log.exists():
+            return log
+        if parent == sweep:
+            return None
+    return None

@@ -1,0 +1,244 @@
+"""Means, intervals and groups, checked against numbers worked out by other means."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cryofix.errors import CryofixError
+from cryofix.sweeps import collect, summarise
+from cryofix.sweeps.html import page
+from cryofix.sweeps.markdown import markdown
+from cryofix.sweeps.settings import make_namer, override_line
+from cryofix.sweeps.statistics import (
+    Row,
+    control_by_ratio,
+    keep_rates_by_ratio,
+    make_rows,
+    spread,
+    t_interval,
+)
+
+
+def rows(folder: Path) -> tuple[Row, ...]:
+    return make_rows(collect(folder).finished)
+
+
+def set_f1(result: dict[str, Any], supervised: float, fixmatch: float) -> dict[str, Any]:
+    result["supervised"]["particle"]["f1"] = supervised
+    result["fixmatch"]["particle"]["f1"] = fixmatch
+    return result
+
+
+def test_interval_of_three_differences_by_hand() -> None:
+    # mean 0.02, sd 0.01, t(0.975, 2) = 4.302653: half width 4.302653 * 0.01 / sqrt(3)
+    low, high = t_interval([0.01, 0.02, 0.03]) or (0.0, 0.0)
+    assert (low, high) == pytest.approx((0.02 - 0.024841, 0.02 + 0.024841), abs=1e-6)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12))
+def test_interval_agrees_with_scipy(values: list[float]) -> None:
+    low, high = t_interval(values) or (math.nan, math.nan)
+    sem = np.std(values, ddof=1) / math.sqrt(len(values))
+    expected = float(scipy.stats.t.ppf(0.975, len(values) - 1) * sem)
+    assert high - low == pytest.approx(2 * expected, rel=1e-9, abs=1e-12)
+    assert low <= np.mean(values) + 1e-12
+    assert np.mean(values) - 1e-12 <= high
+
+
+def test_one_value_has_neither_spread_nor_interval() -> None:
+    summary = spread([0.5])
+    assert summary is not None
+    assert summary.sd is None
+    assert t_interval([0.5]) is None
+    assert spread([]) is None
+
+
+def test_seeds_are_repetitions_and_thresholds_are_not(sweep: Any) -> None:
+    sweep.grid([("symmetric", {"threshold": t}) for t in (0.6, 0.7)], (0.05, 0.1), (0, 1, 2))
+    found = rows(sweep.path)
+    assert [(dict(r.setting.mask_config)["threshold"], r.ratio, r.n) for r in found] == [
+        ("0.6", 0.05, 3),
+        ("0.6", 0.1, 3),
+        ("0.7", 0.05, 3),
+        ("0.7", 0.1, 3),
+    ]
+
+
+def test_gain_is_paired_within_runs(sweep: Any, make_results: Any) -> None:
+    # Controls differ by 0.3 between seeds; the gains hardly: only pairing sees them.
+    for seed, (control, student) in enumerate([(0.3, 0.35), (0.45, 0.51), (0.6, 0.64)]):
+        sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), control, student))
+    (row,) = rows(sweep.path)
+    gain = row.gains["particle_f1"]
+    assert gain.mean == pytest.approx(0.05)
+    assert gain.interval == pytest.approx((0.05 - 0.024841, 0.05 + 0.024841), abs=1e-6)
+    assert gain.basis == "t over 3 seeds"
+    assert gain.verdict == "higher, few runs"
+
+
+def test_label_draws_are_the_units_when_there_are_several(sweep: Any, make_results: Any) -> None:
+    number = 0
+    for draw, lift in enumerate([0.01, 0.02, 0.03]):
+        for seed, wobble in enumerate([-0.005, 0.0, 0.005]):
+            result = make_results("none", 0.05, seed, draw)
+            sweep.finished(str(number), set_f1(result, 0.5, 0.5 + lift + wobble))
+            number += 1
+    (row,) = rows(sweep.path)
+    gain = row.gains["particle_f1"]
+    assert gain.n == 9
+    assert gain.interval == pytest.approx((0.02 - 0.024841, 0.02 + 0.024841), abs=1e-6)
+    assert gain.basis == "t over 3 label draws"
+    assert gain.verdict == "unclear"
+
+
+@pytest.mark.parametrize(("gain", "verdict"), [(0.05, "better"), (-0.05, "worse")])
+def test_better_needs_three_seeds_and_three_draws(
+    sweep: Any, make_results: Any, gain: float, verdict: str
+) -> None:
+    number = 0
+    for draw in range(3):
+        for seed in range(3):
+            result = make_results("none", 0.05, seed, draw)
+            sweep.finished(str(number), set_f1(result, 0.5, 0.5 + gain + 0.001 * draw))
+            number += 1
+    assert rows(sweep.path)[0].gains["particle_f1"].verdict == verdict
+
+
+def test_one_run_says_so(sweep: Any, make_results: Any) -> None:
+    sweep.finished("0", make_results("none", 0.05, 0))
+    gain = rows(sweep.path)[0].gains["particle_f1"]
+    assert gain.interval is None
+    assert gain.verdict == "one run"
+
+
+def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: Any) -> None:
+    for number, teacher in enumerate(("ema", "student")):
+        result = make_results("none", 0.05, 0)
+        overrides = ["mask=none", "ratio=0.05", "seed=0", f"teacher={teacher}"]
+        sweep.run(str(number), overrides, result, {"state": "finished"})
+    summary = summarise(collect(sweep.path))
+    scenes = [summary.namer.scene(row.setting) for row in summary.rows]
+    assert scenes == ["simulated, teacher ema", "simulated, teacher student"]
+
+
+def test_supervised_runs_have_a_row_of_their_own_without_a_gain(
+    sweep: Any, make_results: Any
+) -> None:
+    sweep.finished("0", make_results("none", 0.05, 0))
+    alone = make_results("none", 0.1, 0) | {"fixmatch": None, "gain": None}
+    overrides = ["mask=none", "ratio=0.1", "seed=0", "method=supervised"]
+    sweep.run("1", overrides, alone, {"state": "finished"})
+    summary = summarise(collect(sweep.path))
+    found = {row.setting.mask: row for row in summary.rows}
+    assert set(found) == {"none", "supervised only"}
+    assert not found["supervised only"].gains
+    assert list(control_by_ratio(summary.rows, "particle_f1")) == [0.05, 0.1]
+    assert [choice.row.setting.mask for choice in summary.best] == ["none"]
+    assert "supervised only" in page(summary)
+    assert "supervised only" in markdown(summary)
+
+
+def test_controls_shared_by_masks_count_once(sweep: Any) -> None:
+    sweep.grid([("symmetric", {"threshold": t}) for t in (0.6, 0.7, 0.8)], (0.05,), (0, 1, 2))
+    control = control_by_ratio(rows(sweep.path), "particle_f1")
+    assert control[0.05].n == 3
+
+
+def test_alarms_drift_and_keep_rates_are_summarised(sweep: Any) -> None:
+    sweep.grid([("symmetric", {"threshold": 0.9})], (0.05,), (0, 1))
+    (row,) = rows(sweep.path)
+    assert (row.alarmed, row.watched) == (2, 2)
+    assert row.drift is not None
+    assert row.drift.low <= row.drift.mean < -1.5
+    assert row.mask_keep is not None
+    assert row.mask_keep.particle < 0.2 * row.mask_keep.background
+    (rates,) = keep_rates_by_ratio([row]).values()
+    assert rates[0].particle_keep == pytest.approx(1.0)
+    kept = [rate.particle_keep for rate in rates]
+    assert kept == sorted(kept, reverse=True)
+
+
+def test_older_and_newer_schemas_are_read_and_noted(sweep: Any, make_results: Any) -> None:
+    newer = make_results("none", 0.05, 0) | {"schema": 7, "hologram": {}}
+    flat = {"mask": "none", "ratio": 0.05, "seed": 1, "fixmatch": {"pixel_f1": 0.4}}
+    sweep.run("0", ["mask=none", "ratio=0.05", "seed=0"], newer, {"state": "finished"})
+    sweep.run("1", ["mask=none", "ratio=0.05", "seed=1"], flat)
+    summary = summarise(collect(sweep.path))
+    assert sum(row.n for row in summary.rows) == 2
+    assert any("schema 7, newer" in note for note in summary.notes)
+    assert any("no schema number" in note for note in summary.notes)
+
+
+def test_best_uses_validation_when_every_candidate_has_it(sweep: Any, make_results: Any) -> None:
+    for number, (threshold, test_f1, validation_f1) in enumerate(
+        [(0.6, 0.70, 0.50), (0.7, 0.60, 0.65)]
+    ):
+        result = set_f1(make_results("symmetric", 0.05, 0, threshold=threshold), 0.5, test_f1)
+        result["selected_by"]["fixmatch"] = validation_f1
+        sweep.finished(str(number), result)
+    (by_validation,) = summarise(collect(sweep.path)).best
+    assert by_validation.source == "validation"
+    assert by_validation.line == "mask=symmetric mask.threshold=0.7 ratio=0.05"
+    (by_test,) = summarise(collect(sweep.path), "pixel_f1").best
+    assert by_test.source == "test", "validation holds particle F1 only"
+
+
+def test_best_by_test_is_declared_and_skips_lucky_single_seeds(
+    sweep: Any, make_results: Any
+) -> None:
+    for seed in range(3):
+        result = set_f1(make_results("none", 0.05, seed), 0.5, 0.55)
+        sweep.finished(f"a{seed}", result | {"selected_by": None})
+    sweep.finished("lucky", set_f1(make_results("soft_weight", 0.05, 0), 0.5, 0.9))
+    (best,) = summarise(collect(sweep.path)).best
+    assert (best.row.setting.mask, best.source, best.passed_over) == ("none", "test", 1)
+
+
+def test_no_mask_above_the_control_is_said(sweep: Any, make_results: Any) -> None:
+    for seed in range(3):
+        sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), 0.6, 0.5))
+    (best,) = summarise(collect(sweep.path)).best
+    assert best.advice.startswith("No mask beats plain supervised training")
+
+
+def test_override_line_quotes_for_the_shell_and_drops_seeds(sweep: Any, make_results: Any) -> None:
+    overrides = [
+        "mask=none",
+        "ratio=0.05",
+        "seed=0",
+        "++label_draw=1",
+        "data.folder=a b;rm -rf x",
+        "$(reboot)",
+    ]
+    sweep.run("0", overrides, make_results("none", 0.05, 0), {"state": "finished"})
+    (best,) = summarise(collect(sweep.path)).best
+    assert best.line == "mask=none ratio=0.05 'data.folder=a b;rm -rf x'"
+
+
+def test_override_line_without_recorded_overrides_comes_from_the_result(
+    sweep: Any, make_results: Any
+) -> None:
+    sweep.run("0", [], make_results("symmetric", 0.05, 0, threshold=0.6), {"state": "finished"})
+    summary = summarise(collect(sweep.path))
+    (row,) = summary.rows
+    line = override_line(row.runs, row.setting, row.ratio)
+    assert line == "mask=symmetric mask.target=hard mask.threshold=0.6 ratio=0.05"
+
+
+def test_names_say_only_what_differs(sweep: Any) -> None:
+    sweep.grid([("symmetric", {"threshold": 0.7}), ("none", {})], (0.05,), (0,))
+    settings = [row.setting for row in rows(sweep.path)]
+    namer = make_namer(settings)
+    assert [namer.curve(setting) for setting in settings] == ["none", "symmetric 0.7"]
+
+
+def test_an_unknown_metric_names_the_known_ones(sweep: Any, make_results: Any) -> None:
+    sweep.finished("0", make_results("none", 0.05, 0))
+    with pytest.raises(CryofixError, match=r"metric=f2.*particle_f1"):
+        summarise(collect(sweep.path), "f2")
