@@ -10,6 +10,8 @@ def suppress(
 ) -> NDArray[np.intp]:
     """Choose picks greedily by score so that no two are closer than ``min_distance``.
 
+    The best pick stays and removes what is too close to it, then the best of the rest, and so on.
+
     Parameters
     ----------
     xy
@@ -31,12 +33,16 @@ def suppress(
     close = KDTree(ranked).query_pairs(min_distance, output_type="ndarray")
     # query_pairs includes the distance itself, which is far enough.
     gap = np.linalg.norm(ranked[close[:, 0]] - ranked[close[:, 1]], axis=1)
-    close = np.sort(close[gap < min_distance], axis=1)
-    close = close[np.lexsort((close[:, 1], close[:, 0]))]
-    alive = [True] * count
-    # Pairs come by the rank of their better member, whose own fate is settled by then.
-    for better, worse in close.tolist():
-        if alive[better]:
-            alive[worse] = False
-    kept: NDArray[np.intp] = order[np.array(alive)]
+    better, worse = np.sort(close[gap < min_distance], axis=1).T
+
+    # Whoever has no better rival left stays, which settles many picks at once: the result is
+    # that of going down the list one by one, in a few rounds.
+    removed = np.zeros(count, dtype=bool)
+    while len(better):
+        challenged = np.zeros(count, dtype=bool)
+        challenged[worse] = True
+        removed[worse[~challenged[better]]] = True
+        open_pairs = ~removed[better] & ~removed[worse]
+        better, worse = better[open_pairs], worse[open_pairs]
+    kept: NDArray[np.intp] = order[~removed]
     return kept
