@@ -90,6 +90,14 @@ def test_a_folder_without_status_and_results_is_missing(sweep: Any) -> None:
     assert only(sweep.path).state is State.MISSING
 
 
+def test_a_job_of_which_submitit_saw_the_end_is_not_waited_for(sweep: Any) -> None:
+    sweep.run("0", ["seed=0"], job_id="17")
+    sweep.submitit_log("17", "killed", ended=False)
+    assert only(sweep.path).state is State.MISSING, "still to begin, for all that is known"
+    (sweep.path / ".submitit" / "17" / "17_0_result.pkl").touch()
+    assert only(sweep.path).state is State.FAILED
+
+
 def test_results_without_a_status_file_are_finished(sweep: Any, make_results: Any) -> None:
     (sweep.path / "old").mkdir()
     (sweep.path / "old" / "results.json").write_text(json.dumps(make_results("none", 0.1, 0)))
@@ -194,7 +202,7 @@ def test_a_job_that_died_before_its_folder_shows_its_log(sweep: Any) -> None:
     sweep.plan([])
     sweep.submitit_log("40_3", "ImportError: libcuda.so.1")
     run = next(run for run in collect(sweep.path, grid).runs if run.name == "job 3")
-    assert run.reason == "left a log, but no run folder"
+    assert (run.state, run.reason) == (State.FAILED, "left a log, but no run folder")
     assert "libcuda" in run.detail
 
 

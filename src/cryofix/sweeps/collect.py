@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryofix.errors import CryofixError
 from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tail, text
-from cryofix.sweeps.runs import Run, State, find_folders, read_run
+from cryofix.sweeps.runs import Run, State, find_folders, job_ended, read_run
 
 Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]
 """From the override lines of a sweep, and its ``hydra.sweeper.params``, to those of each job.
@@ -103,7 +103,7 @@ def _planned(plan: Path, expand: Expand) -> list[tuple[str, ...]]:
 def _without_folder(
     plan: Path, root: Path, planned: Sequence[tuple[str, ...]], runs: Sequence[Run]
 ) -> list[Run]:
-    """Return a missing run for each planned job that no run folder below ``plan`` belongs to."""
+    """Return a run for each planned job that no run folder below ``plan`` belongs to."""
     present = {
         frozenset(run.overrides)
         for run in runs
@@ -116,17 +116,13 @@ def _without_folder(
         if frozenset(overrides) in present:
             continue
         log = _array_log(plan, index)
-        missing.append(
-            Run(
-                name=f"{prefix}job {index}",
-                folder=None,
-                state=State.MISSING,
-                overrides=overrides,
-                reason="not started" if log is None else "left a log, but no run folder",
-                detail="" if log is None else tail(log),
-                log=log,
-            )
-        )
+        name = f"{prefix}job {index}"
+        if log is None:
+            missing.append(Run(name, None, State.MISSING, overrides, reason="not started"))
+            continue
+        state = State.FAILED if job_ended(log) else State.MISSING
+        why = "left a log, but no run folder"
+        missing.append(Run(name, None, state, overrides, reason=why, detail=tail(log), log=log))
     return missing
 
 

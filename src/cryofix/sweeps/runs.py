@@ -107,12 +107,16 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
                 state, reason = State.MISSING, "no results.json"
     if state is not State.FINISHED:
         log = _job_log(folder, sweep)
-        ended = log is not None and any(log.parent.glob("*_result.pkl"))
-        if ended and state in {State.RUNNING, State.STALLED}:
-            state, reason = State.FAILED, "its job has ended without saying so"
+        if log is not None and job_ended(log) and state not in {State.FAILED, State.UNREADABLE}:
+            state, reason = State.FAILED, "its job has ended without a result"
         if log is not None and not detail and state is not State.RUNNING:
             detail = tail(log)
     return Run(name, folder, state, overrides, result, reason, detail, log)
+
+
+def job_ended(log: Path) -> bool:
+    """Say whether submitit has seen the job of this log end (a requeued job has not)."""
+    return any(log.parent.glob("*_result.pkl"))
 
 
 def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str]:

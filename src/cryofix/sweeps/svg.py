@@ -35,7 +35,9 @@ def _attribute(value: object) -> str:
 
 
 def label(content: str, x: float, y: float, anchor: str = "middle", kind: str = "") -> str:
-    """Return a text element; ``kind`` is a CSS class ('head', 'muted', ...)."""
+    """Return a text element, none for no text; ``kind`` is a CSS class ('head', 'muted', ...)."""
+    if not content:
+        return ""
     return element("text", content, x=x, y=y, text_anchor=anchor, class_=kind or None)
 
 
