@@ -28,7 +28,7 @@ def find_peaks(
     The map is averaged over the disc that the network was taught to paint, which has its highest
     value at the disc's centre. A flat top gives one pick, at its middle. Discs that the edge of
     the micrograph cuts are found too, scored by the part that can be seen, though farther inside
-    than they are: by up to a fifth of the radius at an edge, and by half of it in a corner.
+    than they are: by up to a fifth of the radius at an edge and by 0.7 of it in a corner.
 
     Parameters
     ----------
