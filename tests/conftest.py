@@ -1,20 +1,33 @@
 """What all tests share: annotation checks, one thread, and where the real data is."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
+sys.path.insert(0, str(Path(__file__).parent))  # for tests/support.py
+
 # Shape annotations are checked under pytest only; users pay nothing for them.
 install_import_hook(
-    ["cryofix.masking", "cryofix.learning", "cryofix.scoring", "cryofix.picking"],
+    ["cryofix.masking", "cryofix.learning.losses", "cryofix.scoring", "cryofix.picking"],
     "beartype.beartype",
 )
 
 import torch  # noqa: E402 - after the import hook, as everything of cryofix has to be
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep simulated and preprocessed micrographs of the whole session in one temporary folder."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRYOFIX_CACHE", str(folder))
+        yield folder
 
 
 def shared_data() -> Path:

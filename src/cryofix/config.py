@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cryofix.errors import CryofixError
 
 DEBUG = "CRYOFIX_DEBUG"
+USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException)
 
 
 def config_folder() -> Path:
@@ -86,18 +89,33 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
                 run = hydra.main(
                     version_base="1.3", config_path=str(config_folder()), config_name=name
                 )
-                return run(function)()
-            except (CryofixError, HydraException, OmegaConfBaseException) as error:
-                if os.environ.get(DEBUG) == "1":
-                    raise
-                print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
-                sys.exit(1)
+                return run(job)()
+            except USER_ERRORS as error:
+                _give_up(error, name)
             finally:
                 GlobalHydra.instance().clear()
+
+        @functools.wraps(function)
+        def job(config: DictConfig) -> Any:
+            try:
+                return function(config)
+            except USER_ERRORS as error:
+                # The jobs of a sweep go on without this one; Hydra needs to see why it failed.
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise
+                _give_up(error, name)
 
         return command
 
     return decorate
+
+
+def _give_up(error: Exception, name: str) -> NoReturn:
+    """Print one sentence and exit with code 1, or raise the error for who wants to debug."""
+    if os.environ.get(DEBUG) == "1":
+        raise error
+    print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def explain(error: Exception, name: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network otherwise
 
-import albumentations as A
+import albumentations as A  # noqa: N812 - its documented alias
 import cv2
 
 cv2.setNumThreads(0)  # threads of its own in every loader worker only get in each other's way

@@ -18,9 +18,12 @@ from cryofix.formats import (
     micrograph_name,
     read_coordinates,
     read_info,
+    score_orientations,
 )
 
 log = logging.getLogger(__name__)
+
+Y_CHECK_MICROGRAPHS = 4  # a thousand particles, and a second of reading
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,7 @@ def load_dataset(
     border_px: float,
     limit: int | None,
     pixel_size_angstrom: float | None,
+    check_y: bool,
     cache: Path,
     start: Callable[[int], Callable[[], None]],
 ) -> Dataset:
@@ -172,6 +176,8 @@ def load_dataset(
         Use only so many micrographs.
     pixel_size_angstrom
         Overrides what the files say.
+    check_y
+        Warn when the labels fit better upside down.
     cache
         Folder of preprocessed arrays.
     start
@@ -184,6 +190,9 @@ def load_dataset(
     unknown = {}
     if ignored is not None and Path(ignored).exists():
         unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
+    if check_y:
+        orientation = score_orientations(infos, labels, max_micrographs=Y_CHECK_MICROGRAPHS)
+        log.log(logging.WARNING if orientation.flip_wins else logging.INFO, orientation.message)
     ordered = list(infos.values())
     diameters = scaling.diameters_px(ordered, labels)
     scales = scaling.scales(ordered, diameters)

@@ -1,5 +1,6 @@
 """Segmentation networks by name, of segmentation-models-pytorch, and one encoder of ours."""
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,8 +25,12 @@ class SmallEncoder(nn.Module, EncoderMixin):
     context of about 100 pixels and few channels.
     """
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64, 64), depth: int = 4) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (16, 32, 64, 64), depth: int = 4, output_stride: int = 32
+    ) -> None:
         super().__init__()
+        if output_stride < 2**depth:
+            raise ValueError(f"{SMALL} cannot be dilated to an output stride of {output_stride}")
         widths = widths[:depth]
         self._depth = depth
         self._in_channels = 3
@@ -91,6 +96,17 @@ def build_network(
             f"model.encoder={encoder} is not known to segmentation-models-pytorch; use one of its"
             f" encoders (resnet18, resnet34, efficientnet-b0, ...) or {SMALL}"
         )
+    kinds = {kind.__name__.lower(): kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
+    if architecture not in kinds:
+        raise CryofixError(
+            f"model.architecture={architecture} is not known; use one of {', '.join(sorted(kinds))}"
+        )
+    known = inspect.signature(kinds[architecture].__init__).parameters
+    for key in options:
+        if key not in known:
+            raise CryofixError(
+                f"model.options.{key} is no option of {architecture}; it has {', '.join(known)}"
+            )
     try:
         network: nn.Module = smp.create_model(
             architecture,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 from cryofix.data.intensity import Intensity
 from cryofix.errors import CryofixError
@@ -127,7 +127,7 @@ class Views:
     weak: Intensity = field(default_factory=Intensity)
     strong: Intensity = field(default_factory=Intensity)
 
-    @classmethod
-    def of(cls, augment: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def of(augment: Mapping[str, Any]) -> "Views":
         """Build both from the ``augment`` group of the configuration."""
-        return cls(Intensity(**augment["weak"]), Intensity(**augment["strong"]))
+        return Views(Intensity(**augment["weak"]), Intensity(**augment["strong"]))

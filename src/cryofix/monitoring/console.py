@@ -89,15 +89,39 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
         table.add_column(f"FixMatch, {results['mask']}", justify="right")
         table.add_column("gain [95 % interval]", justify="right")
     for kind, name in ROWS:
-        label = "F1" if name == "f1" else name.replace("_", " ")
-        note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
-        cells = [f"{kind} {label}{note}", f"{results['supervised'][kind][name]:.3f}"]
+        cells = [_label(kind, name), f"{results['supervised'][kind][name]:.3f}"]
         if fixmatch is not None:
             gain = GAINS.get((kind, name))
             cells.append(f"{fixmatch[kind][name]:.3f}")
             cells.append("" if gain is None else gain_text(results["gain"][gain]))
         table.add_row(*cells, end_section=(kind, name) == ("pixel", "average_precision"))
     return table
+
+
+def print_scores(scores: Mapping[str, Any], micrographs: int, folder: Path, console: Console) -> None:
+    """Print the ``SCORES`` of one model, with their intervals, and where the files are."""
+    table = Table(title=f"Scores on {micrographs} micrographs", title_justify="left")
+    for column in ("", "value", "95 % interval"):
+        table.add_column(column, justify="left" if not column else "right")
+    for kind, name in ROWS:
+        low_high = scores[kind]["ci95"].get(name)
+        interval = "" if low_high is None else "[{:.3f}, {:.3f}]".format(*low_high)
+        last_pixel = (kind, name) == ("pixel", "average_precision")
+        table.add_row(_label(kind, name), f"{scores[kind][name]:.3f}", interval, end_section=last_pixel)
+    console.print(table)
+    console.print(
+        f"thresholds: p {scores['pixel']['threshold']:.3f} for pixels (F1 there"
+        f" {scores['pixel']['f1_at_validation_threshold']:.3f}),"
+        f" {scores['particle']['threshold']:.3f} for particles",
+        highlight=False,
+    )
+    console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+
+
+def _label(kind: str, name: str) -> str:
+    label = "F1" if name == "f1" else name.replace("_", " ")
+    note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
+    return f"{kind} {label}{note}"
 
 
 def gain_text(gain: Mapping[str, Any]) -> str:
@@ -115,8 +139,10 @@ def keep_rate_line(results: Mapping[str, Any]) -> str:
         return ""
 
     def percent(key: str) -> str:
-        return "none" if kept[key] is None else f"{100 * kept[key]:.1f} %"
+        return "unknown" if kept[key] is None else f"{100 * kept[key]:.1f} %"
 
+    if kept["particle_keep"] is None:
+        return "keep rates at the end: no pixel was predicted to be particle"
     drift = "minus infinity" if kept["drift"] is None else f"{kept['drift']:+.2f}"
     alarm = results["collapse"]["first_step"]
     return (

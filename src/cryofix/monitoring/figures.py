@@ -5,23 +5,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from torch import nn
 
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.tiles import Annotated
 from cryofix.files import atomic_write
 from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
 from cryofix.scoring.matching import match
 from cryofix.scoring.pixels import PixelHistogram
-from cryofix.scoring.scores import MicrographRecord
+from cryofix.scoring.scores import MicrographRecord, Thresholds
 
 if TYPE_CHECKING:
     from cryofix.learning.experiment import Experiment
 
 SUPERVISED, FIXMATCH = "#4c78a8", "#e4572e"
 FOUND, WRONG, MISSED = "#2ca02c", "#d62728", "#1f77ff"
-COLOURS = {"supervised": SUPERVISED, "fixmatch": FIXMATCH}
+COLOURS = {"supervised": SUPERVISED, "fixmatch": FIXMATCH, "model": FIXMATCH}
 
 
 def save(figure: Figure, path: Path, dpi: int = 120) -> None:
@@ -52,6 +56,24 @@ def write_figures(experiment: "Experiment") -> None:
     save(precision_recall_figure(records), folder / "precision_recall.png")
     if experiment.keep_rates:
         save(keep_rates_figure(experiment.keep_rates), folder / "keep_rates.png")
+
+
+def write_scored_figures(
+    folder: Path,
+    network: nn.Module,
+    data: CryoDataModule,
+    annotated: Annotated,
+    records: list[MicrographRecord],
+    thresholds: Thresholds,
+    device: torch.device,
+) -> None:
+    """Write ``figures/`` of one scored model: picks and maps of one micrograph, curves of all."""
+    prediction = predict(network, data, annotated, device)
+    figure = Figure(figsize=(8, 8.4), layout="constrained")
+    draw_picks(figure.subplots(), prediction, data.dataset.particle_px, thresholds.particle)
+    save(figure, folder / "figures" / "picks.png")
+    save(maps_figure({"model": prediction}), folder / "figures" / "maps.png")
+    save(precision_recall_figure({"model": records}), folder / "figures" / "precision_recall.png")
 
 
 def show_micrograph(axis: Axes, prediction: Prediction) -> None:

@@ -18,6 +18,9 @@ from rich.progress import (
 )
 
 
+LINE_WIDTH = 110  # where there is no terminal to ask
+
+
 class Display:
     """Named phases with a number of items each.
 
@@ -27,6 +30,8 @@ class Display:
 
     def __init__(self, console: Console | None = None, seconds_between_lines: float = 15.0) -> None:
         self.console = console or Console()
+        if not self.console.is_terminal:
+            self.console = Console(width=LINE_WIDTH)
         self.seconds_between_lines = seconds_between_lines
         self._progress: Progress | None = None
 

@@ -57,7 +57,10 @@ def run_status(folder: Path) -> Iterator[RunStatus]:
             ended=_now(),
             seconds=round(time.monotonic() - began, 3),
         )
-        log.error("failed: %s", message, exc_info=not isinstance(error, CryofixError))
+        if isinstance(error, CryofixError):
+            log.info("failed: %s", message)  # the entry point prints it
+        else:
+            log.exception("failed: %s", message)
         raise
     status.update(state="finished", ended=_now(), seconds=round(time.monotonic() - began, 3))
 

@@ -1,0 +1,53 @@
+# Everything a developer types. `make help` lists it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TRAIN_ARGS ?=
+TEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-slow lint types format bench tensorboard clean
+
+help: ## list what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make .venv and install cryofix with the versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "cryofix needs Python 3.11 or newer: make PYTHON=python3.12 setup"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -c 'import torchvision' || \
+		{ echo "torch and torchvision do not fit together: remove $(VENV) and let pip take both from one index"; exit 1; }
+	@touch $@
+
+train: $(READY) ## train the embedded default: supervised control against FixMatch
+	$(BIN)/python -m cryofix.train mask=class_aware ratio=0.05 $(TRAIN_ARGS)
+
+test: $(READY) ## run the tests, about ten minutes on two cores
+	$(BIN)/python -m pytest -m 'not slow' $(TEST_ARGS)
+
+test-slow: $(READY) ## run the tests that take minutes or need SLURM, RELION or Chromium
+	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
+
+lint: $(READY) ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+
+format: $(READY) ## put the code in style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY) ## measure what benchmarks/README.md lists
+	$(BIN)/python -m benchmarks
+
+tensorboard: $(READY) ## look at the runs in this folder
+	$(BIN)/tensorboard --logdir .
+
+clean: ## remove what can be made again, runs and caches of micrographs excepted
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

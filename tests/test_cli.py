@@ -1,0 +1,195 @@
+"""What a user types wrong, and what is said: one sentence, exit code 1, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from cryofix.formats import write_mrc
+from support import SMALL
+
+FOLDER = "data=micrographs"
+
+
+def message(capsys: pytest.CaptureFixture[str], *overrides: str, command: str = "train") -> str:
+    """Run a command that has to fail and return what it says."""
+    import importlib
+
+    module = importlib.import_module(f"cryofix.{command}")
+    with (
+        mock.patch.object(sys, "argv", [f"cryofix.{command}", *overrides]),
+        pytest.raises(SystemExit) as stop,
+    ):
+        module.main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith(f"cryofix.{command}: ")]
+    assert len(lines) == 1, said
+    return lines[0]
+
+
+def write_micrographs(folder: Path, count: int = 4) -> None:
+    random = np.random.default_rng(0)
+    (folder / "coords").mkdir(parents=True)
+    for number in range(count):
+        image = random.normal(0, 1, (128, 160)).astype(np.float32)
+        write_mrc(folder / f"m{number}.mrc", image, 2.0)
+        (folder / "coords" / f"m{number}.csv").write_text(
+            "X-Coordinate,Y-Coordinate,Diameter\n80,60,32\n40,30,32\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        (["ratioo=0.1"], ["ratioo is not a key", "did you mean ratio?"]),
+        (["ratio=abc"], ["ratio", "'abc'", "Float"]),
+        (["mask=nope"], ["mask=nope does not exist", "class_aware", "symmetric"]),
+        (["mask.treshold=0.7", "mask=symmetric"], ["mask.treshold", "did you mean mask.threshold?"]),
+        (["data=empiar10017"], ["data.root", "give data.root=VALUE"]),
+        (["mask=symmetric", "mask.threshold=1.7"], ["mask.threshold", "1.7"]),
+        (["teacher.kind=parrot", *SMALL], ["teacher.kind=parrot", "ema"]),
+        (["steps.stage=0"], ["steps.stage=0"]),
+        (["ratio=1.5", *SMALL], ["ratio=1.5", "at most 1"]),
+        (["method=magic", *SMALL], ["method=magic", "fixmatch"]),
+        (["unlabelled.normaliser=sum", *SMALL], ["unlabelled.normaliser=sum", "kept"]),
+    ],
+)
+def test_wrong_overrides(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], parts: list[str]
+) -> None:
+    said = message(capsys, *overrides, f"output={tmp_path / 'run'}")
+    for part in parts:
+        assert part in said
+
+
+def test_a_missing_folder_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = message(
+        capsys,
+        FOLDER,
+        f"data.images={tmp_path}/nothing/*.mrc",
+        f"data.coordinates={tmp_path}",
+        f"output={tmp_path / 'run'}",
+    )
+    assert "nothing" in said
+
+
+def test_a_coordinate_outside_its_image_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_micrographs(tmp_path)
+    (tmp_path / "coords" / "m2.csv").write_text(
+        "X-Coordinate,Y-Coordinate,Diameter\n80,60,32\n900,30,32\n"
+    )
+    said = message(
+        capsys,
+        FOLDER,
+        f"data.images={tmp_path}/*.mrc",
+        f"data.coordinates={tmp_path}/coords",
+        f"output={tmp_path / 'run'}",
+    )
+    assert "m2.csv" in said
+    assert "900" in said
+
+
+def test_labels_of_other_micrographs_are_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_micrographs(tmp_path)
+    for path in (tmp_path / "coords").iterdir():
+        path.rename(path.with_name(f"other_{path.name}"))
+    said = message(
+        capsys,
+        FOLDER,
+        f"data.images={tmp_path}/*.mrc",
+        f"data.coordinates={tmp_path}/coords",
+        f"output={tmp_path / 'run'}",
+    )
+    assert "other_m" in said
+
+
+def test_a_truncated_micrograph_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_micrographs(tmp_path)
+    path = tmp_path / "m1.mrc"
+    path.write_bytes(path.read_bytes()[:5000])
+    said = message(
+        capsys,
+        FOLDER,
+        f"data.images={tmp_path}/*.mrc",
+        f"data.coordinates={tmp_path}/coords",
+        f"output={tmp_path / 'run'}",
+    )
+    assert "m1.mrc" in said
+    status = json.loads((tmp_path / "run" / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert "m1.mrc" in status["error"]
+
+
+def test_a_checkpoint_of_another_program_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    said = message(
+        capsys,
+        f"checkpoint={tmp_path / 'other.ckpt'}",
+        f"output={tmp_path / 'run'}",
+        command="evaluate",
+    )
+    assert "other.ckpt" in said
+    assert "cryofix" in said
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"cryofix": Evil()}, tmp_path / "evil.ckpt")
+    said = message(
+        capsys,
+        f"checkpoint={tmp_path / 'evil.ckpt'}",
+        f"output={tmp_path / 'run'}",
+        command="evaluate",
+    )
+    assert "evil.ckpt" in said
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "simulate", "convert"])
+def test_help_explains_groups_and_keys_in_words_without_loading_torch(command: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['cryofix.{command}', '--help']\n"
+        f"from cryofix.{command} import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert f"python -m cryofix.{command}" in shown.stdout
+    assert "Keys" in shown.stdout
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "cryofix.train", "ratioo=1", f"output={tmp_path}"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CRYOFIX_DEBUG": "1"},
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "Traceback" in run.stderr
