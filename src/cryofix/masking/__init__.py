@@ -1,15 +1,33 @@
 """Masking policies: which of the teacher's pixels the student believes, and how much."""
 
+from cryofix.masking.alignment import AdaMatch, Debiased, LogitAdjusted
 from cryofix.masking.fixed import ClassAware, NoMask, SoftWeight, Symmetric
+from cryofix.masking.inverse_keep import InverseKeep
 from cryofix.masking.policy import MaskingPolicy, PolicyContext, PseudoLabels, Selection
+from cryofix.masking.quota import Cbst, Dars, Quota
+from cryofix.masking.thresholds import Adsh, FlexMatch, FreeMatch
+from cryofix.masking.weighting import Bernoulli, ImageWeight, SoftMatch
 
 __all__ = [
+    "AdaMatch",
+    "Adsh",
+    "Bernoulli",
+    "Cbst",
     "ClassAware",
+    "Dars",
+    "Debiased",
+    "FlexMatch",
+    "FreeMatch",
+    "ImageWeight",
+    "InverseKeep",
+    "LogitAdjusted",
     "MaskingPolicy",
     "NoMask",
     "PolicyContext",
     "PseudoLabels",
+    "Quota",
     "Selection",
+    "SoftMatch",
     "SoftWeight",
     "Symmetric",
 ]

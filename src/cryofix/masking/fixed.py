@@ -3,25 +3,24 @@
 from typing import Unpack
 
 import torch
-from jaxtyping import Bool, Float32
-from torch import Tensor
 
 from cryofix.errors import CryofixError
+from cryofix.masking.checks import require, require_threshold
 from cryofix.masking.policy import (
     CommonKeywords,
     MaskingPolicy,
     PolicyContext,
+    ProbMap,
     Selection,
-    confidence,
-    require,
-    require_threshold,
+    ValidMap,
 )
+from cryofix.masking.probability import confidence
 
 __all__ = ["ClassAware", "NoMask", "SoftWeight", "Symmetric"]
 
 
 class NoMask(MaskingPolicy):
-    """Keep every pixel: ``w = 1``, pseudo-labelling as in Lee 2013, eq. 15.
+    """Keep every pixel: ``w = 1``, pseudo-labelling as in Lee 2013.
 
     With ``target="soft"`` this is consistency training: the student's log-odds have no
     first-order drift.
@@ -29,12 +28,7 @@ class NoMask(MaskingPolicy):
 
     name = "none"
 
-    def select(
-        self,
-        prob: Float32[Tensor, "batch 1 height width"],
-        valid: Bool[Tensor, "batch 1 height width"],
-        context: PolicyContext,
-    ) -> Selection:
+    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
         """Keep all."""
         return Selection(weight=torch.ones_like(prob))
 
@@ -70,12 +64,7 @@ class Symmetric(MaskingPolicy):
         self.threshold = require_threshold("threshold", threshold)
         self.at_least_precision = at_least_precision
 
-    def select(
-        self,
-        prob: Float32[Tensor, "batch 1 height width"],
-        valid: Bool[Tensor, "batch 1 height width"],
-        context: PolicyContext,
-    ) -> Selection:
+    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
         """Keep what is confident either way."""
         tau = self._tau(context)
         return Selection(
@@ -145,12 +134,7 @@ class ClassAware(MaskingPolicy):
             "pixel between them would be kept as both classes",
         )
 
-    def select(
-        self,
-        prob: Float32[Tensor, "batch 1 height width"],
-        valid: Bool[Tensor, "batch 1 height width"],
-        context: PolicyContext,
-    ) -> Selection:
+    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
         """Keep each class beyond its own threshold."""
         particle = prob >= self.particle_threshold
         # Compared as the probability of background, so that rounding is that of max(p, 1-p).
@@ -191,12 +175,7 @@ class SoftWeight(MaskingPolicy):
         require(gamma >= 0, "gamma", gamma, "give a number of at least 0; 1 is linear in |2p-1|")
         self.gamma = float(gamma)
 
-    def select(
-        self,
-        prob: Float32[Tensor, "batch 1 height width"],
-        valid: Bool[Tensor, "batch 1 height width"],
-        context: PolicyContext,
-    ) -> Selection:
+    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
         """Weigh by distance from 0.5."""
         return Selection(weight=(2.0 * confidence(prob) - 1.0) ** self.gamma)
 
