@@ -6,9 +6,8 @@ from cryofix.scoring.keep_rates import THRESHOLDS, ConfidenceHistogram, WeightTa
 from cryofix.scoring.matching import Matches, match
 from cryofix.scoring.particles import ParticleRecord, label_free_border
 from cryofix.scoring.pixels import PixelHistogram
+from cryofix.scoring.records import MicrographRecord, Thresholds
 from cryofix.scoring.scores import (
-    MicrographRecord,
-    Thresholds,
     choose_thresholds,
     paired_gain,
     summarise,

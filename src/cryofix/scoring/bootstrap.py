@@ -19,6 +19,9 @@ from cryofix.scoring.curves import FloatArray
 Statistic = Callable[[FloatArray], FloatArray]
 """From summed counts, shape (resamples, columns), to one number each, shape (resamples,)."""
 
+Bounds = list[float] | None
+"""Low and high end, or None where nothing is known of the spread."""
+
 _BLOCK = 250
 
 
@@ -39,10 +42,14 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def bounds(self) -> Bounds:
+        """``[low, high]``, or None."""
+        return None if self.low is None or self.high is None else [self.low, self.high]
+
     def as_dict(self) -> dict[str, Any]:
         """Return ``{"value": x, "ci95": [low, high]}``, with null for an unknown interval."""
-        ci95 = None if self.low is None else [self.low, self.high]
-        return {"value": self.value, "ci95": ci95}
+        return {"value": self.value, "ci95": self.bounds}
 
 
 def interval(

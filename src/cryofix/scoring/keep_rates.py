@@ -10,7 +10,6 @@ A rate without anything to divide by, and the drift where a keep rate is 0 or un
 (null in JSON); it is never NaN or infinite.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.scoring.curves import FloatArray, IntArray, checked_scores
+from cryofix.scoring.rates import (
+    PARTICLE,
+    UNKNOWN,
+    Rates,
+    class_rates,
+    divide,
+    drift,
+    masked,
+    valid_pixels,
+)
+
+__all__ = ["THRESHOLDS", "ConfidenceHistogram", "Rates", "WeightTally", "drift"]
 
 THRESHOLDS: tuple[float, ...] = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 
@@ -27,11 +38,6 @@ CONFIDENCE_EDGES: NDArray[np.float32] = (np.arange(500, 1000) / 1000).astype(np.
 """Left edges of the bins of c = max(p, 1 - p), steps of 0.001; the last includes 1."""
 CONFIDENCE_EDGES.flags.writeable = False
 CONFIDENCE_BINS: int = len(CONFIDENCE_EDGES)
-
-BACKGROUND, PARTICLE, UNKNOWN = 0, 1, 2
-"""Rows for the true class; unknown is where no labels are at hand."""
-
-Rates = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class ConfidenceHistogram:
         CryofixError
             If the shapes differ or a valid probability is NaN or outside [0, 1].
         """
-        score, true_class, _ = _flat(probability, truth, valid)
+        score, true_class, _ = valid_pixels(probability, truth, valid)
         particle = score >= 0.5
         confidence = np.maximum(score, 1 - score)
         bins = np.searchsorted(CONFIDENCE_EDGES, confidence, side="right") - 1
@@ -111,12 +117,12 @@ class ConfidenceHistogram:
         for threshold in thresholds:
             first = np.searchsorted(CONFIDENCE_EDGES, np.float32(threshold), side="left")
             kept = self.counts[:, :, first:].sum(axis=2)
-            rates = _rates(
+            rates = class_rates(
                 total,
                 kept,
-                particle_share=_divide(kept[:, PARTICLE].sum(), kept.sum()),
-                pseudo_precision=_divide(kept[PARTICLE, PARTICLE], kept[:UNKNOWN, PARTICLE].sum()),
-                pseudo_recall=_divide(kept[PARTICLE, PARTICLE], total[PARTICLE].sum()),
+                particle_share=divide(kept[:, PARTICLE].sum(), kept.sum()),
+                pseudo_precision=divide(kept[PARTICLE, PARTICLE], kept[:UNKNOWN, PARTICLE].sum()),
+                pseudo_recall=divide(kept[PARTICLE, PARTICLE], total[PARTICLE].sum()),
                 prior=prior,
             )
             rows.append({"threshold": float(threshold), **rates})
@@ -179,9 +185,9 @@ class WeightTally:
         CryofixError
             If shapes differ, or a valid value is NaN or out of range.
         """
-        score, true_class, mask = _flat(probability, truth, valid)
-        labels = checked_scores(_masked(target, mask), "pseudo-label targets")
-        weights = _masked(weight, mask).astype(np.float64)
+        score, true_class, mask = valid_pixels(probability, truth, valid)
+        labels = checked_scores(masked(target, mask), "pseudo-label targets")
+        weights = masked(weight, mask).astype(np.float64)
         if not (np.isfinite(weights) & (weights >= 0)).all():
             raise CryofixError(
                 "a masking policy gave a pixel a weight that is negative, NaN or infinite: "
@@ -218,79 +224,11 @@ class WeightTally:
         total, weight = self.pixels.sum(axis=2), self.weight.sum(axis=2)
         labelled = self.weight[:UNKNOWN, :, PARTICLE]
         found = self.kept[PARTICLE, :, PARTICLE].sum()
-        return _rates(
+        return class_rates(
             total,
             weight,
-            particle_share=_divide(self.particle_weight, weight.sum()),
-            pseudo_precision=_divide(labelled[PARTICLE].sum(), labelled.sum()),
-            pseudo_recall=_divide(found, total[PARTICLE].sum()),
+            particle_share=divide(self.particle_weight, weight.sum()),
+            pseudo_precision=divide(labelled[PARTICLE].sum(), labelled.sum()),
+            pseudo_recall=divide(found, total[PARTICLE].sum()),
             prior=prior,
         )
-
-
-def drift(particle_keep: float | None, background_keep: float | None) -> float | None:
-    """Return log(particle keep / background keep), or None where a rate is 0 or unknown."""
-    if not particle_keep or not background_keep:
-        return None
-    return math.log(particle_keep / background_keep)
-
-
-def _rates(
-    total: IntArray,
-    kept: NDArray[Any],
-    *,
-    particle_share: float | None,
-    pseudo_precision: float | None,
-    pseudo_recall: float | None,
-    prior: float | None,
-) -> Rates:
-    """Return the rates from pixels and kept weight by (true class, predicted class)."""
-    particle_keep = _divide(kept[:, PARTICLE].sum(), total[:, PARTICLE].sum())
-    background_keep = _divide(kept[:, BACKGROUND].sum(), total[:, BACKGROUND].sum())
-    known = int(total[:UNKNOWN].sum())
-    if prior is None:
-        prior = _divide(total[PARTICLE].sum(), known)
-    rates: Rates = {
-        "kept": _divide(kept.sum(), total.sum()),
-        "particle_share": particle_share,
-        "particle_keep": particle_keep,
-        "background_keep": background_keep,
-        "drift": drift(particle_keep, background_keep),
-        "share_over_prior": None if particle_share is None else _divide(particle_share, prior),
-    }
-    if known:
-        rates |= {
-            "true_particle_keep": _divide(kept[PARTICLE].sum(), total[PARTICLE].sum()),
-            "true_background_keep": _divide(kept[BACKGROUND].sum(), total[BACKGROUND].sum()),
-            "pseudo_precision": pseudo_precision,
-            "pseudo_recall": pseudo_recall,
-        }
-    return rates
-
-
-def _divide(part: Any, whole: Any) -> float | None:
-    """Return the share of two counts as a plain float; None if there is nothing to divide by."""
-    return float(part) / float(whole) if whole else None
-
-
-def _flat(
-    probability: ArrayLike, truth: ArrayLike | None, valid: ArrayLike | None
-) -> tuple[NDArray[np.float32], NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the valid probabilities, their true classes, and the mask that chose them."""
-    probability = np.asarray(probability)
-    mask = np.ones(probability.shape, bool) if valid is None else np.asarray(valid, dtype=bool)
-    score = checked_scores(_masked(probability, mask), "teacher probabilities")
-    if truth is None:
-        return score, np.full(score.shape, UNKNOWN, dtype=np.intp), mask
-    return score, (_masked(truth, mask) >= 0.5).astype(np.intp), mask
-
-
-def _masked(values: ArrayLike, mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the valid values; refuse another shape, which indexing might let pass."""
-    values = np.asarray(values)
-    if values.shape != mask.shape:
-        raise CryofixError(
-            f"maps of shapes {values.shape} and {mask.shape} cannot be compared pixel by pixel: "
-            "scale or crop them to one grid"
-        )
-    return values[mask]

@@ -1,90 +1,24 @@
 """The ``SCORES`` of a result: what is measured on each micrograph and how it is summed up."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from cryofix.errors import CryofixError
-from cryofix.formats.coordinates import Particles
-from cryofix.scoring import curves
-from cryofix.scoring.bootstrap import interval, paired_interval
+from cryofix.scoring import resampling
+from cryofix.scoring.bootstrap import Bounds, Statistic, interval, paired_interval
 from cryofix.scoring.curves import FloatArray
 from cryofix.scoring.particles import ParticleRecord
 from cryofix.scoring.pixels import PixelHistogram
+from cryofix.scoring.records import (
+    RADIUS_FRACTION,
+    STRICT_RADIUS_FRACTION,
+    MicrographRecord,
+    Thresholds,
+)
 
-RADIUS_FRACTION = 0.5
-STRICT_RADIUS_FRACTION = 0.25
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """Where to cut, chosen on validation micrographs: pixels by p, picks by their score."""
-
-    pixel: float = 0.5
-    particle: float = 0.5
-
-
-@dataclass(frozen=True)
-class MicrographRecord:
-    """Everything that is kept of one scored micrograph, whatever its size.
-
-    Attributes
-    ----------
-    name
-        The micrograph's name, by which two models are paired.
-    pixels
-        Its probability map against its target.
-    particles, strict
-        Its picks against its labels within d/2, and within d/4.
-    """
-
-    name: str
-    pixels: PixelHistogram
-    particles: ParticleRecord
-    strict: ParticleRecord
-
-    @classmethod
-    def measure(
-        cls,
-        name: str,
-        *,
-        probability: ArrayLike,
-        target: ArrayLike,
-        valid: ArrayLike | None,
-        picks: Particles,
-        truth: Particles,
-        diameter: float,
-        ignored: Particles | None = None,
-        border: float = 0.0,
-    ) -> "MicrographRecord":
-        """Score one micrograph; every coordinate is in pixels of the probability map.
-
-        Parameters
-        ----------
-        name
-            Name of the micrograph.
-        probability, target, valid
-            Maps of shape (rows, columns), as for `PixelHistogram.from_arrays`.
-        picks, truth, diameter, ignored, border
-            As for `ParticleRecord.from_picks`.
-        """
-        rows, columns = np.shape(probability)
-        half, quarter = (
-            ParticleRecord.from_picks(
-                picks,
-                truth,
-                diameter=diameter,
-                radius_fraction=fraction,
-                ignored=ignored,
-                shape=(rows, columns),
-                border=border,
-            )
-            for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
-        )
-        return cls(name, PixelHistogram.from_arrays(probability, target, valid), half, quarter)
+__all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain", "summarise"]
 
 
 def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
@@ -128,14 +62,13 @@ def summarise(
         If there is no micrograph.
     """
     pixels, particles, strict = _pooled(records)
-    resample = {"samples": samples, "seed": seed}
 
-    def ci95(rows: FloatArray, statistic: Any) -> Any:
-        return interval(rows, statistic, **resample).as_dict()["ci95"]
+    def ci95(rows: FloatArray, statistic: Statistic) -> Bounds:
+        return interval(rows, statistic, samples=samples, seed=seed).bounds
 
-    at_half = _pixel_rows(records, 0.5)
-    at_chosen = _pixel_rows(records, thresholds.pixel)
-    picked = _particle_rows(records, thresholds.particle)
+    at_half = resampling.pixel_rows(records, 0.5)
+    at_chosen = resampling.pixel_rows(records, thresholds.pixel)
+    picked = resampling.particle_rows(records, thresholds.particle)
     per_micrograph = [_micrograph_row(record, thresholds) for record in records]
     right, wrong, truth = particles.counts_at(thresholds.particle)
 
@@ -153,9 +86,9 @@ def summarise(
             "prior": pixels.prior,
             "macro": _macro(per_micrograph, {"f1": "pixel_f1"}, ci95),
             "ci95": {
-                "f1": ci95(at_half, _f1),
-                "f1_at_validation_threshold": ci95(at_chosen, _f1),
-                "average_precision": ci95(*_curve_rows([_pixel_curve(r) for r in records])),
+                "f1": ci95(at_half, resampling.f1),
+                "f1_at_validation_threshold": ci95(at_chosen, resampling.f1),
+                "average_precision": ci95(*resampling.pixel_curve_rows(records)),
             },
         },
         "particle": {
@@ -181,10 +114,10 @@ def summarise(
                 ci95,
             ),
             "ci95": {
-                "precision": ci95(picked, _precision),
-                "recall": ci95(picked, _recall),
-                "f1": ci95(picked, _f1),
-                "average_precision": ci95(*_curve_rows([_particle_curve(r) for r in records])),
+                "precision": ci95(picked, resampling.precision),
+                "recall": ci95(picked, resampling.recall),
+                "f1": ci95(picked, resampling.f1),
+                "average_precision": ci95(*resampling.particle_curve_rows(records)),
             },
         },
         "per_micrograph": per_micrograph,
@@ -230,25 +163,31 @@ def paired_gain(
             "both on one split"
         )
     paired = [by_name[name] for name in names]
+    both = [*control, *paired]
 
-    def gain(before: FloatArray, after: FloatArray, statistic: Any) -> dict[str, Any]:
+    def gain(before: FloatArray, after: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return paired_interval(before, after, statistic, samples=samples, seed=seed).as_dict()
 
-    def curve_gain(curve: Any) -> dict[str, Any]:
-        rows, statistic = _curve_rows([curve(record) for record in [*control, *paired]])
+    def curve_gain(rows: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return gain(rows[: len(control)], rows[len(control) :], statistic)
 
     mine, theirs = fixmatch_thresholds, control_thresholds
     return {
-        "pixel_f1": gain(_pixel_rows(control, 0.5), _pixel_rows(paired, 0.5), _f1),
+        "pixel_f1": gain(
+            resampling.pixel_rows(control, 0.5), resampling.pixel_rows(paired, 0.5), resampling.f1
+        ),
         "pixel_f1_at_validation_threshold": gain(
-            _pixel_rows(control, theirs.pixel), _pixel_rows(paired, mine.pixel), _f1
+            resampling.pixel_rows(control, theirs.pixel),
+            resampling.pixel_rows(paired, mine.pixel),
+            resampling.f1,
         ),
         "particle_f1": gain(
-            _particle_rows(control, theirs.particle), _particle_rows(paired, mine.particle), _f1
+            resampling.particle_rows(control, theirs.particle),
+            resampling.particle_rows(paired, mine.particle),
+            resampling.f1,
         ),
-        "average_precision": curve_gain(_pixel_curve),
-        "particle_average_precision": curve_gain(_particle_curve),
+        "average_precision": curve_gain(*resampling.pixel_curve_rows(both)),
+        "particle_average_precision": curve_gain(*resampling.particle_curve_rows(both)),
     }
 
 
@@ -283,67 +222,14 @@ def _micrograph_row(record: MicrographRecord, thresholds: Thresholds) -> dict[st
     }
 
 
-def _macro(rows: list[dict[str, Any]], columns: dict[str, str], ci95: Any) -> dict[str, Any]:
+def _macro(
+    rows: list[dict[str, Any]],
+    columns: dict[str, str],
+    ci95: Callable[[FloatArray, Statistic], Bounds],
+) -> dict[str, Any]:
     """Return means of columns over micrographs, and the interval of the mean F1."""
     values = {name: np.array([row[column] for row in rows]) for name, column in columns.items()}
     ones = np.ones(len(rows))
     means: dict[str, Any] = {name: float(value.mean()) for name, value in values.items()}
-    means["ci95"] = {"f1": ci95(np.stack([values["f1"], ones], axis=1), _mean)}
+    means["ci95"] = {"f1": ci95(np.stack([values["f1"], ones], axis=1), resampling.mean)}
     return means
-
-
-def _pixel_rows(records: Sequence[MicrographRecord], threshold: float) -> FloatArray:
-    """Return (right, wrong, truth) of each micrograph's pixels."""
-    return np.array([r.pixels.counts_at(threshold) for r in records], dtype=np.float64)
-
-
-def _particle_rows(records: Sequence[MicrographRecord], threshold: float) -> FloatArray:
-    """Return (right, wrong, truth) of each micrograph's picks."""
-    return np.array([r.particles.counts_at(threshold) for r in records], dtype=np.float64)
-
-
-def _pixel_curve(record: MicrographRecord) -> tuple[Any, Any, int]:
-    """Return right and wrong pixels by score bin, and the truth."""
-    return record.pixels.counts[1], record.pixels.counts[0], record.pixels.truth
-
-
-def _particle_curve(record: MicrographRecord) -> tuple[Any, Any, int]:
-    """Return right and wrong picks by score bin, and the truth."""
-    return record.particles.matched, record.particles.unmatched, record.particles.truth
-
-
-def _curve_rows(histograms: list[tuple[Any, Any, int]]) -> tuple[FloatArray, Any]:
-    """Return rows for the bootstrap and the average precision as a statistic of their sums.
-
-    Score bins that no micrograph uses change nothing and are left out, which makes resampling
-    a few hundred picks cheap.
-    """
-    right = np.stack([row[0] for row in histograms])
-    wrong = np.stack([row[1] for row in histograms])
-    used = (right + wrong).any(axis=0)
-    width = int(used.sum())
-    truth = np.array([[row[2]] for row in histograms])
-    rows = np.concatenate([right[:, used], wrong[:, used], truth], axis=1).astype(np.float64)
-
-    def statistic(sums: FloatArray) -> FloatArray:
-        return curves.average_precision(
-            sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width]
-        )
-
-    return rows, statistic
-
-
-def _precision(sums: FloatArray) -> FloatArray:
-    return curves.precision(sums[:, 0], sums[:, 1], sums[:, 2])
-
-
-def _recall(sums: FloatArray) -> FloatArray:
-    return curves.recall(sums[:, 0], sums[:, 1], sums[:, 2])
-
-
-def _f1(sums: FloatArray) -> FloatArray:
-    return curves.f1_score(sums[:, 0], sums[:, 1], sums[:, 2])
-
-
-def _mean(sums: FloatArray) -> FloatArray:
-    return np.asarray(sums[:, 0] / sums[:, 1])
