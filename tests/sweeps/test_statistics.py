@@ -115,6 +115,7 @@ def test_one_run_says_so(sweep: Any, make_results: Any) -> None:
     gain = rows(sweep.path)[0].gains["particle_f1"]
     assert gain.interval is None
     assert gain.verdict == "one run"
+    assert gain.basis.startswith("one run: no interval over seeds; over test micrographs [")
 
 
 def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: Any) -> None:

@@ -13,7 +13,8 @@ from cryofix.sweeps.runs import Run, natural_key
 REPETITION_KEYS = frozenset({"seed", "split_seed", "label_draw"})
 """Override keys that make a repetition, not another setting."""
 
-_IN_RESULT = frozenset({"data", "mask", "ratio", "method", "output"}) | REPETITION_KEYS
+_WITHOUT_EFFECT = frozenset({"cache", "output"})  # on the numbers
+_IN_RESULT = frozenset({"data", "mask", "ratio", "method"}) | REPETITION_KEYS | _WITHOUT_EFFECT
 _PLAIN_OVERRIDE = re.compile(r"\+{0,2}[\w./@-]+=.*|~[\w./@-]+")
 
 
@@ -50,10 +51,10 @@ def split_override(line: str) -> tuple[str, str]:
 
 
 def _flatten(config: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Yield (dotted key, value as text); Hydra's ``_target_`` keys say nothing new."""
+    """Yield (dotted key, value as text); the class and the name say nothing new."""
     for key, value in config.items():
         name = text(f"{prefix}{key}", 80)
-        if key.startswith("_"):
+        if key.startswith("_") or name == "name":
             continue
         if isinstance(value, dict) and len(prefix) < 100:
             yield from _flatten({k: v for k, v in value.items() if isinstance(k, str)}, f"{name}.")
@@ -123,7 +124,7 @@ def sort_key(setting: Setting) -> tuple[object, ...]:
 
 
 def override_line(runs: Sequence[Run], setting: Setting, ratio: float) -> str:
-    """Return the overrides shared by all ``runs`` but for the seeds, quoted for a shell.
+    """Return the overrides shared by all ``runs`` but for seeds and folders, quoted for a shell.
 
     Runs without recorded overrides give a line made from the mask's name and configuration.
     """
@@ -131,7 +132,7 @@ def override_line(runs: Sequence[Run], setting: Setting, ratio: float) -> str:
         line
         for line in (runs[0].overrides if runs else ())
         if all(line in run.overrides for run in runs)
-        and split_override(line)[0] not in REPETITION_KEYS
+        and split_override(line)[0] not in REPETITION_KEYS | _WITHOUT_EFFECT
         and _PLAIN_OVERRIDE.fullmatch(line)
     ]
     keys = {split_override(line)[0] for line in shared}

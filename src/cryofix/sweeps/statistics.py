@@ -102,7 +102,10 @@ def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
     for result, difference in zip(pairs, differences, strict=True):
         draws[result.draw].append(difference)
     if len(pairs) == 1:
-        interval, basis = None, "one run: no interval over seeds"
+        interval, basis = (
+            None,
+            "one run: no interval over seeds" + _over_micrographs(pairs[0], metric),
+        )
     elif len(draws) > 1:
         interval = t_interval([float(np.mean(values)) for values in draws.values()])
         basis = f"t over {len(draws)} label draws"
@@ -116,6 +119,13 @@ def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
         basis=basis,
         verdict=_verdict(interval, enough),
     )
+
+
+def _over_micrographs(result: Result, metric: str) -> str:
+    """Say what the run's own bootstrap over test micrographs found, which is another question."""
+    known = result.run_intervals
+    within = known.get(metric) or known.get(metric.removeprefix("pixel_"))
+    return "" if within is None else f"; over test micrographs [{within[0]:.3f}, {within[1]:.3f}]"
 
 
 def _verdict(interval: tuple[float, float] | None, enough: bool) -> str:

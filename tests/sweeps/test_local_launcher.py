@@ -1,0 +1,124 @@
+"""hydra/launcher=local on a tiny Hydra program: slots, threads, failures and deaths."""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cryofix.config import config_folder
+from cryofix.errors import CryofixError
+
+# By name, because mypy would see a module of a namespace package under two names.
+LocalLauncher = importlib.import_module("hydra_plugins.cryofix_local_launcher").LocalLauncher
+
+APP = """
+import json, os, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config):
+    began = time.time()
+    if config.job == 1:
+        raise ValueError("job 1 is unlucky")
+    if config.job == 2:
+        os._exit(9)  # as the system kills a process that takes too much memory
+    time.sleep(1)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    content = [began, time.time(), os.environ["OMP_NUM_THREADS"]]
+    (folder / "out.json").write_text(json.dumps(content))
+
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Run four jobs two at a time; the second raises, the third dies."""
+    folder = tmp_path_factory.mktemp("local")
+    (folder / "app.py").write_text(APP)
+    launchers = folder / "conf" / "hydra" / "launcher"
+    shutil.copytree(config_folder() / "hydra" / "launcher", launchers)
+    (folder / "conf" / "config.yaml").write_text("job: 0\n")
+    words = ["job=0,1,2,3", "hydra/launcher=local", "hydra.launcher.jobs_at_once=2"]
+    words += ["hydra.launcher.cpus_per_task=1", "hydra.sweep.dir=out"]
+    command = [sys.executable, "app.py", "-m", *words]
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done, folder / "out"
+
+
+@pytest.mark.slow
+def test_the_rest_goes_on_after_a_failure_and_a_death(swept: Any) -> None:
+    _, folder = swept
+    finished = sorted(path.parent.name for path in folder.glob("*/out.json"))
+    assert finished == ["0", "3"]
+
+
+@pytest.mark.slow
+def test_the_command_fails_with_the_first_failure(swept: Any) -> None:
+    done, _ = swept
+    assert done.returncode != 0
+    assert "job 1 is unlucky" in done.stderr
+
+
+@pytest.mark.slow
+def test_slots_bound_how_many_run_at_once(swept: Any) -> None:
+    _, folder = swept
+    spans = [json.loads(path.read_text())[:2] for path in folder.glob("*/out.json")]
+    for began, _ in spans:
+        assert sum(start <= began < end for start, end in spans) <= 2
+
+
+@pytest.mark.slow
+def test_jobs_have_their_threads_and_logs(swept: Any) -> None:
+    _, folder = swept
+    assert json.loads((folder / "0" / "out.json").read_text())[2] == "1"
+    logs = [path.read_text() for path in folder.glob(".submitit/*/*_0_log.*")]
+    assert len(logs) == 8, "output and errors of four jobs"
+
+
+def launcher(**settings: Any) -> Any:
+    return LocalLauncher(submitit_folder="logs/%j", **settings)
+
+
+def test_each_slot_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5,7,8")
+    assert launcher()._slots() == [(2,), (3,), (5,), (7,), (8,)]
+    assert launcher(gpus_per_node=2)._slots() == [(2, 3), (5, 7)]
+    assert launcher(jobs_at_once=6)._slots() == [(2,), (3,), (5,), (7,), (8,), (2,)]
+    assert all(slot == () for slot in launcher(gpus_per_node=0)._slots())
+
+
+def test_without_gpus_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(7)))
+    assert launcher(cpus_per_task=2)._slots() == [()] * 3
+    assert launcher(cpus_per_task=64)._slots() == [()]
+
+
+def test_too_few_gpus_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(CryofixError, match="gpus_per_node=2, but this machine shows 1"):
+        launcher(gpus_per_node=2)._slots()
+
+
+def test_the_configuration_group_fits_the_launcher() -> None:
+    keys = yaml.safe_load((Path(config_folder()) / "hydra/launcher/local.yaml").read_text())
+    assert keys.pop("_target_").endswith(LocalLauncher.__name__)
+    assert launcher(**{key: keys[key] for key in keys if key != "submitit_folder"})
