@@ -172,11 +172,11 @@ def fixed_running_statistics(network: nn.Module) -> Iterator[None]:
     and the control has to be normalised as FixMatch is.
     """
     norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
+    tracked = [norm.track_running_stats for norm in norms]
     try:
         for norm in norms:
-            norm.momentum = 0.0
+            norm.track_running_stats = False  # in train mode: the batch's own, nothing written
         yield
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm, before in zip(norms, tracked, strict=True):
+            norm.track_running_stats = before
