@@ -37,9 +37,10 @@ def predict_map(
     same grid, and each pixel is taken from a tile in which it lies ``margin`` or more from the
     cut. For networks whose layers are local in eval mode (convolutions, batch norm) and whose
     receptive field reaches no farther than ``margin`` (107 pixels for our small U-Net, 137 for one
-    with a ResNet-18 encoder of depth 4), both give the same map. Group and instance
-    norms average over what they are shown: their map depends on the tile, so give them the tile
-    they were trained on, and the same one for validation, test and use.
+    with a ResNet-18 encoder of depth 4), both give the same map. Group and instance norms average
+    over what they are shown, so their map depends on the tile. Show those networks the whole
+    micrograph or large tiles (512), even if they were trained on small ones: more pixels give
+    steadier averages. And use one tile for validation, test and picking.
 
     Parameters
     ----------
