@@ -85,6 +85,15 @@ def test_a_running_job_that_submitit_saw_end_has_failed(sweep: Any) -> None:
     assert "oom_kill" in run.detail
 
 
+def test_the_runs_own_log_stands_in_for_an_empty_job_log(sweep: Any) -> None:
+    folder = sweep.run("0", ["seed=0"], None, {"state": "failed", "error": "bad"}, job_id="17")
+    sweep.submitit_log("17", "")
+    (folder / "train.log").write_text("  ValueError: bad\n\x1b[0m")
+    run = only(sweep.path)
+    assert run.log == folder / "train.log"
+    assert run.detail == "  ValueError: bad\n[0m"
+
+
 def test_a_folder_without_status_and_results_is_missing(sweep: Any) -> None:
     sweep.run("0", ["seed=0"])
     assert only(sweep.path).state is State.MISSING

@@ -106,9 +106,14 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
             if not (folder / "results.json").exists():
                 state, reason = State.MISSING, "no results.json"
     if state is not State.FINISHED:
-        log = _job_log(folder, sweep)
-        if log is not None and job_ended(log) and state not in {State.FAILED, State.UNREADABLE}:
+        job_log = _job_log(folder, sweep)
+        ended = job_log is not None and job_ended(job_log)
+        if ended and state not in {State.FAILED, State.UNREADABLE}:
             state, reason = State.FAILED, "its job has ended without a result"
+        # Hydra keeps exceptions from the job's own log, so that it is often empty.
+        logs = [job_log] if job_log is not None else []
+        logs += sorted(folder.glob("*.log"))
+        log = next((path for path in logs if path.is_file() and path.stat().st_size), None)
         if log is not None and not detail and state is not State.RUNNING:
             detail = tail(log)
     return Run(name, folder, state, overrides, result, reason, detail, log)
