@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cryofix.data.simulation import placement
+from cryofix.data.simulation.config import VERSION
 from cryofix.data.simulator import (
     Simulated,
     SimulatorConfig,
@@ -193,9 +194,13 @@ def test_micrographs_of_one_data_set_differ_in_what_makes_them_hard() -> None:
         ({"particle_diameter_angstrom": 10.0}, "particle_diameter_angstrom=10.0"),
         ({"micrographs": 0}, "micrographs=0"),
         ({"snr_max": float("nan")}, "snr_max=nan"),
+        ({"snr_max": "high"}, "snr_max=high"),
+        ({"micrographs": 2.5}, "micrographs=2.5"),
+        ({"shape": 768}, "shape=768"),
+        ({"shape": ("a", "b")}, "shape=('a', 'b')"),
     ],
 )
-def test_nonsense_settings_are_refused_by_name(change: dict[str, float], named: str) -> None:
+def test_nonsense_settings_are_refused_by_name(change: dict[str, object], named: str) -> None:
     with pytest.raises(CryofixError) as caught:
         replace(SimulatorConfig(), **change)  # type: ignore[arg-type] # one table for all keys
     assert named in str(caught.value)
@@ -204,6 +209,11 @@ def test_nonsense_settings_are_refused_by_name(change: dict[str, float], named: 
 def test_settings_from_yaml_with_a_list_for_the_shape_are_the_same_settings() -> None:
     values = json.loads(json.dumps(SMALL.as_dict()))
     assert SimulatorConfig(**values) == SMALL
+
+
+def test_caches_keyed_by_the_settings_notice_another_version_of_the_simulator() -> None:
+    assert asdict(SMALL)["version"] == VERSION
+    assert replace(SMALL, seed=1).version == VERSION
 
 
 def test_a_written_data_set_reads_back_with_its_particles_in_place(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 """What a simulated data set can be told, in plain values that YAML can hold."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from typing import cast
 
 from cryofix.errors import CryofixError
+
+VERSION = 2
+"""Counts changes of the images that one configuration gives, so that old ones are not mixed in."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class SimulatorConfig:
     pixel_size_angstrom: float = 2.5
     particle_diameter_angstrom: float = 120.0
 
-    particles_per_micrograph: float = 55.0
+    particles_per_micrograph: float = 60.0
     """Mean number of particles placed, the ignored ones included, aggregates not."""
     crowding_spread: float = 0.7
     """Standard deviation of that number between micrographs, as a share of its mean."""
@@ -46,12 +50,13 @@ class SimulatorConfig:
     dose_electrons_per_angstrom2: float = 40.0
     dose_spread: float = 0.15
     """Standard deviation of the dose between micrographs, as a share of its mean."""
-    structured_noise: float = 0.04
-    """Share of the noise variance that is coloured (ice, inelastic scattering), 0 to 1."""
+    structured_noise: float = 0.08
+    """Largest share of the noise variance that is coloured (ice, inelastic scattering), 0 to 1;
+    the share is drawn uniformly from 0."""
     ice_gradient: float = 0.25
     """Largest relative change of the transmitted dose across a micrograph."""
 
-    contamination: float = 0.5
+    contamination: float = 0.7
     """0 (none) to 1 (bad grid): scales how often and how many of everything unwanted there is."""
 
     protein_seed: int = 0
@@ -59,9 +64,13 @@ class SimulatorConfig:
     seed: int = 0
     """Everything else that is random."""
 
+    version: int = field(default=VERSION, init=False)
+    """Of the simulator; part of the settings so that a cache keyed by them notices."""
+
     def __post_init__(self) -> None:
+        self._check_types()
         # YAML has no tuples.
-        object.__setattr__(self, "shape", tuple(int(side) for side in self.shape))
+        object.__setattr__(self, "shape", tuple(self.shape))
         self._check_ranges()
         if len(self.shape) != 2 or min(self.shape) < 4 * self.particle_diameter_px:
             raise CryofixError(
@@ -80,6 +89,19 @@ class SimulatorConfig:
     def particle_diameter_px(self) -> float:
         """Particle diameter in pixels."""
         return self.particle_diameter_angstrom / self.pixel_size_angstrom
+
+    def _check_types(self) -> None:
+        """Raise for the first value that is not a number, or not a whole one where it has to be."""
+        sides = self.shape if isinstance(self.shape, Sequence) else ("no sequence",)
+        if not all(isinstance(side, int) for side in sides):
+            raise CryofixError(f"shape={self.shape} must be two whole numbers: [rows, columns]")
+        for key in ("micrographs", "protein_seed", "seed"):
+            if not isinstance(getattr(self, key), int):
+                raise CryofixError(f"{key}={getattr(self, key)} must be a whole number")
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name != "shape" and not isinstance(value, int | float):
+                raise CryofixError(f"{entry.name}={value} must be a number")
 
     def _check_ranges(self) -> None:
         """Raise for the first value outside its range."""
@@ -122,6 +144,6 @@ class SimulatorConfig:
                 )
 
     def as_dict(self) -> dict[str, int | float | list[int]]:
-        """Return the settings as JSON holds them (``shape`` as a list)."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        """Return what the constructor takes, as JSON holds it (``shape`` as a list)."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
         return cast("dict[str, int | float | list[int]]", values | {"shape": list(self.shape)})

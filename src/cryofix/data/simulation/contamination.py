@@ -57,11 +57,13 @@ def contaminate(
         _add_carbon(found, config, margin, generator)
     diameter = config.particle_diameter_px
     image = np.array(config.shape)
-    crystals, drops = int(generator.poisson(3 * level)), int(generator.poisson(1.5 * level))
+    # Grids are dirty in places: most micrographs have little of it, a few have a lot.
+    dirtiness = level * generator.exponential()
+    crystals, drops = int(generator.poisson(5 * dirtiness)), int(generator.poisson(dirtiness))
     for index in range(crystals + drops):
         centre = margin + generator.uniform(-0.02, 1.02, 2) * image
         if index < crystals:
-            radius = diameter * np.exp(generator.normal(-0.5, 0.5))
+            radius = diameter * np.exp(generator.normal(-0.7, 0.5))
             roughness, depth = 0.15, generator.uniform(0.04, 0.35)
         else:
             radius = diameter * np.exp(generator.normal(0.1, 0.4))

@@ -83,7 +83,12 @@ def write_dataset(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    content = {"notice": NOTICE, "config": config.as_dict(), "micrographs": truths}
+    content = {
+        "notice": NOTICE,
+        "version": config.version,
+        "config": config.as_dict(),
+        "micrographs": truths,
+    }
     if not (marker.exists() and json.loads(marker.read_text()) == content):
         write_json(marker, content)
     return marker
@@ -121,7 +126,7 @@ def _settings(config: SimulatorConfig) -> dict[str, Any]:
     """Return the settings that an image depends on, as JSON gives them back."""
     settings: dict[str, Any] = json.loads(json.dumps(config.as_dict()))
     del settings["micrographs"]
-    return settings
+    return settings | {"version": config.version}
 
 
 def _truth(name: str, simulated: Simulated) -> dict[str, Any]:

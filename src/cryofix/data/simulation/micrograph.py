@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 MARGIN_ANGSTROM = 160.0
 """The simulated frame is larger than the image: the CTF spreads what lies beyond the border."""
-FRAGMENTS = 24.0
+FRAGMENTS = 40.0
 """Mean number of dissociated pieces on the worst grid."""
 
 
@@ -109,7 +109,7 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
     expected = np.float32(electrons) * transmission
     grain = np.sqrt(expected) * noise.standard_normal(config.shape, dtype=np.float32)
     coloured = _coloured_noise(transfer, (rows, columns), config, noise)[inside]
-    share = config.structured_noise
+    share = config.structured_noise * scope.uniform()
     grain += np.float32(math.sqrt(electrons * share / (1 - share))) * coloured
 
     # The particles, as strong as the SNR says, and what else makes contrast.
@@ -123,7 +123,7 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
         amplitude = math.sqrt(snr * float(grain[discs].var()) / float(signal[discs].var()))
         signal *= np.float32(amplitude)
     rest = found.phase
-    pieces = int(dirt.poisson(FRAGMENTS * config.contamination))
+    pieces = int(dirt.poisson(FRAGMENTS * config.contamination * dirt.exponential()))
     if amplitude and pieces:
         small = make_protein(0.5 * config.particle_diameter_angstrom, config.protein_seed + 1)
         x, y = margin + dirt.uniform(0, 1, (2, pieces)) * np.array(config.shape)[::-1, None]
