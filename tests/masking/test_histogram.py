@@ -1,5 +1,7 @@
 """The histogram of p: its bins, its quantiles, its moving average."""
 
+import operator
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -57,13 +59,15 @@ def test_quantiles_are_those_of_the_sorted_values(
     generator = torch.Generator().manual_seed(seed)
     prob = torch.sigmoid(centre + scale * torch.randn(20_000, generator=generator))
     histogram = filled(prob)
-    below = (prob <= histogram.lowest(share).value).double().mean().item()
-    above = (prob >= histogram.highest(share).value).double().mean().item()
-    # float32 itself ties p near 1: there no threshold can do better than whole ties
-    tie = max((prob == histogram.lowest(share).value).double().mean().item(), 0.002)
-    tie = max((prob == histogram.highest(share).value).double().mean().item(), tie)
-    assert below == pytest.approx(share, abs=tie + (prob > 1 - 1e-6).double().mean().item())
-    assert above == pytest.approx(share, abs=tie + (prob > 1 - 1e-6).double().mean().item())
+    for cut, reached in (
+        (histogram.lowest(share), operator.le),
+        (histogram.highest(share), operator.ge),
+    ):
+        # Interpolation can be off by what its one bin holds, and float32's ties near 1 fill bins.
+        slack = histogram.counts[cut.bin].item() / len(prob) + 1e-6
+        assert reached(prob, cut.value).double().mean().item() == pytest.approx(share, abs=slack)
+        if prob.max() < 0.99 and scale > 1:
+            assert slack < 0.01
 
 
 def test_small_shares_at_the_top_are_exact() -> None:

@@ -34,8 +34,8 @@ def warped_teachers(draw: st.DrawFn) -> Tensor:
     start = torch.cat([torch.zeros(1), heights])
     slope = torch.tensor(knots)
     bent = start[cell] + slope[cell] * (logit - (cell - 4.0))
-    # float32 ties p within 6e-8 of 1, so an over-confident teacher stays below that
-    return torch.sigmoid((bent + draw(st.floats(-30.0, -heights.max().item()))).clamp(max=13.0))
+    # Nearer to 1 than logit 7, float32 would tie what the warp keeps apart.
+    return torch.sigmoid(bent + draw(st.floats(-30.0, 7.0 - heights.max().item())))
 
 
 @given(warped_teachers(), st.floats(0.005, 0.3), st.floats(0.0, 1.0))
@@ -44,9 +44,10 @@ def test_quota_keeps_the_prior_under_any_calibration(
     prob: Tensor, prior: float, progress: float
 ) -> None:
     labels = labelled(Quota(), prob, PolicyContext(prior=prior, progress=progress))
-    kept, particles = composition(labels)
-    assert kept == pytest.approx(0.2 + 0.6 * progress, rel=0.02)
-    assert particles == pytest.approx(prior, rel=0.03, abs=3e-4)
+    wanted = (0.2 + 0.6 * progress) * prob.numel()
+    kept, particles = labels.weight.sum().item(), (labels.weight * labels.target).sum().item()
+    assert kept == pytest.approx(wanted, rel=0.01, abs=5)
+    assert particles == pytest.approx(prior * wanted, rel=0.02, abs=5)
 
 
 @given(warped_teachers(), warped_teachers())

@@ -1,5 +1,6 @@
 """Two processes that share a batch keep the state, and give the labels, that one would."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -31,14 +32,15 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     torch.save(batches, folder / "batches.pt")
     started = [
         subprocess.Popen(
-            [sys.executable, str(ONE_RANK), str(CONF), str(folder), str(rank), str(ranks)],
+            [sys.executable, str(ONE_RANK), str(CONF), str(folder), str(rank), "2"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for ranks, rank in ((1, 0), (2, 0), (2, 1))
+        for rank in (0, 1)
     ]
     try:
+        runpy.run_path(str(ONE_RANK))["main"](CONF, folder, 0, 1)
         for process in started:
             output, _ = process.communicate(timeout=120)
             assert process.returncode == 0, output

@@ -4,6 +4,8 @@ Floating-point sums depend on their order, and so on how a batch is cut over ran
 therefore of integers, and random numbers are a function of a pixel's place in the whole batch.
 """
 
+from typing import TypeVar
+
 import torch
 import torch.distributed as dist
 from jaxtyping import Bool, Float32, Int64
@@ -54,11 +56,17 @@ def uniform_noise(
     """
     rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
     place = torch.arange(like.numel(), device=like.device) + rank * like.numel()
-    start = (seed ^ (seed >> 32)) & 0xFFFFFFFF
-    for _ in range(2):  # so that neighbouring seeds do not give neighbouring numbers
-        start = (((start >> 16) ^ start) * 0x45D9F3B) & 0xFFFFFFFF
-    bits = (place + start) & 0xFFFFFFFF
+    # The place is scrambled before the seed enters, so that steps are not shifts of one another.
+    start = _scrambled((seed ^ (seed >> 32)) & 0xFFFFFFFF)
+    bits = _scrambled((_scrambled(place & 0xFFFFFFFF) + start) & 0xFFFFFFFF)
+    return ((bits >> 8).float() / _UNITS).view_as(like)
+
+
+_Number = TypeVar("_Number", int, Tensor)
+
+
+def _scrambled(bits: _Number) -> _Number:
+    """Return a one-to-one scrambling of 32-bit numbers; the product stays below 2^63."""
     for _ in range(2):
         bits = (((bits >> 16) ^ bits) * 0x45D9F3B) & 0xFFFFFFFF
-    bits = (bits >> 16) ^ bits
-    return ((bits >> 8).float() / _UNITS).view_as(like)
+    return (bits >> 16) ^ bits
