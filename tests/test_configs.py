@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from cryofix.config import TrainSchema, config_folder
+from cryofix.config import config_folder
 
 CONF = config_folder()
 GROUPS = ("data", "model", "mask", "teacher", "augment", "loss", "trainer", "guard", "experiment")
@@ -21,9 +21,6 @@ CHOICES = [
 
 @pytest.fixture(autouse=True)
 def hydra() -> Iterator[None]:
-    from hydra.core.config_store import ConfigStore
-
-    ConfigStore.instance().store(name="train_schema", node=TrainSchema)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 

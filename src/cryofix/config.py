@@ -67,6 +67,9 @@ class TrainSchema:
     names: dict[str, str] = field(default_factory=dict)
 
 
+ConfigStore.instance().store(name="train_schema", node=TrainSchema)
+
+
 def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a function of a composed configuration into a command.
 
@@ -82,7 +85,6 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
         @functools.wraps(function)
         def command() -> Any:
-            ConfigStore.instance().store(name="train_schema", node=TrainSchema)
             # Hydra then raises instead of printing several lines of its own.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
@@ -146,8 +148,8 @@ def _explain_choice(text: str) -> str:
     if missing and "/" in missing and options:
         group, _, choice = missing.rpartition("/")
         return f"{group}={choice} does not exist; choose one of {', '.join(sorted(options))}"
-    if group := _search(r"Could not override '([^'@]+)", text):
-        return f"{group} is not a group of the configuration"
+    if unknown := _search(r"Could not override '([^'@]+)", text):
+        return f"{unknown} is not a group of the configuration"
     return " ".join(text.split())
 
 

@@ -21,6 +21,7 @@ def main(config: DictConfig) -> float:
     """Train, write the run folder, and return particle F1 of the selected model."""
     from cryofix.learning.experiment import Experiment  # after --help has been answered
     from cryofix.monitoring.console import print_summary, quieten
+    from cryofix.monitoring.dashboard import write_hyperparameters
     from cryofix.monitoring.figures import write_figures
     from cryofix.monitoring.progress import Display
     from cryofix.monitoring.status import run_status
@@ -29,7 +30,7 @@ def main(config: DictConfig) -> float:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
-    with run_status(folder), Display() as display:
+    with run_status(folder) as status, Display() as display:
         plain = to_plain(config)
         continue_or_refuse(folder, plain)
         experiment = Experiment(
@@ -41,10 +42,14 @@ def main(config: DictConfig) -> float:
             guard=instantiate(config.guard),
             display=display,
         )
+        experiment.guard.console = display.console
+        experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
+        display.console.print(experiment.policy.describe(), highlight=False, soft_wrap=True)
         results = experiment.run()
         write_figures(experiment)
+        write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
-    print_summary(results, experiment.policy.describe(), folder, display.console)
+    print_summary(results, folder, display.console)
     f1: float = results[results["selected"]]["particle"]["f1"]
     return f1
 

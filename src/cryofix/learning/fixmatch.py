@@ -79,6 +79,8 @@ class FixMatch(LightningModule):
         self.network = network
         self.average = EvalOnly(average_of(network, teacher.decay))
         self.policy = policy
+        self.fallback: MaskingPolicy | None = None
+        self.register_buffer("switched", torch.tensor(False))
         self.data = data
         self.steps, self.optimiser, self.teacher = steps, optimiser, teacher
         self.unlabelled, self.views = unlabelled, views
@@ -90,6 +92,12 @@ class FixMatch(LightningModule):
         self.audited: Rates = {}
         self._records: list[tuple[MicrographRecord, PixelHistogram]] = []
         self._optimiser_state: dict[str, Any] | None = None
+
+    switched: Tensor
+
+    def active_policy(self) -> MaskingPolicy | None:
+        """Return the policy in force: the configured one, or the guard's after a switch."""
+        return self.fallback if bool(self.switched) else self.policy
 
     def continue_from(self, checkpoint: Mapping[str, Any]) -> None:
         """Take student, average and optimiser from another stage's checkpoint."""
@@ -141,15 +149,16 @@ class FixMatch(LightningModule):
         logits = self.network(images).float()
         loss = supervised_loss(logits, labelled["target"], labelled["valid"], self.loss_terms)
         scalars = {"loss/supervised": loss.detach()}
-        if self.policy is not None:
+        policy = self.active_policy()
+        if policy is not None:
             loss_unlabelled, more = self._unlabelled_step(
-                self.policy, batch["unlabelled"], labelled, logits.detach()
+                policy, batch["unlabelled"], labelled, logits.detach()
             )
             loss = loss + loss_unlabelled
             scalars.update(more)
         if self._due(self.steps.log_every):
             scalars["loss/total"] = loss.detach()
-            self._log_scalars(scalars, self.first_step + self.global_step + 1)
+            self.log_scalars(scalars, self.first_step + self.global_step + 1)
         return loss
 
     def _unlabelled_step(
@@ -243,7 +252,7 @@ class FixMatch(LightningModule):
     def _due(self, every: int) -> bool:
         return (self.global_step + 1) % every == 0
 
-    def _log_scalars(self, scalars: Mapping[str, Tensor | float], step: int) -> None:
+    def log_scalars(self, scalars: Mapping[str, Tensor | float], step: int) -> None:
         """Write scalars at a step counted from the very first stage."""
         if self.trainer.is_global_zero:
             values = {key: float(value) for key, value in scalars.items()}
@@ -284,7 +293,7 @@ class FixMatch(LightningModule):
             "student_pixel_recall": student.recall(0.5),
         }
         scalars = {f"validation/{key}": value for key, value in self.validated.items()}
-        self._log_scalars(scalars, self.first_step + self.global_step)
+        self.log_scalars(scalars, self.first_step + self.global_step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is needed to use the checkpoint by itself; plain containers only."""

@@ -1,19 +1,49 @@
-"""The guard: watch what the mask keeps, and say so when it starves the particles."""
+"""The guard: watch what the mask keeps, and say so, or act, when the class balance runs away.
 
-from dataclasses import dataclass
+Three numbers are watched, each smoothed over audits by an exponential moving average:
+
+- the *drift*, log(particle keep / background keep): how far the mask pushes the student's
+  log-odds in each teacher generation;
+- the *kept share*, particle share among what is kept over the prior;
+- the *predicted share*, predicted-positive pixels over the prior.
+
+One that has left its healthy range in ``patience`` audits in a row raises the alarm. The alarm
+ends when all have been inside a range half as wide (in logarithms) for as long: that hysteresis
+keeps a number at the edge from ringing. Nothing is judged in the first ``warm_up`` audits.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from rich.panel import Panel
 
+from cryofix.errors import CryofixError
 from cryofix.learning.fixmatch import FixMatch
+from cryofix.masking import MaskingPolicy
 from cryofix.scoring.keep_rates import Rates
 
-STARVED_DRIFT = -10.0  # stands for minus infinity where no particle at all is kept
+ACTIONS = ("warn", "stop", "switch")
+NOTHING = 1e-4  # stands for a keep rate or share of zero, so that its logarithm is finite
 
 
 @dataclass
 class CollapseRecord:
-    """What ``results.json`` says of the collapse."""
+    """What ``results.json`` says of the collapse.
+
+    Attributes
+    ----------
+    alarmed
+        Whether the alarm was ever raised.
+    first_step
+        Step of FixMatch at which it first was.
+    min_drift
+        Lowest smoothed drift.
+    """
 
     alarmed: bool = False
     first_step: int | None = None
@@ -21,48 +51,83 @@ class CollapseRecord:
 
 
 class CollapseGuard(Callback):
-    """Alarm when the drift stays below its limit.
-
-    The audited drift is smoothed with an exponential moving average; the alarm is raised when the
-    average has been below ``limit`` in ``patience`` audits in a row, after ``warm_up`` audits.
+    """Raise an alarm when the mask drives the student away from the prior.
 
     Parameters
     ----------
-    limit
-        Lowest healthy drift, log(particle keep / background keep).
+    drift
+        The healthy drift lies between minus and plus this.
+    share
+        The healthy kept share and predicted share lie between 1/share and share times the prior.
     smoothing
-        Weight of the past in the moving average.
+        Weight of the past in the moving averages.
     warm_up, patience
         Numbers of audits.
+    action
+        ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``.
+    switch_to
+        The policy that takes over; its state starts fresh.
+    recommend
+        Override that the panel advises.
     """
 
     def __init__(
-        self, limit: float = -0.7, smoothing: float = 0.8, warm_up: int = 5, patience: int = 5
+        self,
+        drift: float = 1.0,
+        share: float = 5.0,
+        smoothing: float = 0.8,
+        warm_up: int = 5,
+        patience: int = 4,
+        action: str = "warn",
+        switch_to: MaskingPolicy | None = None,
+        recommend: str = "mask=none",
     ) -> None:
-        self.limit, self.smoothing = limit, smoothing
-        self.warm_up, self.patience = warm_up, patience
+        if action not in ACTIONS:
+            raise CryofixError(f"guard.action={action} is not known; use {', '.join(ACTIONS)}")
+        if action == "switch" and switch_to is None:
+            raise CryofixError("guard.action=switch needs a policy in guard.switch_to")
+        for key, value, least in (("drift", drift, 0), ("share", share, 1)):
+            if not value > least:
+                raise CryofixError(f"guard.{key}={value} must be above {least}")
+        self.limits = {
+            "drift": drift,
+            "kept share": math.log(share),
+            "predicted share": math.log(share),
+        }
+        self.smoothing, self.warm_up, self.patience = smoothing, warm_up, patience
+        self.action, self.switch_to, self.recommend = action, switch_to, recommend
         self.record = CollapseRecord()
         self.latest: Rates | None = None
-        self._average: float | None = None
+        self.console = Console()
+        self.listener: Callable[[dict[str, Any]], None] = lambda alarm: None
+        self._smoothed: dict[str, float] = {}
         self._audits = 0
-        self._below = 0
+        self._streak = 0  # audits in a row that argue against the present state
+        self._alarm = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all that is remembered."""
+        """Return all that is remembered, in plain containers."""
         return {
-            "record": vars(self.record).copy(),
+            "record": asdict(self.record),
             "latest": self.latest,
-            "average": self._average,
+            "smoothed": dict(self._smoothed),
             "audits": self._audits,
-            "below": self._below,
+            "streak": self._streak,
+            "alarm": self._alarm,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what was remembered."""
         self.record = CollapseRecord(**state_dict["record"])
-        self.latest = state_dict["latest"]
-        self._average, self._audits = state_dict["average"], state_dict["audits"]
-        self._below = state_dict["below"]
+        self.latest, self._smoothed = state_dict["latest"], dict(state_dict["smoothed"])
+        self._audits, self._streak = state_dict["audits"], state_dict["streak"]
+        self._alarm = state_dict["alarm"]
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give the module the policy that may take over, so that checkpoints carry its state."""
+        assert isinstance(pl_module, FixMatch)
+        if self.action == "switch" and self.switch_to is not None:
+            pl_module.fallback = self.switch_to.to(pl_module.device)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -72,14 +137,105 @@ class CollapseGuard(Callback):
         if not pl_module.audited or trainer.global_step % pl_module.steps.audit_every:
             return
         self.latest = dict(pl_module.audited)
-        drift = pl_module.audited["drift"]
-        if drift is None:  # nothing predicted, or nothing kept, of a class
-            drift = STARVED_DRIFT if not pl_module.audited["particle_keep"] else 0.0
-        past = drift if self._average is None else self._average
-        self._average = self.smoothing * past + (1 - self.smoothing) * drift
+        changed = self.judge(measures(pl_module.audited, pl_module.prior), trainer.global_step)
+        pl_module.log_scalars(
+            {"guard/alarm": float(self._alarm)}
+            | {f"guard/{key.replace(' ', '_')}": value for key, value in self._smoothed.items()},
+            pl_module.first_step + trainer.global_step,
+        )
+        if changed and self._alarm:
+            self._raise_alarm(trainer, pl_module)
+
+    def judge(self, measured: dict[str, float], step: int) -> bool:
+        """Take in one audit and return whether the alarm was raised or ended by it.
+
+        Parameters
+        ----------
+        measured
+            The three logarithms of :func:`measures`.
+        step
+            Of FixMatch.
+        """
+        for key, value in measured.items():
+            past = self._smoothed.get(key, value)
+            self._smoothed[key] = self.smoothing * past + (1 - self.smoothing) * value
         self._audits += 1
-        self.record.min_drift = min(self._average, self.record.min_drift or 0.0)
-        self._below = self._below + 1 if self._average < self.limit else 0
-        if self._audits > self.warm_up and self._below >= self.patience and not self.record.alarmed:
-            self.record.alarmed = True
-            self.record.first_step = trainer.global_step
+        drift = self._smoothed["drift"]
+        least = self.record.min_drift
+        self.record.min_drift = drift if least is None else min(least, drift)
+        if self._audits <= self.warm_up:
+            return False
+        width = 0.5 if self._alarm else 1.0
+        outside = any(abs(self._smoothed[key]) > width * limit for key, limit in self.limits.items())
+        self._streak = self._streak + 1 if outside != self._alarm else 0
+        if self._streak < self.patience:
+            return False
+        self._alarm, self._streak = not self._alarm, 0
+        if self._alarm and not self.record.alarmed:
+            self.record.alarmed, self.record.first_step = True, step
+        return True
+
+    def _raise_alarm(self, trainer: Trainer, module: FixMatch) -> None:
+        """Say it everywhere, then do what is configured."""
+        acts = {
+            "warn": "the run goes on unchanged (guard.action=warn)",
+            "stop": "this stage stops here (guard.action=stop)",
+            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over"
+            " (guard.action=switch)",
+        }
+        text = f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend}"
+        if trainer.is_global_zero:
+            title = f"collapse alarm at step {trainer.global_step} of FixMatch"
+            self.console.print(Panel(text, title=title, border_style="red", width=100))
+            self.listener({"step": trainer.global_step, "text": text, "action": self.action})
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    step = module.first_step + trainer.global_step
+                    logger.experiment.add_text("guard/alarm", text, step)
+        if self.action == "stop":
+            trainer.should_stop = True
+        elif self.action == "switch":
+            module.switched.fill_(True)
+
+    def cause(self) -> str:
+        """Return what is wrong in words, with the latest numbers."""
+        latest, smoothed = self.latest or {}, self._smoothed
+
+        def percent(key: str) -> str:
+            value = latest.get(key)
+            return "no" if value is None else f"{100 * value:.0f} %"
+
+        worst = max(self.limits, key=lambda key: abs(smoothed[key]) / self.limits[key])
+        if worst == "drift":
+            side = "background" if smoothed["drift"] < 0 else "particles"
+            return (
+                f"The mask keeps {percent('particle_keep')} of predicted particles and"
+                f" {percent('background_keep')} of background: drift {smoothed['drift']:+.2f} per"
+                f" teacher generation, towards {side}."
+            )
+        factor = math.exp(smoothed[worst])
+        what = "kept as particle" if worst == "kept share" else "predicted to be particle"
+        return f"The share of pixels {what} is {factor:.2g} times the prior, and stays there."
+
+
+def measures(audit: Rates, prior: float) -> dict[str, float]:
+    """Return what the guard watches, as logarithms; 0 is healthy.
+
+    Parameters
+    ----------
+    audit
+        Keep rates of a batch; a rate of a class that is not predicted is None.
+    prior
+        Share of particle pixels.
+    """
+    particle, background = audit["particle_keep"], audit["background_keep"]
+    drift = 0.0
+    if particle is not None and background is not None:
+        drift = math.log(max(particle, NOTHING) / max(background, NOTHING))
+    share = audit["particle_share"]
+    positive = audit["predicted_positive"]
+    return {
+        "drift": drift,
+        "kept share": math.log(max(share or 0.0, NOTHING * prior) / prior),
+        "predicted share": math.log(max(positive or 0.0, NOTHING * prior) / prior),
+    }

@@ -36,15 +36,13 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
-def print_summary(results: Mapping[str, Any], policy: str, folder: Path, console: Console) -> None:
+def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Print the table of scores, the keep-rate line, and where everything is.
 
     Parameters
     ----------
     results
         Content of ``results.json``.
-    policy
-        What the masking policy says of itself.
     folder
         Run folder.
     console
@@ -59,7 +57,6 @@ def print_summary(results: Mapping[str, Any], policy: str, folder: Path, console
         highlight=False,
     )
     console.print(_scores_table(results))
-    console.print(policy, highlight=False, soft_wrap=True)
     line = keep_rate_line(results)
     if line:
         console.print(line, highlight=False, soft_wrap=True)

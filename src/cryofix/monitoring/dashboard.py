@@ -1,14 +1,27 @@
 """Pictures for TensorBoard while a stage trains."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
 
 from cryofix.learning.evaluation import Prediction, predict
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.masking import PolicyContext
+
+FINAL_SCORES = (
+    ("pixel", "f1"),
+    ("pixel", "recall"),
+    ("pixel", "average_precision"),
+    ("particle", "f1"),
+    ("particle", "average_precision"),
+)
 
 KEPT_PARTICLE, KEPT_BACKGROUND, IGNORED = (0.95, 0.45, 0.1), (0.15, 0.35, 0.75), (0.8, 0.8, 0.8)
 
@@ -34,20 +47,47 @@ class ShowMaps(Callback):
                 )
 
 
+def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
+    """Write the run's choices with its final scores, for TensorBoard's HPARAMS page.
+
+    Parameters
+    ----------
+    folder
+        Of the TensorBoard events.
+    results
+        Content of ``results.json``.
+    """
+    choices = {key: results[key] for key in ("data", "mask", "ratio", "seed", "label_draw")}
+    choices |= {
+        f"mask.{key}": value
+        for key, value in results["mask_config"].items()
+        if isinstance(value, bool | int | float | str) and not key.startswith("_")
+    }
+    scores = {
+        f"test/{branch}/{kind}_{name}": results[branch][kind][name]
+        for branch in ("supervised", "fixmatch")
+        if results[branch] is not None
+        for kind, name in FINAL_SCORES
+    }
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_hparams(choices, scores, run_name=".")
+
+
 def maps_row(prediction: Prediction, module: FixMatch) -> NDArray[np.float32]:
     """Return the maps of one micrograph side by side, (rows, 3 or 4 x columns, 3) in [0, 1]."""
     image: NDArray[np.float32] = np.clip(prediction.annotated.read() / 6 + 0.5, 0, 1)
     grey = (image, prediction.target.astype(np.float32), prediction.probability)
     panels: list[NDArray[np.float32]] = [np.repeat(each[..., None], 3, axis=2) for each in grey]
     panels[1][~prediction.valid] = 0.35
-    if module.policy is not None:
+    if module.active_policy() is not None:
         panels.append(_mask_panel(prediction, module))
     return np.concatenate(panels, axis=1).astype(np.float32)
 
 
 def _mask_panel(prediction: Prediction, module: FixMatch) -> NDArray[np.float32]:
     """Colour what the policy keeps as particle, as background, and ignores."""
-    assert module.policy is not None
+    policy = module.active_policy()
+    assert policy is not None
     progress = min(1.0, module.global_step / module.steps.stage)
     context = PolicyContext(
         prior=module.prior,
@@ -56,7 +96,7 @@ def _mask_panel(prediction: Prediction, module: FixMatch) -> NDArray[np.float32]
     )
     prob = torch.from_numpy(prediction.probability)[None, None].to(module.device)
     valid = torch.from_numpy(prediction.valid)[None, None].to(module.device)
-    pseudo = module.policy(prob, valid, context)
+    pseudo = policy(prob, valid, context)
     weight = pseudo.weight[0, 0].cpu().numpy()
     weight = np.clip(weight / max(float(weight.max()), 1e-6), 0, 1)[..., None]
     particle = (pseudo.target[0, 0] >= 0.5).cpu().numpy()[..., None]

@@ -1,0 +1,1 @@
+"""What is measured, one script for each row; `python -m benchmarks` runs all."""

@@ -1,0 +1,114 @@
+"""The guard's judgement, on made-up audits."""
+
+import math
+from typing import Any
+
+import pytest
+
+from cryofix.errors import CryofixError
+from cryofix.monitoring.collapse import CollapseGuard, measures
+
+PRIOR = 0.04
+HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
+
+
+def audit(particle: float | None, background: float, share: float, positive: float) -> dict[str, float | None]:
+    return {
+        "particle_keep": particle,
+        "background_keep": background,
+        "particle_share": share,
+        "predicted_positive": positive,
+    }
+
+
+def steps_until_change(guard: CollapseGuard, measured: dict[str, float], most: int = 100) -> int:
+    for step in range(1, most + 1):
+        if guard.judge(measured, step):
+            return step
+    return 0
+
+
+def test_the_reference_run_is_measured_as_its_table_says() -> None:
+    measured = measures(audit(0.242, 0.829, 0.010, 0.033), 0.033)
+    assert measured["drift"] == pytest.approx(-1.23, abs=0.005)
+    assert measured["kept share"] == pytest.approx(math.log(0.010 / 0.033))
+    assert measured["predicted share"] == pytest.approx(0)
+
+
+def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None:
+    guard = CollapseGuard(warm_up=5, patience=4)
+    measured = measures(audit(0.242, 0.829, 0.010, 0.033), 0.033)
+    assert steps_until_change(guard, measured) == 9
+    assert guard.record.alarmed
+    assert guard.record.first_step == 9
+    assert guard.record.min_drift == pytest.approx(-1.23, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("drift", -2.0), ("drift", 2.0), ("kept share", -3.0), ("predicted share", 2)]
+)
+def test_each_number_can_raise_it_by_itself(key: str, value: float) -> None:
+    guard = CollapseGuard()
+    assert steps_until_change(guard, {**HEALTHY, key: value}) > 0
+
+
+def test_a_healthy_run_with_noise_stays_silent() -> None:
+    guard = CollapseGuard()
+    for step in range(200):
+        noise = 0.8 * math.sin(1.7 * step)
+        assert not guard.judge({**HEALTHY, "drift": noise, "kept share": noise}, step)
+    assert not guard.record.alarmed
+
+
+def test_one_bad_audit_is_not_sustained() -> None:
+    guard = CollapseGuard()
+    for step in range(60):
+        drift = -4.0 if step % 20 == 10 else 0.0
+        assert not guard.judge({**HEALTHY, "drift": drift}, step)
+
+
+def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
+    guard = CollapseGuard(drift=1.0)
+    assert steps_until_change(guard, {**HEALTHY, "drift": -1.5}) > 0
+    assert steps_until_change(guard, {**HEALTHY, "drift": -0.8}) == 0
+    assert steps_until_change(guard, HEALTHY) > 0
+    assert guard.record.alarmed  # it was
+
+
+def test_no_kept_particle_at_all_is_finite_and_alarms() -> None:
+    measured = measures(audit(0.0, 0.9, 0.0, 0.02), PRIOR)
+    assert math.isfinite(sum(measured.values()))
+    assert steps_until_change(CollapseGuard(), measured) > 0
+
+
+def test_nothing_predicted_is_a_collapse_too() -> None:
+    measured = measures(audit(None, 1.0, 0.0, 0.0), PRIOR)
+    assert steps_until_change(CollapseGuard(), measured) > 0
+
+
+def test_its_memory_survives_a_checkpoint() -> None:
+    whole, first = CollapseGuard(), CollapseGuard()
+    for step in range(7):
+        whole.judge({**HEALTHY, "drift": -1.3}, step)
+        first.judge({**HEALTHY, "drift": -1.3}, step)
+    second = CollapseGuard()
+    second.load_state_dict(first.state_dict())
+    for step in range(7, 20):
+        assert whole.judge({**HEALTHY, "drift": -1.3}, step) == second.judge(
+            {**HEALTHY, "drift": -1.3}, step
+        )
+    assert whole.state_dict() == second.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"action": "pray"}, r"guard\.action=pray"),
+        ({"action": "switch"}, r"guard\.switch_to"),
+        ({"drift": 0.0}, r"guard\.drift=0"),
+        ({"share": 0.5}, r"guard\.share=0\.5"),
+    ],
+)
+def test_settings_that_make_no_sense_are_said(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(CryofixError, match=named):
+        CollapseGuard(**options)
