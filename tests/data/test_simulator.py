@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -279,6 +280,25 @@ def test_an_interrupted_data_set_is_resumed_where_it_stopped(tmp_path: Path) -> 
             read_micrograph(tmp_path / f"{x}/micrographs/sim_{index:04d}.mrc") for x in "ab"
         )
         assert np.array_equal(one.data, two.data)
+
+
+def test_two_writers_of_one_folder_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(write_dataset, SMALL, tmp_path / "shared") for _ in range(2)]
+        markers = {each.result() for each in both}
+    alone = write_dataset(SMALL, tmp_path / "alone")
+    assert [marker.read_bytes() for marker in markers] == [alone.read_bytes()]
+
+    def files(folder: Path) -> dict[str, bytes]:
+        found = (path for path in folder.rglob("*") if path.suffix == ".csv")
+        return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+    assert files(tmp_path / "shared") == files(tmp_path / "alone")
+    assert not list(tmp_path.rglob(".*"))
+    for index in range(3):
+        name = f"micrographs/sim_{index:04d}.mrc"
+        expected = simulate_micrograph(SMALL, index).image
+        assert np.array_equal(read_micrograph(tmp_path / "shared" / name).data, expected)
 
 
 def test_a_data_set_grows_and_neither_shrinks_nor_mixes_settings(tmp_path: Path) -> None:
