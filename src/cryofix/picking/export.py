@@ -1,0 +1,189 @@
+"""Picks in the formats of other programs: which file, which picks, which names."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from cryofix.errors import CryofixError
+from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinates
+from cryofix.formats.names import image_stem
+
+ALIASES = {
+    "star": "relion",
+    "box": "eman",
+    "cbox": "cryolo",
+    "tsv": "topaz",
+    "csv": "cryoppp",
+    "cs": "cryosparc",
+    "particles": "relion_particles",
+}
+"""What people call formats by their suffix."""
+
+FILES = {
+    "topaz": "topaz.tsv",
+    "cryosparc": "cryosparc.cs",
+    "json": "points.json",
+    "coco": "coco.json",
+    "relion_particles": "particles.star",
+}
+"""Formats of one file for all micrographs; the others get a folder of their name."""
+
+KEEP_LOW_SCORES = ("cryolo", "topaz", "cryosparc", "cryoppp", "json", "coco")
+"""Formats whose readers can raise the threshold: they get low scores too."""
+
+NAMES_ONLY = ("topaz", "json", "coco")
+"""Formats that name micrographs without their folder."""
+
+LOW_SCORES = "relion_low_scores"
+"""RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""
+
+Found = Callable[[Literal["good", "all"]], Iterable[tuple[str, MicrographInfo, Particles]]]
+"""Gives name, header and particles of each micrograph: the good ones, or those of low score too."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to write.
+
+    Attributes
+    ----------
+    formats
+        Names of :data:`cryofix.formats.FORMATS`, or their aliases; one or several.
+    y_origin
+        For formats that do not say where they count y from (cryosparc).
+    low_scores
+        Write picks under the threshold to formats that carry scores.
+    options
+        Of the formats, those that are None left out.
+    root
+        Folder that the micrographs lie below.
+    """
+
+    formats: Sequence[str]
+    root: Path
+    y_origin: Literal["top", "bottom"] | None = None
+    low_scores: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = [ALIASES.get(name, name) for name in self.formats]
+        object.__setattr__(self, "formats", list(dict.fromkeys(names)))
+        for name in self.formats:
+            if name not in FORMATS:
+                known = [*FORMATS, *ALIASES]
+                raise CryofixError(
+                    f"format={name} is not known: choose one or several of {', '.join(known)}"
+                )
+            if FORMATS[name].y_origin is None and self.y_origin is None:
+                raise CryofixError(
+                    f"format={name} needs y_origin=top or y_origin=bottom, because programs"
+                    " disagree on where it counts y from: try one and look at the particles"
+                )
+        given = {key for key, value in self.options.items() if value is not None}
+        for key in given:
+            if not any(key in _options(name) for name in self.formats):
+                raise CryofixError(
+                    f"write.{key} is an option of none of the formats {', '.join(self.formats)}:"
+                    " leave it out"
+                )
+
+    def check_names(self, micrographs: Iterable[tuple[str, Path]]) -> None:
+        """Refuse micrographs whose picks could not be told apart, before any work is done.
+
+        Parameters
+        ----------
+        micrographs
+            Name (path below the root) and file of each.
+        """
+        by_name = next((name for name in self.formats if name in NAMES_ONLY), None)
+        seen: dict[str, Path] = {}
+        for name, source in micrographs:
+            stem = image_stem(name)
+            if by_name is None:
+                stem = str(PurePosixPath(name).parent / stem)
+            if stem in seen:
+                because = "would share the files of their picks"
+                if by_name is not None:
+                    because = f"have one name, and the format {by_name} knows nothing else of them"
+                raise CryofixError(
+                    f"{seen[stem]} and {source} {because}: rename one, or narrow micrographs="
+                )
+            seen[stem] = source
+
+    def write(self, folder: Path, found: Found) -> dict[str, Path]:
+        """Write all formats.
+
+        Parameters
+        ----------
+        folder
+            Where to.
+        found
+            Gives the micrographs, in order of their names, as often as needed.
+
+        Returns
+        -------
+        What to open for each format: a file, or a folder.
+        """
+        written = {}
+        for name in self.formats:
+            keeps = self.low_scores and name in KEEP_LOW_SCORES
+            target = folder / FILES.get(name, name)
+            written[name] = self._write_one(name, target, found("all" if keeps else "good"))
+            if name == "relion" and self.low_scores:
+                target = folder / LOW_SCORES
+                written[LOW_SCORES] = self._write_one(name, target, found("all"))
+        return written
+
+    def _write_one(
+        self, name: str, target: Path, found: Iterable[tuple[str, MicrographInfo, Particles]]
+    ) -> Path:
+        options = {
+            key: value
+            for key, value in self.options.items()
+            if value is not None and key in _options(name)
+        }
+        if name == "relion" or name in FILES:
+            if "project" in _options(name):
+                options.setdefault("project", self.project)
+            self._call(name, target, found, options)
+            return target / "autopick.star" if name == "relion" else target
+        # One file for each micrograph: a folder at a time, so that subfolders are kept.
+        for parent, group in groupby(found, key=lambda one: PurePosixPath(one[0]).parent):
+            self._call(name, target / parent, group, options)
+        return target
+
+    def _call(
+        self,
+        name: str,
+        target: Path,
+        found: Iterable[tuple[str, MicrographInfo, Particles]],
+        options: Mapping[str, Any],
+    ) -> None:
+        entries = list(found)
+        particles = {key: each for key, _, each in entries}
+        infos = {key: info for key, info, _ in entries}
+        own = FORMATS[name].y_origin is None
+        write_coordinates(
+            target,
+            particles,
+            infos,
+            format=name,
+            y_origin=self.y_origin if own else None,
+            **options,
+        )
+
+    @property
+    def project(self) -> Path:
+        """RELION's project: the working folder where it holds the micrographs, else the root."""
+        here = Path.cwd()
+        return here if self.root.is_relative_to(here) else self.root
+
+
+def _options(name: str) -> list[str]:
+    write = FORMATS[name].write
+    if write is None:
+        return []
+    return [key for key in inspect.signature(write).parameters if key not in ("path", "entries")]

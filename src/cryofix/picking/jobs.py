@@ -1,0 +1,247 @@
+"""Many micrographs: what there is to do, and doing it in several processes.
+
+Results go to disk as they come and only a few numbers come back, so memory does not grow with the
+number of micrographs. A file that cannot be picked is reported and does not stop the others, not
+even when the system kills the process that read it.
+"""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cryofix.errors import CryofixError
+from cryofix.formats import find_micrographs
+from cryofix.picking.micrographs import Recipe, pick_micrograph
+from cryofix.picking.results import Job, write_result
+
+log = logging.getLogger(__name__)
+
+MOST_WORKERS = 8  # beyond that a file system is the limit
+WAITING = 2  # jobs handed out for each worker, so that none is idle
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one micrograph went.
+
+    Attributes
+    ----------
+    job
+        Which.
+    picks
+        How many reach the threshold.
+    error
+        Why it could not be picked; None if it was.
+    """
+
+    job: Job
+    picks: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a worker needs; it is sent to each process once.
+
+    Attributes
+    ----------
+    build
+        Makes the network; called in each process.
+    recipe, key
+        How to pick, and under what name to keep it.
+    threshold
+        Only for counting picks on the way.
+    device
+        ``cpu`` or ``cuda``.
+    threads
+        Of each process.
+    """
+
+    build: Callable[[], nn.Module]
+    recipe: Recipe
+    key: str
+    threshold: float
+    device: str
+    threads: int
+
+
+def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
+    """List the micrographs of files, folders or patterns, each once.
+
+    Parameters
+    ----------
+    patterns
+        Files, folders, or patterns such as ``/data/**/*.mrc``.
+    results
+        Folder of what was found; the subfolders of the micrographs are kept in it.
+
+    Returns
+    -------
+    The jobs in the order of their paths, and the folder that all micrographs lie below.
+
+    Raises
+    ------
+    CryofixError
+        If a pattern finds nothing.
+    """
+    # Not resolved: links are how RELION's projects hold their micrographs, and names count.
+    found = {Path(os.path.abspath(p)) for where in patterns for p in _find(where)}  # noqa: PTH100
+    if not found:
+        raise CryofixError("micrographs=[] is empty: give a file, a folder or a quoted pattern")
+    root = Path(os.path.commonpath([path.parent for path in found]))
+    names = {path: path.relative_to(root).as_posix() for path in sorted(found)}
+    jobs = [Job(path, name, results / f"{name}.npz") for path, name in names.items()]
+    return jobs, root
+
+
+def _find(where: str) -> list[Path]:
+    return find_micrographs(Path(where).expanduser())
+
+
+def choose_workers(asked: int | None, jobs: int) -> tuple[int, int]:
+    """Return the number of processes and of threads in each.
+
+    Raises
+    ------
+    CryofixError
+        If less than one process was asked for.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if asked is not None and asked < 1:
+        raise CryofixError(f"workers={asked} must be at least 1")
+    # Starting a process takes as long as picking several micrographs.
+    wanted = (min(cores, MOST_WORKERS) if jobs >= 4 else 1) if asked is None else asked
+    workers = max(1, min(wanted, jobs))
+    return workers, max(1, cores // workers)
+
+
+def choose_device(asked: str | None) -> str:
+    """Return where to run: the GPU when there is one, unless the user says otherwise.
+
+    Raises
+    ------
+    CryofixError
+        If it is not known, or there is none.
+    """
+    if asked is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(asked).type
+    except RuntimeError as error:
+        raise CryofixError(f"device={asked} is not known; use cpu or cuda") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise CryofixError(f"device={asked} is not there: torch sees no GPU; use device=cpu")
+    return asked
+
+
+def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Iterator[Outcome]:
+    """Pick micrographs and yield how each went, as they finish.
+
+    Parameters
+    ----------
+    jobs
+        What to do.
+    work
+        How.
+    workers
+        Number of processes; 1 works in this one.
+    """
+    if workers == 1:
+        worker = Worker(work)
+        yield from map(worker.pick, jobs)
+        return
+    remaining, suspects = iter(jobs), list[Job]()
+    while True:
+        lost: list[Job] = []
+        yield from _in_processes(remaining, work, workers, lost)
+        if not lost:
+            break
+        suspects += lost
+        workers = max(1, workers // 2)  # memory is what processes most often die of
+    for job in suspects:
+        # One of the jobs in hand took its process down; alone it can do no harm to the others.
+        lost = []
+        yield from _in_processes(iter([job]), work, 1, lost)
+        for each in lost:
+            yield Outcome(
+                each,
+                error=f"{each.source}: the system ended the process that read it, most likely for"
+                " lack of memory; try workers=1",
+            )
+
+
+def _in_processes(
+    jobs: Iterator[Job], work: Work, workers: int, lost: list[Job]
+) -> Iterator[Outcome]:
+    """Take jobs until none is left or a process dies; ``lost`` gets those then in hand."""
+    context = multiprocessing.get_context("spawn")  # threads and CUDA do not survive a fork
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,))
+    pending: dict[Future[Outcome], Job] = {}
+    try:
+        while True:
+            room = 0 if lost else WAITING * workers - len(pending)
+            for job in islice(jobs, room):
+                try:
+                    pending[pool.submit(_pick, job)] = job
+                except BrokenProcessPool:
+                    lost.append(job)
+                    break
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                job = pending.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    lost.append(job)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+class Worker:
+    """Picks one micrograph after the other with one network."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._device = torch.device(work.device)
+        network = work.build().eval().to(self._device)
+        self._network = network.to(memory_format=torch.channels_last)
+
+    def pick(self, job: Job) -> Outcome:
+        """Pick a micrograph and keep the result; an error becomes part of the outcome."""
+        try:
+            picked = pick_micrograph(self._network, job.source, self._work.recipe, self._device)
+            write_result(job, self._work.key, picked)
+        except CryofixError as error:
+            return Outcome(job, error=str(error))
+        except Exception as error:  # the other micrographs go on, whatever is wrong with this one
+            log.exception("%s", job.source)
+            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            return Outcome(job, error=f"{job.source} could not be picked ({reason})")
+        scores = picked.particles.score
+        assert scores is not None
+        return Outcome(job, picks=int((scores >= self._work.threshold).sum()))
+
+
+_worker: Worker | None = None
+
+
+def _start(work: Work) -> None:
+    """Make this process a worker."""
+    global _worker
+    torch.set_num_threads(work.threads)
+    _worker = Worker(work)
+
+
+def _pick(job: Job) -> Outcome:
+    assert _worker is not None
+    return _worker.pick(job)

@@ -1,0 +1,280 @@
+"""One micrograph's file in, its particles at full resolution out."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
+from cryofix.errors import CryofixError
+from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
+from cryofix.picking.peaks import find_peaks
+from cryofix.picking.sizes import relative_sizes
+from cryofix.picking.sliding import predict_map
+
+WHOLE_PX = 2048 * 2048
+"""Larger maps are predicted in tiles, which bounds the memory whatever the micrograph."""
+TILE_PX, MARGIN_PX = 1024, 256
+LARGEST_SCALE = 4.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How micrographs are shown to a network, and how its maps become picks.
+
+    Attributes
+    ----------
+    particle_px
+        Particle diameter in network pixels, as in training.
+    radius_px
+        Radius of the discs that the network was taught to paint, network pixels.
+    preprocessing
+        As in training.
+    diameter_angstrom, diameter_px
+        Particle diameter; pixels are those of the file. Where the pixel size is known Angstrom
+        count, so that a model trained at one magnification picks at another.
+    fixed_px
+        The user gave ``diameter_px``: it counts whatever a file says of its pixel size.
+    pixel_size_angstrom
+        Overrides what the files say.
+    min_distance
+        Of two picks, in particle diameters.
+    border_px
+        Picks closer than this to an edge are dropped, in pixels of the file.
+    floor
+        Picks that score lower are not even kept.
+    average_views
+        Average maps over the eight flips and quarter turns.
+    sizes
+        Measure the relative size of what was found, for a size filter.
+    """
+
+    particle_px: float
+    radius_px: float
+    preprocessing: Preprocessing
+    diameter_angstrom: float | None = None
+    diameter_px: float | None = None
+    fixed_px: bool = False
+    pixel_size_angstrom: float | None = None
+    min_distance: float = 0.5
+    border_px: float = 0.0
+    floor: float = 0.05
+    average_views: bool = False
+    sizes: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("diameter_angstrom", "diameter_px", "pixel_size_angstrom", "min_distance"):
+            value = getattr(self, key)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise CryofixError(f"{key}={value} must be above 0")
+        if not self.border_px >= 0:
+            raise CryofixError(f"border_px={self.border_px} must not be negative")
+        if not 0 <= self.floor < 1:
+            raise CryofixError(f"keep_above={self.floor} must lie in [0, 1)")
+
+    @classmethod
+    def as_trained(
+        cls,
+        metadata: Mapping[str, Any],
+        *,
+        diameter_angstrom: float | None = None,
+        diameter_px: float | None = None,
+        **settings: Any,
+    ) -> "Recipe":
+        """Take from a checkpoint how its network wants to be shown micrographs.
+
+        Parameters
+        ----------
+        metadata
+            Of :class:`~cryofix.learning.checkpoint.Picker`.
+        diameter_angstrom, diameter_px
+            Override the particle's diameter; at most one.
+        **settings
+            The attributes that do not follow from training.
+
+        Raises
+        ------
+        CryofixError
+            If the diameter is said twice, or a setting is out of its range.
+        """
+        trained = metadata["config"]["data"]
+        particle_px = float(metadata["particle_px"])
+        if diameter_angstrom is not None and diameter_px is not None:
+            raise CryofixError(
+                f"diameter_angstrom={diameter_angstrom} and diameter_px={diameter_px} say the"
+                " particle's size twice: keep one"
+            )
+        fixed_px = diameter_px is not None
+        if diameter_angstrom is None and diameter_px is None:
+            diameter_angstrom, diameter_px = metadata["diameter_angstrom"], metadata["diameter_px"]
+        return cls(
+            particle_px=particle_px,
+            radius_px=trained["radius_fraction"] * particle_px / 2,
+            preprocessing=Preprocessing(trained["highpass_diameters"], trained["clip_sigma"]),
+            diameter_angstrom=diameter_angstrom,
+            diameter_px=diameter_px,
+            fixed_px=fixed_px,
+            **settings,
+        )
+
+    def info(self, path: Path) -> MicrographInfo:
+        """Read a micrograph's header; ``pixel_size_angstrom`` wins over what it says."""
+        info = read_info(path)
+        if self.pixel_size_angstrom is None:
+            return info
+        return MicrographInfo(info.path, info.shape, self.pixel_size_angstrom)
+
+    def diameter_in(self, info: MicrographInfo) -> float:
+        """Return the particle diameter in pixels of a file.
+
+        Raises
+        ------
+        CryofixError
+            When it is only known in Angstrom and the pixel size is not, or makes no sense.
+        """
+        pixel_size = info.pixel_size_angstrom
+        diameter = self.diameter_px
+        if self.diameter_angstrom is not None and pixel_size is not None and not self.fixed_px:
+            diameter = self.diameter_angstrom / pixel_size
+        if diameter is None:
+            raise CryofixError(
+                f"{info.path} does not say its pixel size, and the particle's diameter is known in"
+                " Angstrom only: give pixel_size_angstrom or diameter_px"
+            )
+        if self.particle_px / diameter > LARGEST_SCALE or diameter > min(info.shape):
+            raise CryofixError(
+                f"{info.path}: particles would be {diameter:.1f} pixels wide in an image of"
+                f" {info.shape[1]} x {info.shape[0]} pixels of"
+                f" {'unknown size' if pixel_size is None else f'{pixel_size:g} Angstrom'}: give the"
+                " right pixel_size_angstrom or diameter_px"
+            )
+        return diameter
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What was found in one micrograph.
+
+    Attributes
+    ----------
+    info
+        Its header.
+    particles
+        Down to the recipe's floor, best first, at full resolution, with score and diameter.
+    sizes
+        Size of what was found relative to a particle, (n,); None if not asked for.
+    small
+        What the network saw, (rows, columns).
+    scale_xy
+        Pixels of ``small`` per pixel of the file, along (x, y).
+    seconds
+        Of each stage: read, crop, network, peaks.
+    """
+
+    info: MicrographInfo
+    particles: Particles
+    sizes: NDArray[np.float64] | None
+    small: NDArray[np.float32]
+    scale_xy: tuple[float, float]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def pick_micrograph(
+    network: nn.Module, path: Path, recipe: Recipe, device: torch.device | None = None
+) -> Picked:
+    """Find the particles of one micrograph.
+
+    Parameters
+    ----------
+    network
+        Trained, one logit for each pixel.
+    path
+        Any micrograph that cryofix reads, of any size.
+    recipe
+        From :class:`Recipe`.
+    device
+        Where the network is; None asks it.
+
+    Raises
+    ------
+    CryofixError
+        For files that cannot be read, hold nothing but one value, or do not say their scale.
+    """
+    clock = _Clock()
+    info = recipe.info(path)
+    diameter = recipe.diameter_in(info)
+    image = read_micrograph(path).data
+    clock.stop("read")
+    shape = cropped_shape(info.shape, recipe.particle_px / diameter)
+    try:
+        small = preprocess(image, shape, recipe.particle_px, recipe.preprocessing)
+    except ValueError as error:
+        raise CryofixError(
+            f"{path} cannot be normalised: {error}; remove or replace the file"
+        ) from error
+    del image  # the largest thing there is
+    # Training and scoring read float16 from the cache; the same rounding gives the same scores.
+    small = small.astype(np.float16).astype(np.float32)
+    clock.stop("crop")
+    probability = _predict(network, small, recipe.average_views, device)
+    clock.stop("network")
+    (rows, columns), scale_xy = info.shape, (shape[1] / info.shape[1], shape[0] / info.shape[0])
+    found = find_peaks(
+        probability,
+        radius_px=recipe.radius_px,
+        min_distance_px=recipe.min_distance * recipe.particle_px,
+        min_score=recipe.floor,
+    )
+    sizes = relative_sizes(probability, found, recipe.radius_px) if recipe.sizes else None
+    # A peak in the last row of a coarse map may lie beyond the last row of the file.
+    x = np.clip(found.x / scale_xy[0], 0, columns - 1)
+    y = np.clip(found.y / scale_xy[1], 0, rows - 1)
+    gap = np.minimum(np.minimum(x, columns - 1 - x), np.minimum(y, rows - 1 - y))
+    inside = gap >= recipe.border_px
+    particles = Particles(x, y, found.score, np.full(len(found), diameter))
+    clock.stop("peaks")
+    return Picked(
+        info=info,
+        particles=particles.select(inside),
+        sizes=None if sizes is None else sizes[inside],
+        small=small,
+        scale_xy=scale_xy,
+        seconds=clock.seconds,
+    )
+
+
+def _predict(
+    network: nn.Module,
+    small: NDArray[np.float32],
+    average_views: bool,
+    device: torch.device | None,
+) -> NDArray[np.float32]:
+    """Predict the whole map, in tiles where it would not fit."""
+    tiles: dict[str, Any] = {"tile": TILE_PX, "margin": MARGIN_PX, "batch": 1}
+    common: dict[str, Any] = {"device": device, "dihedral": average_views}
+    if small.size > WHOLE_PX:
+        return predict_map(network, small, **common, **tiles)
+    try:
+        return predict_map(network, small, **common)
+    except torch.OutOfMemoryError:
+        return predict_map(network, small, **common, **tiles)
+
+
+class _Clock:
+    """Seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def stop(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._since
+        self._since = now

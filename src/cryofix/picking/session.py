@@ -1,0 +1,199 @@
+"""A whole run of picking: what is left to do, doing it, and everything that is written."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+from torch import nn
+
+from cryofix.picking.export import Export
+from cryofix.picking.jobs import (
+    Outcome,
+    Work,
+    choose_device,
+    choose_workers,
+    plan_jobs,
+    run_jobs,
+)
+from cryofix.picking.micrographs import Recipe
+from cryofix.picking.page import write_page
+from cryofix.picking.results import Job, file_digest, is_finished, settings_key
+from cryofix.picking.summary import (
+    Selection,
+    Summary,
+    found,
+    print_summary,
+    summarise,
+    write_tables,
+)
+
+log = logging.getLogger(__name__)
+
+RESULTS = "results"
+OF_THE_RECIPE = (
+    "diameter_angstrom",
+    "diameter_px",
+    "pixel_size_angstrom",
+    "min_distance",
+    "border_px",
+    "average_views",
+)
+
+
+class Advance(Protocol):
+    """A phase of a progress display."""
+
+    def advance(self, note: str | None = None) -> None:
+        """Count one item."""
+
+
+@dataclass
+class Session:
+    """One call of ``cryofix.pick``.
+
+    Attributes
+    ----------
+    folder
+        Where everything goes.
+    model
+        File of the model, for the page.
+    jobs, todo
+        All micrographs, and those that no earlier run has finished.
+    recipe, key
+        How to pick, and the name of all that the picks depend on.
+    selection, export
+        Which picks count, and how they are written.
+    workers, threads, device, shown
+        As configured or chosen.
+    """
+
+    folder: Path
+    model: Path
+    jobs: list[Job]
+    todo: list[Job]
+    recipe: Recipe
+    key: str
+    selection: Selection
+    export: Export
+    workers: int
+    threads: int
+    device: str
+    shown: int
+    failures: dict[Job, Outcome] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @classmethod
+    def prepare(
+        cls, metadata: Mapping[str, Any], model: Path, keys: Mapping[str, Any], folder: Path
+    ) -> "Session":
+        """Check all settings and find out what there is to do, before any work is done.
+
+        Parameters
+        ----------
+        metadata, model
+            Of the checkpoint.
+        keys
+            Of ``pick.yaml``.
+        folder
+            Where everything goes.
+
+        Raises
+        ------
+        CryofixError
+            For the first setting that does not work, naming it.
+        """
+        size = keys["min_size"], keys["max_size"]
+        selection = Selection.choose(
+            metadata["thresholds"], keys["threshold"], keys["keep_above"], size
+        )
+        recipe = Recipe.as_trained(
+            metadata,
+            floor=min(selection.keep_above, selection.threshold),
+            sizes=size != (None, None),
+            **{key: keys[key] for key in OF_THE_RECIPE},
+        )
+        jobs, root = plan_jobs(as_list(keys["micrographs"]), folder / RESULTS)
+        export = Export(
+            as_list(keys["format"]), root, keys["y_origin"], keys["low_scores"], keys["write"]
+        )
+        export.check_names((job.name, job.source) for job in jobs)
+        key = settings_key(recipe, file_digest(model))
+        todo = [job for job in jobs if not is_finished(job, key)]
+        workers, threads = choose_workers(keys["workers"], len(todo))
+        device = choose_device(keys["device"])
+        session = cls(
+            *(folder, model, jobs, todo, recipe, key, selection, export),
+            *(workers, threads, device, int(keys["shown"])),
+        )
+        session._say_scale()
+        return session
+
+    def _say_scale(self) -> None:
+        """Warn when the pixel size of the files cannot be taken into account."""
+        recipe = self.recipe
+        if recipe.diameter_angstrom is None and not recipe.fixed_px:
+            log.warning(
+                "the model does not know the pixel size it was trained at: particles are taken to"
+                " be %.1f pixels wide, as there; give diameter_px if they are not",
+                recipe.diameter_px,
+            )
+
+    def run(
+        self, build: Callable[[], nn.Module], start: Callable[[str, int, int], Advance]
+    ) -> None:
+        """Pick what is not finished.
+
+        Parameters
+        ----------
+        build
+            Makes the network; called in each process.
+        start
+            Begins a phase of a display: title, total, done.
+        """
+        threshold = self.selection.threshold
+        work = Work(build, self.recipe, self.key, threshold, self.device, self.threads)
+        phase = start("picking", len(self.jobs), len(self.jobs) - len(self.todo))
+        began, picks = time.monotonic(), 0
+        for outcome in run_jobs(self.todo, work, self.workers) if self.todo else ():
+            picks += outcome.picks
+            if outcome.error is not None:
+                self.failures[outcome.job] = outcome
+            failed = f", {len(self.failures)} failed" if self.failures else ""
+            phase.advance(f"{picks} picks{failed}")
+        self.seconds = time.monotonic() - began
+
+    def write(self, console: Console) -> Summary:
+        """Write picks, tables and the page, and print what was found."""
+        done = [job for job in self.jobs if job not in self.failures]
+        summary = summarise(done, list(self.failures.values()), self.selection)
+        unknown = sum(row.pixel_size_angstrom is None for row in summary.rows)
+        if unknown and self.recipe.diameter_angstrom is not None:
+            log.warning(
+                "%d micrographs do not say their pixel size: particles in them are taken to be %.1f"
+                " pixels wide, as in training; give pixel_size_angstrom if that is wrong",
+                unknown,
+                self.recipe.diameter_px,
+            )
+        written = self.export.write(self.folder, found(done, self.selection)) if done else {}
+        write_tables(summary, self.folder)
+        written["page"] = write_page(
+            self.folder / "index.html", summary, self.selection, done, self.model, self.shown
+        )
+        print_summary(
+            summary,
+            self.selection,
+            written,
+            console,
+            skipped=len(self.jobs) - len(self.todo),
+            wall_seconds=self.seconds,
+        )
+        return summary
+
+
+def as_list(value: Any) -> list[str]:
+    """Return one value or several as a list of text."""
+    return [str(each) for each in (value if isinstance(value, list) else [value])]
