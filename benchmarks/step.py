@@ -31,7 +31,9 @@ class Bare:
         self.network = build_network(**MODEL).to(module.device, memory_format=torch.channels_last)
         self.teacher = build_network(**MODEL).to(module.device, memory_format=torch.channels_last)
         self.teacher.eval()
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), fused=module.device.type == "cuda")
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), fused=module.device.type == "cuda"
+        )
         shape = (batch, 1, tile, tile)
         self.images = torch.randn(shape, device=module.device)
         self.target = (torch.rand(shape, device=module.device) < 0.04).float()
@@ -123,7 +125,9 @@ def measure(overrides: list[str], steps: int) -> dict[str, float]:
         )
         trainer.fit(module, data)
     warm = 5
-    ours, bare = (statistics.median(itertools.islice(part, warm, None)) for part in (clock.ours, clock.bare))
+    ours, bare = (
+        statistics.median(itertools.islice(part, warm, None)) for part in (clock.ours, clock.bare)
+    )
     return {"bare_seconds": bare, "ours_seconds": ours, "ratio": ours / bare}
 
 

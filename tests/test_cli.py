@@ -52,7 +52,10 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
         (["ratioo=0.1"], ["ratioo is not a key", "did you mean ratio?"]),
         (["ratio=abc"], ["ratio", "'abc'", "Float"]),
         (["mask=nope"], ["mask=nope does not exist", "class_aware", "symmetric"]),
-        (["mask.treshold=0.7", "mask=symmetric"], ["mask.treshold", "did you mean mask.threshold?"]),
+        (
+            ["mask.treshold=0.7", "mask=symmetric"],
+            ["mask.treshold", "did you mean mask.threshold?"],
+        ),
         (["data=empiar10017"], ["data.root", "give data.root=VALUE"]),
         (["mask=symmetric", "mask.threshold=1.7"], ["mask.threshold", "1.7"]),
         (["teacher.kind=parrot", *SMALL], ["teacher.kind=parrot", "ema"]),

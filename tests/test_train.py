@@ -75,9 +75,7 @@ def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
 def test_splits_are_recorded_and_disjoint(run: Path) -> None:
     splits = json.loads((run / "splits.json").read_text())
     names = [
-        name
-        for part in ("test", "validation", "labelled", "unlabelled")
-        for name in splits[part]
+        name for part in ("test", "validation", "labelled", "unlabelled") for name in splits[part]
     ]
     assert len(names) == len(set(names)) == 8
 

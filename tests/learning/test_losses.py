@@ -26,6 +26,10 @@ def maps(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return logits, target, valid
 
 
+def backward(loss: torch.Tensor) -> None:
+    torch.autograd.backward(loss)
+
+
 def test_bce_is_the_mean_over_valid_pixels() -> None:
     logits, target, valid = maps()
     expected = F.binary_cross_entropy_with_logits(logits[valid], target[valid])
@@ -46,7 +50,7 @@ def test_dice_of_a_perfect_prediction_is_zero() -> None:
 @pytest.mark.parametrize("name", SUPERVISED)
 def test_invalid_pixels_get_no_gradient(name: str) -> None:
     logits, target, valid = maps()
-    SUPERVISED[name](logits, target, valid).backward()
+    backward(SUPERVISED[name](logits, target, valid))
     assert logits.grad is not None
     assert not logits.grad[~valid].any()
     assert logits.grad[valid].abs().sum() > 0
@@ -56,7 +60,7 @@ def test_invalid_pixels_get_no_gradient(name: str) -> None:
 def test_nothing_valid_is_finite(name: str) -> None:
     logits, target, valid = maps()
     loss = SUPERVISED[name](logits, target, torch.zeros_like(valid))
-    loss.backward()
+    backward(loss)
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
@@ -86,7 +90,7 @@ def test_the_three_normalisers_on_a_case_done_by_hand() -> None:
 def test_nothing_kept_is_zero_and_finite(kind: str) -> None:
     logits, target, valid = maps()
     loss = unlabelled_loss(logits, target, torch.zeros_like(target), valid, kind)
-    loss.backward()
+    backward(loss)
     assert float(loss.detach()) == 0
     assert logits.grad is not None
     assert not logits.grad.any()
@@ -97,6 +101,6 @@ def test_the_class_normaliser_weighs_both_classes_alike() -> None:
     target[..., 0, 0] = 1
     logits = torch.zeros_like(target, requires_grad=True)
     everything = torch.ones_like(target)
-    unlabelled_loss(logits, target, everything, everything.bool(), "class").backward()
+    backward(unlabelled_loss(logits, target, everything, everything.bool(), "class"))
     assert logits.grad is not None
     assert float(logits.grad.sum()) == pytest.approx(0, abs=1e-6)

@@ -12,7 +12,9 @@ PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
 
 
-def audit(particle: float | None, background: float, share: float, positive: float) -> dict[str, float | None]:
+def audit(
+    particle: float | None, background: float, share: float, positive: float
+) -> dict[str, float | None]:
     return {
         "particle_keep": particle,
         "background_keep": background,
@@ -45,7 +47,8 @@ def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("drift", -2.0), ("drift", 2.0), ("kept share", -3.0), ("predicted share", 2)]
+    ("key", "value"),
+    [("drift", -2.0), ("drift", 2.0), ("kept share", -3.0), ("predicted share", 2)],
 )
 def test_each_number_can_raise_it_by_itself(key: str, value: float) -> None:
     guard = CollapseGuard()

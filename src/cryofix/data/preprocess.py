@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 CACHE_VERSION = 1
 MAD_TO_SIGMA = 1.4826  # of a Gaussian
+BLOCK_PX = 2**20  # pixels that are transformed at a time, about what a cache holds
 
 
 @dataclass(frozen=True)
@@ -114,11 +115,11 @@ def fourier_crop(
     float32 array of ``shape``. Sample (0, 0) stays at position (0, 0), grey values keep their
     scale, and nothing is aliased.
     """
-    spectrum = scipy.fft.rfft2(image, workers=1)
     rows, columns = shape
     keep_rows, keep_columns = min(rows, image.shape[0]), min(columns, image.shape[1])
     positive, negative = (keep_rows + 1) // 2, keep_rows // 2
     half_columns = keep_columns // 2 + 1
+    spectrum = _spectrum(image, half_columns)
     cropped = np.zeros((rows, columns // 2 + 1), dtype=spectrum.dtype)
     cropped[:positive, :half_columns] = spectrum[:positive, :half_columns]
     if negative:
@@ -133,6 +134,21 @@ def fourier_crop(
     small = scipy.fft.irfft2(cropped, s=shape, workers=1)
     small *= rows * columns / image.size
     return small.astype(np.float32, copy=False)
+
+
+def _spectrum(image: NDArray[np.float32], half_columns: int) -> NDArray[np.complex64]:
+    """Return the first columns of the half-complex transform, all rows: what cropping keeps.
+
+    The rows go through in blocks, and only the columns that stay are transformed the other way:
+    a half to a third of the time of a full transform, and a fraction of its memory.
+    """
+    spectrum = np.empty((image.shape[0], half_columns), dtype=np.complex64)
+    step = max(1, BLOCK_PX // image.shape[1])
+    for start in range(0, image.shape[0], step):
+        block = image[start : start + step].astype(np.float32, copy=False)
+        spectrum[start : start + step] = scipy.fft.rfft(block, axis=1)[:, :half_columns]
+    transformed: NDArray[np.complex64] = scipy.fft.fft(spectrum, axis=0, overwrite_x=True)
+    return transformed
 
 
 def normalise(image: NDArray[np.float32], clip_sigma: float) -> NDArray[np.float32]:
@@ -175,7 +191,8 @@ def preprocess(
     float32 array of ``shape``.
     """
     sample = image[::4, ::4]
-    low, median, high = np.percentile(sample, (0.05, 50.0, 99.95))
+    # Plain floats: with NumPy's float64 the whole image, and its transform, would become float64.
+    low, median, high = map(float, np.percentile(sample, (0.05, 50.0, 99.95)))
     # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
     bulk = np.clip(image, median - 2 * (median - low), median + 2 * (high - median))
     period = preprocessing.highpass_diameters * particle_px

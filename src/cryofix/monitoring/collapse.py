@@ -166,7 +166,9 @@ class CollapseGuard(Callback):
         if self._audits <= self.warm_up:
             return False
         width = 0.5 if self._alarm else 1.0
-        outside = any(abs(self._smoothed[key]) > width * limit for key, limit in self.limits.items())
+        outside = any(
+            abs(self._smoothed[key]) > width * limit for key, limit in self.limits.items()
+        )
         self._streak = self._streak + 1 if outside != self._alarm else 0
         if self._streak < self.patience:
             return False

@@ -95,7 +95,9 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
     return table
 
 
-def print_scores(scores: Mapping[str, Any], micrographs: int, folder: Path, console: Console) -> None:
+def print_scores(
+    scores: Mapping[str, Any], micrographs: int, folder: Path, console: Console
+) -> None:
     """Print the ``SCORES`` of one model, with their intervals, and where the files are."""
     table = Table(title=f"Scores on {micrographs} micrographs", title_justify="left")
     for column in ("", "value", "95 % interval"):
@@ -104,7 +106,9 @@ def print_scores(scores: Mapping[str, Any], micrographs: int, folder: Path, cons
         low_high = scores[kind]["ci95"].get(name)
         interval = "" if low_high is None else "[{:.3f}, {:.3f}]".format(*low_high)
         last_pixel = (kind, name) == ("pixel", "average_precision")
-        table.add_row(_label(kind, name), f"{scores[kind][name]:.3f}", interval, end_section=last_pixel)
+        table.add_row(
+            _label(kind, name), f"{scores[kind][name]:.3f}", interval, end_section=last_pixel
+        )
     console.print(table)
     console.print(
         f"thresholds: p {scores['pixel']['threshold']:.3f} for pixels (F1 there"

@@ -17,7 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-
 LINE_WIDTH = 110  # where there is no terminal to ask
 
 

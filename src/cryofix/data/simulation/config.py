@@ -6,7 +6,7 @@ from typing import cast
 
 from cryofix.errors import CryofixError
 
-VERSION = 2
+VERSION = 3
 """Counts changes of the images that one configuration gives, so that old ones are not mixed in."""
 
 
@@ -44,7 +44,7 @@ class SimulatorConfig:
     astigmatism_um: float = 0.08
     """Largest difference between the two main defoci."""
 
-    snr_min: float = 0.02
+    snr_min: float = 0.025
     snr_max: float = 0.2
     """Signal variance over noise variance inside the particle discs, drawn log-uniformly."""
     dose_electrons_per_angstrom2: float = 40.0

@@ -18,8 +18,8 @@ Array = NDArray[np.float32]
 
 MARGIN_ANGSTROM = 160.0
 """The simulated frame is larger than the image: the CTF spreads what lies beyond the border."""
-FRAGMENTS = 40.0
-"""Mean number of dissociated pieces on the worst grid."""
+FRAGMENTS = 50.0
+"""Mean number of smaller molecules (pieces, impurities) on the worst grid."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,12 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
     rest = found.phase
     pieces = int(dirt.poisson(FRAGMENTS * config.contamination * dirt.exponential()))
     if amplitude and pieces:
-        small = make_protein(0.5 * config.particle_diameter_angstrom, config.protein_seed + 1)
+        # Another impurity on each micrograph: only many labels show what a particle is not.
+        size = dirt.uniform(0.4, 0.75)
+        kind = 1000 * (config.protein_seed + 1) + int(dirt.integers(1000))
+        small = make_protein(size * config.particle_diameter_angstrom, kind)
         x, y = margin + dirt.uniform(0, 1, (2, pieces)) * np.array(config.shape)[::-1, None]
-        mass = dirt.uniform(0.15, 0.4, pieces)
+        mass = size**3 * dirt.uniform(0.7, 1.3, pieces)
         rest = rest + np.float32(amplitude) * project(
             small, x, y, (rows, columns), pixel, dirt, mass=mass
         )
