@@ -1,0 +1,105 @@
+"""``python -m cryofix.diagnose``: what a mask keeps of each class, and where that leads."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from cryofix.config import entry_point, to_plain
+from cryofix.errors import CryofixError
+
+if TYPE_CHECKING:
+    from cryofix.diagnosis.observation import Observation
+
+PARTS = ("unlabelled", "labelled", "validation", "test")
+OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
+AS_TRAINED = ("particle_px", "target_size", "radius_fraction", "highpass_diameters", "clip_sigma")
+
+
+@entry_point("diagnose")
+def main(config: DictConfig) -> float:
+    """Diagnose, print, write; return the drift of the mask, -inf where it is undefined."""
+    if (config.checkpoint is None) == (config.probabilities is None):
+        raise CryofixError(
+            "give checkpoint=RUN to diagnose a model of cryofix, or probabilities=FILE for those of"
+            " another program, and not both"
+        )
+    if config.part not in PARTS:
+        raise CryofixError(f"part={config.part} is not known; use one of {', '.join(PARTS)}")
+    folder, console = Path(HydraConfig.get().runtime.output_dir), Console()
+    observe = _observe_files if config.checkpoint is None else _observe_checkpoint
+    observation = observe(config, console)
+
+    from cryofix.diagnosis.figures import write_figures
+    from cryofix.diagnosis.files import write_files
+    from cryofix.diagnosis.policies import build_policy
+    from cryofix.diagnosis.report import diagnose
+    from cryofix.diagnosis.terminal import show
+
+    mask = config.get("mask")
+    policy = build_policy(observation.mask if mask is None else to_plain(mask))
+    diagnosis = diagnose(observation, policy, config.progress)
+    write_files(diagnosis, folder)
+    write_figures(diagnosis, folder / "figures")
+    show(diagnosis, folder, console)
+    drift = diagnosis.rates["drift"]
+    return float("-inf") if drift is None else drift
+
+
+def _observe_files(config: DictConfig, console: Console) -> "Observation":
+    """Count probabilities; torch is imported meanwhile."""
+    from cryofix.diagnosis.arrays import find_arrays
+    from cryofix.diagnosis.progress import reading
+    from cryofix.diagnosis.streaming import count, pair_up, segments
+
+    truths = [] if config.truth is None else find_arrays(config.truth, "truth")
+    pairs = pair_up(find_arrays(config.probabilities, "probabilities"), truths)
+    with reading(console, segments(pairs)) as tick, ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count, pairs, tick)
+        from cryofix.diagnosis.observation import observe_files
+
+        counts = counting.result()
+    return observe_files(str(config.probabilities), pairs, counts, config.prior)
+
+
+def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
+    """Let a trained network predict the micrographs of its own data set, or of another."""
+    import torch
+
+    from cryofix.data.datamodule import CryoDataModule
+    from cryofix.diagnosis.observation import observe_network
+    from cryofix.learning.checkpoint import load_picker
+    from cryofix.monitoring.console import quieten
+    from cryofix.monitoring.progress import Display
+
+    quieten()
+    picker = load_picker(config.checkpoint)
+    trained, prior = picker.metadata["config"], config.prior
+    with Display(console) as display:
+        if config.get("data") is None:
+            keywords = {**trained["data"], "cache": config.cache, "progress": display.counter}
+            del keywords["_target_"]  # a checkpoint does not choose what is called
+            data = CryoDataModule(**keywords)
+        else:
+            for key in OF_SPLIT:
+                config[key] = trained[key] if config[key] is None else config[key]
+            scaling = {key: trained["data"][key] for key in AS_TRAINED}
+            OmegaConf.update(config, "data", scaling, merge=True)
+            data = instantiate(config.data, progress=display.counter)
+        return observe_network(
+            f"{config.checkpoint}, {config.part} micrographs",
+            picker.network.to("cuda" if torch.cuda.is_available() else "cpu"),
+            data,
+            config.part,
+            prior=picker.metadata["prior"] if prior is None else prior,
+            mask=trained["mask"],
+            counter=display.counter,
+        )
+
+
+if __name__ == "__main__":
+    main()

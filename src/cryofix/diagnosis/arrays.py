@@ -1,0 +1,234 @@
+"""Probability maps as files of any program: where their numbers lie, to be read piece by piece.
+
+Files are read and not mapped: pages of a mapped file count as the process's own memory, so a pass
+over a large one would look, to a scheduler with a memory limit, as if all of it had been loaded.
+"""
+
+import math
+import warnings
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mrcfile
+import numpy as np
+from numpy.typing import NDArray
+
+from cryofix.errors import CryofixError
+
+NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")
+SUFFIXES = NUMPY + ARCHIVE + MRC
+_MRC_HEADER_BYTES = 1024
+_LARGEST_PICTURE = 1 << 25  # values that may be read to show a part of them
+
+
+@dataclass(frozen=True)
+class StoredArray:
+    """One array in a file.
+
+    Attributes
+    ----------
+    path
+        The file.
+    member
+        Name inside a .npz archive; None for other files.
+    dtype, shape
+        As stored.
+    by_column
+        True when stored in Fortran order.
+    offset
+        Where its first byte is; 0 inside an archive, which is read in a row.
+    """
+
+    path: Path
+    member: str | None
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    by_column: bool
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return str(self.path) if self.member is None else f"{self.path}[{self.member}]"
+
+    def pieces(self, start: int, stop: int, length: int) -> Iterator[NDArray[Any]]:
+        """Yield the values from ``start`` to ``stop`` in stored order, ``length`` at a time.
+
+        All pieces share one buffer: use a piece before asking for the next.
+
+        Raises
+        ------
+        CryofixError
+            If the file ends early.
+        """
+        buffer = np.empty(min(length, max(stop - start, 0)), self.dtype)
+        with self._opened(start) as file:
+            for first in range(start, stop, length):
+                part = buffer[: min(length, stop - first)]
+                view = memoryview(part.view(np.uint8).data)
+                while view:
+                    done = file.readinto(view)
+                    if not done:
+                        raise CryofixError(f"{self.title} is truncated: copy it again")
+                    view = view[done:]
+                yield part
+
+    def _opened(self, start: int) -> Any:
+        if self.member is not None:
+            return _opened_member(self.path, self.member, start * self.dtype.itemsize)
+        file = self.path.open("rb", buffering=0)
+        file.seek(self.offset + start * self.dtype.itemsize)
+        return file
+
+    def corner(self, side: int) -> NDArray[np.float32] | None:
+        """Return the first rows and columns of the first map as float32, at most ``side`` each.
+
+        None where there are no rows, or ``side`` of them are too much to read for a picture.
+        """
+        if len(self.shape) < 2 or (self.by_column and len(self.shape) > 2) or 0 in self.shape:
+            return None
+        rows, columns = self.shape[-2:] if not self.by_column else self.shape[::-1]
+        rows = min(rows, side)
+        if rows * columns > _LARGEST_PICTURE:
+            return None
+        (piece,) = self.pieces(0, rows * columns, rows * columns)
+        stored = piece.reshape(rows, columns)[:, :side].astype(np.float32)
+        return stored.T.copy() if self.by_column else stored
+
+
+def find_arrays(where: str | Path, key: str) -> list[StoredArray]:
+    """Return the arrays of a file or of all files of a folder, sorted by name.
+
+    Parameters
+    ----------
+    where
+        A .npy, .npz or MRC file, or a folder of these.
+    key
+        The configuration's name for it, for messages.
+
+    Raises
+    ------
+    CryofixError
+        If there is nothing, or something unreadable.
+    """
+    path = Path(where).expanduser()
+    if path.is_dir():
+        files = sorted(part for part in path.iterdir() if part.suffix.lower() in SUFFIXES)
+        if not files:
+            raise CryofixError(
+                f"{key}={where} holds no {', '.join(SUFFIXES)} file: give the folder of the maps"
+            )
+    elif path.is_file():
+        files = [path]
+    else:
+        raise CryofixError(f"{key}={where} does not exist: give a file or a folder of files")
+    return [array for file in files for array in _arrays_of(file, key)]
+
+
+def _arrays_of(path: Path, key: str) -> list[StoredArray]:
+    suffix = path.suffix.lower()
+    if suffix in NUMPY:
+        found = [_numpy_array(path)]
+    elif suffix in ARCHIVE:
+        found = _archive_arrays(path)
+    elif suffix in MRC:
+        found = [_mrc_array(path)]
+    else:
+        raise CryofixError(
+            f"{key}={path} is of no known kind: save the maps as one of {', '.join(SUFFIXES)}"
+        )
+    for array in found:
+        if array.dtype.kind not in "fiub":
+            raise CryofixError(
+                f"{array.title} holds {array.dtype}, not numbers: save an array of float32"
+            )
+    return found
+
+
+def _numpy_array(path: Path) -> StoredArray:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise CryofixError(
+            f"{path} cannot be read as a plain NumPy array ({_first_line(error)}): save it again"
+            " with numpy.save from an array of float32"
+        ) from error
+    by_column = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
+    return StoredArray(path, None, mapped.dtype, mapped.shape, by_column, int(mapped.offset))
+
+
+def _archive_arrays(path: Path) -> list[StoredArray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".npy")]
+            found = []
+            for name in names:
+                with archive.open(name) as file:
+                    shape, by_column, dtype = _npy_header(file)
+                found.append(StoredArray(path, name, dtype, shape, by_column, 0))
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise CryofixError(
+            f"{path} cannot be read as an archive of NumPy arrays ({_first_line(error)}): save it"
+            " again with numpy.savez"
+        ) from error
+    if not found:
+        raise CryofixError(f"{path} holds no array: save the maps with numpy.savez")
+    return found
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of a .npy stream, after which the values follow."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        header = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        header = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise ValueError(f"version {version} of the format")
+    shape, by_column, dtype = header
+    return shape, by_column and len(shape) > 1, dtype
+
+
+def _opened_member(path: Path, member: str, skip: int) -> Any:
+    """Open an archive's array behind its header; what comes before a start is read over."""
+    archive = zipfile.ZipFile(path)
+    file = archive.open(member)
+    archive.close()  # the member keeps the file itself open
+    _npy_header(file)
+    while skip:
+        skip -= len(file.read(min(skip, 1 << 20)))
+    return file
+
+
+def _mrc_array(path: Path) -> StoredArray:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # old files lack tags, and are fine
+            with mrcfile.open(path, permissive=True, header_only=True) as mrc:
+                header = mrc.header
+                nx, ny, nz, extra = (int(header[key]) for key in ("nx", "ny", "nz", "nsymbt"))
+                dtype = mrcfile.utils.data_dtype_from_header(header)
+    except (ValueError, OSError, MemoryError) as error:
+        raise CryofixError(
+            f"{path} cannot be read as an MRC file ({_first_line(error)}): check where it came from"
+        ) from error
+    offset = _MRC_HEADER_BYTES + max(extra, 0)
+    expected = offset + nx * ny * nz * dtype.itemsize
+    if min(nx, ny, nz) < 1 or path.stat().st_size < expected:
+        raise CryofixError(
+            f"{path} promises {nx} x {ny} x {nz} values and is shorter: it is truncated or no MRC;"
+            " copy it again"
+        )
+    return StoredArray(path, None, dtype, (nz, ny, nx), False, offset)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

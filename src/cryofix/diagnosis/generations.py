@@ -1,0 +1,152 @@
+"""Teacher after teacher: where the drift of a mask leads.
+
+The model, to first order (a student fitted to what was kept learns the class balance of what was
+kept): each generation all log-odds move by
+
+    step = log-odds(class balance of what is taught) - log-odds(class balance of what is believed)
+
+and the mask is then applied to the moved probabilities. *Taught* is the particle share of the
+weight, *believed* the predicted-positive share for hard targets and mean p for soft ones. For a
+mask that teaches the predicted class this step is exactly the drift, log(particle keep /
+background keep); for one that relabels (quota, alignment) it counts the new labels. A margin that a
+policy adds to the student's logits in the loss is taken off again.
+
+It is a first-order model: it knows neither the labelled batch, which pulls the student back, nor
+changes of ranking. It says what the mask does by itself.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryofix.diagnosis.bins import LOGITS, MIDDLE, FloatArray
+from cryofix.diagnosis.histogram import ProbabilityHistogram, shifted
+from cryofix.diagnosis.policies import QUICK_SIDE, Masked, apply_policy
+from cryofix.masking import MaskingPolicy, PolicyContext
+from cryofix.scoring.rates import PARTICLE, divide
+
+COLLAPSED = 0.10  # recall below this is the collapse
+MOST_GENERATIONS = 50
+AT_REST = 0.01  # a step smaller than this changes no decision worth mentioning
+FLOODED = 0.5  # predicted-positive share; more than half of an image is no particle picture
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One teacher.
+
+    Attributes
+    ----------
+    number
+        0 is the teacher of today.
+    shift
+        How far log-odds have moved since.
+    recall
+        Share of the true particle pixels, or without truth of those predicted today, with p >= 0.5.
+    predicted_share
+        Share of all pixels with p >= 0.5.
+    particle_keep, background_keep
+        What the mask keeps of each predicted class; None without pixels.
+    step
+        How far log-odds move to the next teacher; -inf where no particle is taught at all.
+    """
+
+    number: int
+    shift: float
+    recall: float | None
+    predicted_share: float
+    particle_keep: float | None
+    background_keep: float | None
+    step: float
+
+
+@dataclass(frozen=True)
+class Course:
+    """What becomes of the teacher.
+
+    Attributes
+    ----------
+    outcome
+        ``collapses`` (recall below 10 %), ``floods`` (more than half of all pixels predicted as
+        particle) or ``holds`` (comes to rest, swings, or none of it in 50 generations).
+    generations
+        From today's to the last.
+    """
+
+    outcome: str
+    generations: list[Generation]
+
+    @property
+    def until(self) -> int:
+        """Number of generations to the outcome."""
+        return self.generations[-1].number
+
+
+def balance_step(masked: Masked, probability: FloatArray, total: FloatArray, soft: bool) -> float:
+    """Return how far log-odds move when a student is fitted to what is kept.
+
+    0 where nothing is taught or there is nothing to compare with, -inf where only background is
+    taught, inf where only particles are.
+    """
+    taught = divide(masked.tally.particle_weight, masked.tally.weight.sum())
+    believed = divide(total @ (probability if soft else probability >= 0.5), total.sum())
+    if taught is None or believed is None:
+        return 0.0
+    step = _log_odds(taught) - _log_odds(believed)
+    return 0.0 if math.isnan(step) else step - masked.student_logit_shift
+
+
+def _log_odds(share: float) -> float:
+    if share <= 0 or share >= 1:
+        return math.inf if share >= 1 else -math.inf
+    return math.log(share / (1 - share))
+
+
+def follow(
+    policy: MaskingPolicy, histogram: ProbabilityHistogram, context: PolicyContext
+) -> Course:
+    """Iterate the model until recall is below 10 %, particles flood the image, or it rests.
+
+    Parameters
+    ----------
+    policy
+        The mask; its state starts afresh in each generation.
+    histogram
+        Today's teacher.
+    context
+        What the policy may know.
+    """
+    total = histogram.total.astype(np.float64)
+    reference = histogram.counts[PARTICLE] if histogram.known else histogram.total.copy()
+    if not histogram.known:
+        reference[:MIDDLE] = 0
+    shift, generations = 0.0, list[Generation]()
+    outcome = "holds"
+    for number in range(MOST_GENERATIONS + 1):
+        probability = shifted(shift)
+        positive = LOGITS + shift >= 0
+        masked = apply_policy(policy, histogram, context, probability, QUICK_SIDE)
+        rates = masked.rates(None)
+        step = balance_step(masked, probability, total, policy.target == "soft")
+        recall = divide(reference[positive].sum(), reference.sum())
+        predicted = divide(total[positive].sum(), total.sum()) or 0.0
+        keep = rates["particle_keep"], rates["background_keep"]
+        generations.append(Generation(number, shift, recall, predicted, *keep, step))
+        if recall is None or recall < COLLAPSED:
+            outcome = "collapses"
+        elif predicted > FLOODED:
+            outcome = "floods"
+        elif not _at_rest(generations):
+            shift += float(np.clip(step, -100, 100))  # beyond it nothing is predicted any more
+            continue
+        break
+    return Course(outcome, generations)
+
+
+def _at_rest(generations: list[Generation]) -> bool:
+    """Whether nothing moves any more, or two generations take turns."""
+    now = generations[-1]
+    if abs(now.step) < AT_REST:
+        return True
+    return len(generations) > 2 and abs(now.shift - generations[-3].shift) < AT_REST / 2

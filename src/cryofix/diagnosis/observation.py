@@ -1,0 +1,211 @@
+"""What a diagnosis starts from: a teacher's probabilities, however they came about."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cryofix.diagnosis.bins import CENTRES, MIDDLE, IntArray
+from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.diagnosis.streaming import Pair
+from cryofix.errors import CryofixError
+from cryofix.masking import PolicyContext
+from cryofix.picking import predict_map
+
+if TYPE_CHECKING:
+    from cryofix.data.datamodule import CryoDataModule
+    from cryofix.data.tiles import Annotated
+
+LABELLED_SIDE = 256  # of the square of pixels that stands for the labelled batch
+SHOWN_SIDE = 768  # of the part of a map that is shown
+USUAL_PRIOR = 0.04  # for masks that need a prior where nobody knows it
+FIXMATCH = {"_target_": "cryofix.masking.Symmetric", "name": "symmetric", "threshold": 0.95}
+
+Counter = Callable[[str, int], Callable[[], None]]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One map to show.
+
+    Attributes
+    ----------
+    title
+        Name of the micrograph or file.
+    image
+        What to draw it on, shape (rows, columns): the micrograph, or p itself.
+    probability
+        p, same shape.
+    truth
+        Boolean, same shape; None if unknown.
+    valid
+        False where nothing counts.
+    is_micrograph
+        Whether ``image`` is one.
+    """
+
+    title: str
+    image: NDArray[np.float32]
+    probability: NDArray[np.float32]
+    truth: NDArray[np.bool_] | None
+    valid: NDArray[np.bool_]
+    is_micrograph: bool
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A teacher's probabilities and what is known beside them.
+
+    Attributes
+    ----------
+    source
+        What was looked at, in a few words.
+    histogram
+        The pixels to diagnose.
+    example
+        One map of them; None if they come without rows and columns.
+    prior
+        Share of particle pixels; None if nobody knows it.
+    labelled
+        Pixels that stand for the labelled batch of a training step.
+    validation
+        Pixels that the precision of the supervised model is taken from.
+    mask
+        Configuration of the mask that goes with this teacher.
+    """
+
+    source: str
+    histogram: ProbabilityHistogram
+    example: Example | None
+    prior: float | None
+    labelled: ProbabilityHistogram
+    validation: ProbabilityHistogram
+    mask: Any
+
+    def context(self, progress: float) -> PolicyContext:
+        """Return what policies may know, at a point of the FixMatch stage (0 to 1)."""
+        prior = self.prior if self.prior is not None and 0 < self.prior < 1 else USUAL_PRIOR
+        labelled = self.labelled.counts[:2]
+        prob = target = precision = None
+        if labelled.any():
+            cumulative = np.cumsum(labelled)
+            ranks = (np.arange(LABELLED_SIDE**2) + 0.5) / LABELLED_SIDE**2 * cumulative[-1]
+            places = np.searchsorted(cumulative, ranks, side="right")
+            true_class, bins = np.divmod(places, len(CENTRES))
+            prob, target = (
+                torch.from_numpy(values.astype(np.float32)).reshape(1, 1, LABELLED_SIDE, -1)
+                for values in (CENTRES[bins], true_class)
+            )
+        if self.validation.known:
+            wrong, right = self.validation.counts[:2, MIDDLE:].sum(axis=1)
+            precision = float(right) / float(right + wrong) if right + wrong else float("nan")
+        return PolicyContext(
+            prior=prior,
+            progress=progress,
+            labelled_prob=prob,
+            labelled_target=target,
+            supervised_precision=precision,
+        )
+
+
+def observe_files(
+    source: str, pairs: Sequence[Pair], counts: IntArray, prior: float | None
+) -> Observation:
+    """Return the observation of files that `streaming.count` has counted.
+
+    Parameters
+    ----------
+    source
+        What the user called them.
+    pairs
+        The files; a part of the first map is read to be shown.
+    counts
+        Their pixels, shape (3, BINS).
+    prior
+        Share of particle pixels; None takes it from the truth, if there is one.
+
+    Where there is truth it also stands for the labelled batch and for validation.
+    """
+    histogram = ProbabilityHistogram(counts)
+    prior = histogram.prior() if prior is None else _share(prior)
+    example = _first_map(pairs)
+    return Observation(source, histogram, example, prior, histogram, histogram, FIXMATCH)
+
+
+def _share(prior: float) -> float:
+    if not 0 < prior < 1:
+        raise CryofixError(f"prior={prior} is no share of pixels: give one such as prior=0.04")
+    return prior
+
+
+def _first_map(pairs: Sequence[Pair]) -> Example | None:
+    for pair in pairs:
+        probability = pair.probability.corner(SHOWN_SIDE)
+        if probability is None:
+            continue
+        labels = None if pair.truth is None else pair.truth.corner(SHOWN_SIDE)
+        truth = None if labels is None else labels >= 0.5
+        title, valid = pair.probability.path.name, np.ones(probability.shape, np.bool_)
+        return Example(title, probability, probability, truth, valid, is_micrograph=False)
+    return None
+
+
+def observe_network(
+    source: str,
+    network: nn.Module,
+    data: "CryoDataModule",
+    part: str,
+    *,
+    prior: float,
+    mask: Any,
+    counter: Counter,
+) -> Observation:
+    """Let a network predict the micrographs of a part of a data set, one in memory at a time.
+
+    Parameters
+    ----------
+    source
+        What the user called it.
+    network
+        On its device; run in eval mode, on micrographs without augmentation.
+    data, part
+        Which micrographs to diagnose; labelled and validation ones are predicted as well.
+    prior, mask
+        See `Observation`.
+    counter
+        Shows progress: title and number of items in, a function to call for each one out.
+    """
+    parts = {name: data.part(name) for name in (part, "labelled", "validation")}
+    found: dict[str, ProbabilityHistogram] = {}
+    shares: list[float] = []
+    for name, micrographs in parts.items():
+        tick = counter(f"predicting {name}", len(micrographs))
+        found[name] = ProbabilityHistogram.empty()
+        for annotated in micrographs:
+            one = _predict(network, data, annotated)
+            pixels = ProbabilityHistogram.from_arrays(one.probability, one.truth, one.valid)
+            found[name] += pixels
+            if name == part:
+                shares.append(pixels.predicted_share() or 0.0)
+            tick()
+    example = None
+    if shares:
+        # The median of those that say most: with hidden labels if any have them.
+        known = [annotated.particles is not None for annotated in parts[part]]
+        shown = [number for number in np.argsort(shares) if known[number] or not any(known)]
+        example = _predict(network, data, parts[part][shown[len(shown) // 2]])
+    labelled, validation = found["labelled"], found["validation"]
+    prior = _share(prior)
+    return Observation(source, found[part], example, prior, labelled, validation, mask)
+
+
+def _predict(network: nn.Module, data: "CryoDataModule", annotated: "Annotated") -> Example:
+    image = annotated.read()
+    target, valid = data.maps(annotated)
+    truth = target if annotated.particles is not None else None
+    title = annotated.micrograph.name
+    return Example(title, image, predict_map(network, image), truth, valid, is_micrograph=True)

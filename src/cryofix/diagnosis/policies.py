@@ -1,0 +1,195 @@
+"""What a masking policy makes of a distribution of probabilities."""
+
+import copy
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
+from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.errors import CryofixError
+from cryofix.masking import MaskingPolicy, PolicyContext
+from cryofix.scoring.keep_rates import Rates, WeightTally
+from cryofix.scoring.rates import divide
+
+ROOM = "cryofix.masking"
+SIDE = 512  # of the square tile of sampled pixels that stands for all
+QUICK_SIDE = 256  # the same where a rate to a percent is enough; still more pixels than bins
+_KEY = "_target_"
+
+
+def build_policy(config: Any) -> MaskingPolicy:
+    """Build the policy of a configuration that may come from anybody's checkpoint.
+
+    Only classes of ``cryofix.masking`` are called, and only policies.
+
+    Raises
+    ------
+    CryofixError
+        If ``_target_`` is anything else, or a keyword is unknown or out of range.
+    """
+    policy = _built(config)
+    if not isinstance(policy, MaskingPolicy):
+        raise CryofixError(f"mask={config!r} describes no policy: choose one with mask=NAME")
+    return policy
+
+
+def _built(node: Any) -> Any:
+    if not isinstance(node, Mapping) or _KEY not in node:
+        return node
+    target = str(node[_KEY])
+    policy_class = _policy_class(target)
+    keywords = {str(key): _built(value) for key, value in node.items() if key != _KEY}
+    try:
+        return policy_class(**keywords)
+    except TypeError as error:
+        raise CryofixError(
+            f"mask._target_={target} does not take these keys ({error}): compare them with the"
+            " file of this policy in conf/mask"
+        ) from error
+
+
+def _policy_class(target: str) -> type[MaskingPolicy]:
+    module, _, name = target.rpartition(".")
+    if module == ROOM or module.startswith(f"{ROOM}."):
+        try:
+            found = getattr(importlib.import_module(module), name, None)
+        except ImportError:
+            found = None
+        if isinstance(found, type) and issubclass(found, MaskingPolicy):
+            return found
+    raise CryofixError(
+        f"mask._target_={target} is no policy of {ROOM}, and nothing else is run on behalf of a"
+        " checkpoint: give the policy to diagnose with mask=NAME"
+    )
+
+
+@dataclass(frozen=True)
+class Masked:
+    """What a policy does to each bin of a histogram.
+
+    Attributes
+    ----------
+    weight, target
+        Mean weight, and target, of the pixels of each bin, float64, shape (BINS,).
+    kept
+        Share of its pixels that have a weight above 0.
+    particle_threshold, background_threshold
+        Lowest p kept as particle and highest kept as background, where the policy says so.
+    student_logit_shift
+        What the student's logits get in the loss.
+    tally
+        Weights by true and predicted class.
+    policy
+        In the state that it did it in.
+    """
+
+    weight: FloatArray
+    target: FloatArray
+    kept: FloatArray
+    particle_threshold: float | None
+    background_threshold: float | None
+    student_logit_shift: float
+    tally: WeightTally
+    policy: MaskingPolicy
+
+    def rates(self, prior: float | None) -> Rates:
+        """Return the row of the keep-rate table."""
+        return self.tally.rates(prior=prior)
+
+
+def apply_policy(
+    policy: MaskingPolicy,
+    histogram: ProbabilityHistogram,
+    context: PolicyContext,
+    probability: FloatArray = CENTRES,
+    side: int = SIDE,
+) -> Masked:
+    """Evaluate a policy on all pixels of a histogram.
+
+    The policy's state is taken from a sample of the distribution at even ranks; then it weighs one
+    tile of that sample and a pixel of every bin. So masks by thresholds are exact where a threshold
+    is a multiple of 0.001, and random ones are averaged over the pixels of a bin. A rule that looks
+    at a tile gives all pixels what it gives this one.
+
+    Parameters
+    ----------
+    policy
+        Is copied, not moved.
+    histogram
+        The pixels.
+    context
+        What the policy may know.
+    probability
+        p of the pixels of each bin, float64, shape (BINS,); moved from ``CENTRES`` to ask about
+        another generation.
+    side
+        Of the tile; its square is to be well above the number of bins.
+    """
+    sampled = histogram.sample(side * side - BINS) if histogram.pixels else np.zeros(0, np.int64)
+    bins = np.concatenate([sampled, np.resize(np.arange(BINS), side * side - len(sampled))])
+    prob = _tile(probability[bins], side)
+    everywhere = torch.ones_like(prob, dtype=torch.bool)
+    policy = copy.deepcopy(policy)
+    if len(sampled):
+        from_sample = torch.arange(side * side).reshape(prob.shape) < len(sampled)
+        policy.update(prob, from_sample, context)
+    labels = policy(prob, everywhere, context)
+    weight, target = (part.double().numpy().ravel() for part in (labels.weight, labels.target))
+    pixels = np.bincount(bins, minlength=BINS)
+    mean_weight, mean_target, kept = (
+        np.bincount(bins, weights=values, minlength=BINS) / pixels
+        for values in (weight, target, weight > 0)
+    )
+    scalars = {key: float(value) for key, value in labels.scalars.items()}
+    shift = labels.student_logit_shift
+    return Masked(
+        mean_weight,
+        mean_target,
+        kept,
+        scalars.get("particle_threshold"),
+        scalars.get("background_threshold"),
+        0.0 if shift is None else float(shift),
+        _tally(histogram.counts, probability, mean_weight, mean_target, kept),
+        policy,
+    )
+
+
+def _tile(values: FloatArray, side: int) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32)).reshape(1, 1, side, side)
+
+
+def _tally(
+    counts: IntArray,
+    probability: FloatArray,
+    weight: FloatArray,
+    target: FloatArray,
+    kept: FloatArray,
+) -> WeightTally:
+    """Add up bins by true class, predicted class and label."""
+    group = 2 * (probability >= 0.5) + (target >= 0.5)
+
+    def by_class(values: FloatArray) -> FloatArray:
+        rows = [np.bincount(group, weights=row * values, minlength=4) for row in counts]
+        return np.stack(rows).astype(np.float64).reshape(3, 2, 2)
+
+    return WeightTally(
+        by_class(np.ones(BINS)).round().astype(np.int64),
+        by_class(kept).round().astype(np.int64),
+        by_class(weight),
+        float((counts.sum(axis=0) * weight) @ target),
+    )
+
+
+def changed(one: Masked, other: Masked, histogram: ProbabilityHistogram) -> float:
+    """Return the share of pixels whose weight or label two policies do not agree on."""
+    labels = np.where(one.kept * other.kept > 0, np.abs(one.target - other.target), 0.0)
+    differs = np.maximum(np.abs(one.weight - other.weight), labels)
+    return divide(histogram.total @ np.minimum(differs, 1.0), histogram.pixels) or 0.0
+
+
+__all__ = ["Masked", "apply_policy", "build_policy", "changed"]

@@ -1,0 +1,90 @@
+"""The diagnosis on a terminal."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cryofix.diagnosis.remedy import NO_DRIFT
+from cryofix.diagnosis.report import Diagnosis
+from cryofix.diagnosis.verdict import words
+from cryofix.scoring.keep_rates import Rates
+
+COLUMNS = {
+    "kept %": "kept",
+    "particle share %": "particle_share",
+    "particle keep %": "particle_keep",
+    "background keep %": "background_keep",
+    "drift": "drift",
+    "share / prior": "share_over_prior",
+}
+BY_TRUTH = {
+    "true particles kept %": "true_particle_keep",
+    "true background kept %": "true_background_keep",
+    "pseudo-label precision %": "pseudo_precision",
+    "pseudo-label recall %": "pseudo_recall",
+}
+NOT_PERCENT = {"drift": "{:+.2f}", "share_over_prior": "{:.2f}"}
+
+
+def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
+    """Print tables, verdict and where the files are.
+
+    Parameters
+    ----------
+    diagnosis
+        What to show.
+    folder
+        Of the files.
+    console
+        Where to print.
+    """
+    histogram, verdict = diagnosis.histogram, words(diagnosis)
+    console.print()
+    console.print(f"{diagnosis.observation.source}: {histogram.pixels:,} pixels", highlight=False)
+    console.print(_table(diagnosis, "What a mask keeps, by predicted class", COLUMNS))
+    if histogram.known:
+        console.print(_table(diagnosis, "The same, by true class", BY_TRUTH))
+    console.print(diagnosis.policy.describe(), highlight=False, soft_wrap=True)
+    for equivalent in diagnosis.equivalents:
+        console.print(f"on these pixels it is {equivalent}", highlight=False, soft_wrap=True)
+    drift = diagnosis.rates["drift"]
+    healthy = diagnosis.course.outcome == "holds" and drift is not None and abs(drift) <= NO_DRIFT
+    body = "\n".join(f"{_sentence(verdict[key])}" for key in ("finding", "outlook", "note"))
+    style = "green" if healthy else "red"
+    console.print(Panel(Text(body), title="Verdict", title_align="left", border_style=style))
+    console.print(Text(f"Remedy: {verdict['remedy']}."), soft_wrap=True)
+    remedy = diagnosis.remedy
+    if remedy is not None and not verdict["remedy"].startswith("no change"):
+        console.print(Text("to paste behind the training command:"))
+        console.print(Text(f"  {remedy.overrides}", style="bold"), soft_wrap=True)
+    console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _table(diagnosis: Diagnosis, title: str, columns: dict[str, str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("threshold")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for row in diagnosis.rows:
+        last = row is diagnosis.rows[-1]
+        cells = _cells(row, columns)
+        table.add_row(f"{row['threshold']:.2f}", *cells, end_section=last)
+    table.add_row("this mask", *_cells(diagnosis.rates, columns))
+    return table
+
+
+def _cells(row: Rates, columns: dict[str, str]) -> list[str]:
+    return [_cell(key, row.get(key)) for key in columns.values()]
+
+
+def _cell(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return NOT_PERCENT[key].format(value) if key in NOT_PERCENT else f"{100 * value:.1f}"

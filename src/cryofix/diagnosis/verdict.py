@@ -1,0 +1,140 @@
+"""The diagnosis in plain words."""
+
+import math
+
+from cryofix.diagnosis.generations import COLLAPSED, FLOODED, Course
+from cryofix.diagnosis.remedy import NO_DRIFT
+from cryofix.diagnosis.report import Diagnosis
+
+HEALTHY_SHARE = (0.3, 3.0)  # kept-particle share over prior
+
+
+def words(diagnosis: Diagnosis) -> dict[str, str]:
+    """Return ``finding``, ``outlook``, ``remedy`` and ``note``: a sentence or two each."""
+    return {
+        "finding": _finding(diagnosis),
+        "outlook": _outlook(diagnosis),
+        "remedy": _remedy(diagnosis),
+        "note": _note(diagnosis),
+    }
+
+
+def percent(rate: float | None) -> str:
+    """Return a rate as the reference table prints it."""
+    return "-" if rate is None else f"{100 * rate:.1f} %"
+
+
+def signed(value: float | None) -> str:
+    """Return a drift as text; None and infinities have a word of their own."""
+    if value is None:
+        return "undefined"
+    if math.isinf(value):
+        return "minus infinity" if value < 0 else "infinity"
+    return f"{value:+.2f}"
+
+
+def _finding(diagnosis: Diagnosis) -> str:
+    rates, name = diagnosis.rates, diagnosis.policy.name
+    particle, background = rates["particle_keep"], rates["background_keep"]
+    if particle is None:
+        return f"no pixel is predicted to be a particle (p >= 0.5), so {name} has none to keep"
+    if background is None:
+        return f"every pixel is predicted to be a particle, so {name} has no background to keep"
+    if not particle and not background:
+        return f"{name} keeps no pixel of either class: nothing is learnt from unlabelled data"
+    drift = rates["drift"]
+    if drift is None:
+        drift = math.inf if particle else -math.inf
+    finding = (
+        f"{name} keeps {percent(particle)} of what is predicted as particle against"
+        f" {percent(background)} of background: drift {signed(drift)}"
+    )
+    if abs(diagnosis.step - drift) > NO_DRIFT and not math.isinf(drift):
+        finding += (
+            f"; it also changes labels or weighs softly, so what it teaches moves log-odds by"
+            f" {signed(diagnosis.step)}"
+        )
+    return finding
+
+
+def _outlook(diagnosis: Diagnosis) -> str:
+    course, known = diagnosis.course, diagnosis.histogram.known > 0
+    last, limit = course.generations[-1], f"{100 * COLLAPSED:.0f} %"
+    kind = "recall" if known else "recall, relative to what is found today,"
+    if course.outcome == "collapses":
+        if course.until == 0:
+            return f"recall is below {limit} already" if known else "nothing is found any more"
+        return (
+            f"at this rate {kind} falls below {limit} after {_generations(course)}"
+            f" ({_recalls(course)})"
+        )
+    if course.outcome == "floods":
+        if course.until == 0:
+            return f"more than {FLOODED:.0%} of all pixels are predicted as particle already"
+        return (
+            f"at this rate more than {FLOODED:.0%} of all pixels are predicted as particle after"
+            f" {_generations(course)}: it runs away to particles"
+        )
+    if course.until == 0:
+        return f"the mask by itself moves nothing: {kind} stays at {percent(last.recall)}"
+    return (
+        f"the teacher comes to rest within {_generations(course)}, with {kind} at"
+        f" {percent(last.recall)} and {percent(last.predicted_share)} predicted as particle"
+    )
+
+
+def _generations(course: Course) -> str:
+    return "1 teacher generation" if course.until == 1 else f"{course.until} teacher generations"
+
+
+def _recalls(course: Course) -> str:
+    path = [percent(generation.recall) for generation in course.generations]
+    if len(path) > 5:
+        path = [*path[:3], "...", path[-1]]
+    return ", ".join(path)
+
+
+def _remedy(diagnosis: Diagnosis) -> str:
+    drift = diagnosis.rates["drift"]
+    healthy = drift is not None and abs(drift) <= NO_DRIFT
+    if healthy and abs(diagnosis.step) <= NO_DRIFT and diagnosis.course.outcome == "holds":
+        return "no change is needed: the mask has no drift"
+    remedy = diagnosis.remedy
+    if remedy is None:
+        return "none of the masks tried is without drift on these pixels: train the teacher longer"
+    rates = remedy.rates
+    text = (
+        f"{remedy.overrides} keeps {percent(rates['particle_keep'])} of particles and"
+        f" {percent(rates['background_keep'])} of background (drift {signed(rates['drift'])}) by"
+        f" changing {percent(remedy.changed)} of the pixels"
+    )
+    following = next((one for one in diagnosis.changes if one.cures and one.follows), None)
+    if following is not None and following is not remedy:
+        text += f"; {following.overrides} does so for every later teacher too"
+    return text
+
+
+def _note(diagnosis: Diagnosis) -> str:
+    """Say what the drift does not: how far the predictions or the kept are from the prior."""
+    prior = diagnosis.prior
+    if not prior:
+        return "the prior is not known: give prior= or truth= to compare shares with it"
+    predicted = (diagnosis.histogram.predicted_share() or 0.0) / prior
+    kept = diagnosis.rates["share_over_prior"]
+    parts = [
+        f"{percent(diagnosis.histogram.predicted_share())} of all pixels are predicted as"
+        f" particle, {predicted:.2g} times the prior of {percent(prior)}"
+    ]
+    if kept is not None:
+        low, high = HEALTHY_SHARE
+        health = "healthy" if low <= kept <= high else "not healthy"
+        parts.append(
+            f"among the kept pixels it is {kept:.2g} times ({low:g} to {high:g} is healthy; this is"
+            f" {health})"
+        )
+    if not 0.5 <= predicted <= 2 and diagnosis.policy.target == "hard":
+        parts.append(
+            "hard labels at 0.5 drift by that difference even without a mask, so a threshold alone"
+            " does not cure it"
+        )
+    return "; ".join(parts)
