@@ -1,4 +1,4 @@
-"""``python -m cryofix.evaluate``: score a trained model on micrographs with coordinates."""
+"""``python -m cryofix.evaluate``: score a trained model, or any picks, against coordinates."""
 
 from pathlib import Path
 
@@ -6,20 +6,27 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import entry_point
+from cryofix.config import entry_point, to_plain
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
 
-PARTS = ("test", "validation", "labelled", "unlabelled", "all")
 AS_TRAINED = ("particle_px", "target_size", "radius_fraction", "highpass_diameters", "clip_sigma")
 
 
 @entry_point("evaluate")
 def main(config: DictConfig) -> float:
-    """Score a checkpoint, write ``scores.json`` and pictures, and return particle F1."""
+    """Score a checkpoint or picks, write scores and pictures, and return particle F1."""
+    if (config.checkpoint is None) == (config.picks is None):
+        raise CryofixError("say what to score: checkpoint=RUN or picks=FILE_OR_FOLDER, one of them")
+    return score_checkpoint(config) if config.picks is None else score_picks(config)
+
+
+def score_checkpoint(config: DictConfig) -> float:
+    """Score a model, write ``scores.json`` and pictures, return particle F1."""
     import torch
 
     from cryofix.learning.checkpoint import load_picker
+    from cryofix.learning.comparing import annotated_part
     from cryofix.learning.evaluation import score_all
     from cryofix.monitoring.console import print_scores, quieten
     from cryofix.monitoring.figures import write_scored_figures
@@ -27,8 +34,6 @@ def main(config: DictConfig) -> float:
     from cryofix.scoring.scores import Thresholds, choose_thresholds, summarise
 
     quieten()
-    if config.part not in PARTS:
-        raise CryofixError(f"part={config.part} is not known; use one of {', '.join(PARTS)}")
     folder = Path(HydraConfig.get().runtime.output_dir)
     picker = load_picker(config.checkpoint)
     trained = picker.metadata["config"]["data"]
@@ -36,11 +41,7 @@ def main(config: DictConfig) -> float:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Display() as display:
         data = instantiate(config.data, progress=display.counter)
-        names = sum((getattr(data.split, part) for part in PARTS[:-1]), ())
-        if config.part != "all":
-            names = getattr(data.split, config.part)
-        annotated = [data.dataset.annotated[name] for name in names]
-        annotated = [part for part in annotated if part.particles is not None]
+        annotated = annotated_part(data, config.part)
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)
         records = []
@@ -62,6 +63,32 @@ def main(config: DictConfig) -> float:
     write_scored_figures(folder, network, data, annotated[0], records, thresholds, device)
     print_scores(scores, len(records), folder, display.console)
     f1: float = scores["particle"]["f1"]
+    return f1
+
+
+def score_picks(config: DictConfig) -> float:
+    """Score files of picks, write ``comparison.json`` and a figure, return F1 of the first."""
+    from cryofix.learning.comparing import headers, labelled_part
+    from cryofix.monitoring.comparison import comparison_figure, print_comparison
+    from cryofix.monitoring.console import quieten
+    from cryofix.monitoring.figures import save
+    from cryofix.monitoring.progress import Display
+    from cryofix.scoring.comparison import as_dict, compare
+    from cryofix.scoring.programs import read_programs
+
+    quieten()
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with Display() as display:
+        data = instantiate(config.data, progress=display.counter)
+        programs = read_programs(to_plain(config)["picks"], headers(data))
+        scored_on = labelled_part(data, config.part)
+        validation = labelled_part(data, "validation") if config.part == "test" else {}
+        scored = compare(programs, scored_on, validation, config.threshold)
+    results = {"part": config.part, **as_dict(scored)}
+    write_json(folder / "comparison.json", results)
+    save(comparison_figure(scored), folder / "figures" / "comparison.png")
+    print_comparison(results, len(scored_on), folder, display.console)
+    f1: float = next(iter(results["programs"].values()))["particle"]["f1"]
     return f1
 
 
