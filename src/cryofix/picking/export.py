@@ -5,10 +5,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from cryofix.errors import CryofixError
-from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinates
+from cryofix.formats import (
+    FORMATS,
+    MicrographInfo,
+    Particles,
+    YOrigin,
+    write_coordinates,
+)
 from cryofix.formats.names import image_stem
 
 ALIASES = {
@@ -64,13 +70,15 @@ class Export:
 
     formats: Sequence[str]
     root: Path
-    y_origin: Literal["top", "bottom"] | None = None
+    y_origin: str | None = None
     low_scores: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [ALIASES.get(name, name) for name in self.formats]
         object.__setattr__(self, "formats", list(dict.fromkeys(names)))
+        if self.y_origin not in (None, "top", "bottom"):
+            raise CryofixError(f"y_origin={self.y_origin} is not known: choose top or bottom")
         for name in self.formats:
             if name not in FORMATS:
                 known = [*FORMATS, *ALIASES]
@@ -171,7 +179,7 @@ class Export:
             particles,
             infos,
             format=name,
-            y_origin=self.y_origin if own else None,
+            y_origin=cast(YOrigin, self.y_origin) if own else None,
             **options,
         )
 

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -107,17 +108,24 @@ def _find(where: str) -> list[Path]:
     return find_micrographs(Path(where).expanduser())
 
 
-def choose_workers(asked: int | None, jobs: int) -> tuple[int, int]:
+def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
     """Return the number of processes and of threads in each.
+
+    Parameters
+    ----------
+    asked
+        What the user typed; None chooses by the cores.
+    jobs
+        How many micrographs there are.
 
     Raises
     ------
     CryofixError
-        If less than one process was asked for.
+        If not a whole number of processes, at least one, was asked for.
     """
     cores = len(os.sched_getaffinity(0))
-    if asked is not None and asked < 1:
-        raise CryofixError(f"workers={asked} must be at least 1")
+    if asked is not None and not (isinstance(asked, int) and asked >= 1):
+        raise CryofixError(f"workers={asked} must be a whole number of at least 1")
     # Starting a process takes as long as picking several micrographs.
     wanted = (min(cores, MOST_WORKERS) if jobs >= 4 else 1) if asked is None else asked
     workers = max(1, min(wanted, jobs))

@@ -113,7 +113,10 @@ class Recipe:
             )
         fixed_px = diameter_px is not None
         if diameter_angstrom is None and diameter_px is None:
-            diameter_angstrom, diameter_px = metadata["diameter_angstrom"], metadata["diameter_px"]
+            diameter_angstrom, diameter_px = (
+                None if metadata[key] is None else float(metadata[key])
+                for key in ("diameter_angstrom", "diameter_px")
+            )
         return cls(
             particle_px=particle_px,
             radius_px=trained["radius_fraction"] * particle_px / 2,

@@ -165,7 +165,8 @@ def _identity(job: Job) -> list[Any]:
 def _read_record(path: Path) -> dict[str, Any] | None:
     """Return the record of a result; None when there is none, or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, because NumPy forgets to close an archive that is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             record: dict[str, Any] = json.loads(stored["record"].tobytes())
             return record
     except Exception:  # whatever is wrong with it, the remedy is to pick again

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from torch import nn
 
+from cryofix.errors import CryofixError
 from cryofix.picking.export import Export
 from cryofix.picking.jobs import (
     Outcome,
@@ -40,8 +41,8 @@ OF_THE_RECIPE = (
     "pixel_size_angstrom",
     "min_distance",
     "border_px",
-    "average_views",
 )
+NUMBERS = (*OF_THE_RECIPE, "threshold", "keep_above", "min_size", "max_size")
 
 
 class Advance(Protocol):
@@ -106,15 +107,17 @@ class Session:
         CryofixError
             For the first setting that does not work, naming it.
         """
-        size = keys["min_size"], keys["max_size"]
+        numbers = {key: number(key, keys[key]) for key in NUMBERS}
+        size = numbers["min_size"], numbers["max_size"]
         selection = Selection.choose(
-            metadata["thresholds"], keys["threshold"], keys["keep_above"], size
+            metadata["thresholds"], numbers["threshold"], numbers["keep_above"] or 0.0, size
         )
         recipe = Recipe.as_trained(
             metadata,
             floor=min(selection.keep_above, selection.threshold),
             sizes=size != (None, None),
-            **{key: keys[key] for key in OF_THE_RECIPE},
+            average_views=keys["average_views"],
+            **{key: numbers[key] for key in OF_THE_RECIPE if numbers[key] is not None},
         )
         jobs, root = plan_jobs(as_list(keys["micrographs"]), folder / RESULTS)
         export = Export(
@@ -127,7 +130,7 @@ class Session:
         device = choose_device(keys["device"])
         session = cls(
             *(folder, model, jobs, todo, recipe, key, selection, export),
-            *(workers, threads, device, int(keys["shown"])),
+            *(workers, threads, device, int(number("shown", keys["shown"]) or 0)),
         )
         session._say_scale()
         return session
@@ -192,6 +195,21 @@ class Session:
             wall_seconds=self.seconds,
         )
         return summary
+
+
+def number(key: str, value: Any) -> float | None:
+    """Return a setting as a float, or None where it is not set.
+
+    Raises
+    ------
+    CryofixError
+        If it is something else.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CryofixError(f"{key}={value} is not a number")
+    return float(value)
 
 
 def as_list(value: Any) -> list[str]:

@@ -1,0 +1,142 @@
+"""Picks in every format: which picks, which files, and what comes back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from cryofix.errors import CryofixError
+from cryofix.formats import (
+    FORMATS,
+    MicrographInfo,
+    Particles,
+    find_micrographs,
+    index_micrographs,
+    read_coordinates,
+    write_mrc,
+)
+from cryofix.picking.export import FILES, KEEP_LOW_SCORES, LOW_SCORES, Export
+
+ROWS, COLUMNS = 300, 500
+NAMES = ("a/one.mrc", "a/two.mrc", "b/three.mrc")
+SCORES = np.array([0.9, 0.7, 0.4, 0.1])
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in NAMES:
+        image = np.random.default_rng(0).normal(size=(ROWS, COLUMNS))
+        write_mrc(tmp_path / "raw" / name, image, 1.5)
+    return tmp_path / "raw"
+
+
+def found(root: Path) -> Any:
+    """Return what gives four picks in each micrograph, two of them good, in the upper half."""
+
+    def read(which: Literal["good", "all"]) -> Iterator[tuple[str, MicrographInfo, Particles]]:
+        for number, name in enumerate(NAMES):
+            random = np.random.default_rng(number)
+            x, y = random.uniform(10, COLUMNS - 10, 4), random.uniform(10, ROWS / 2, 4)
+            particles = Particles(x, y, SCORES, np.full(4, 40.0))
+            info = MicrographInfo(root / name, (ROWS, COLUMNS), 1.5)
+            yield name, info, particles.select(slice(2 if which == "good" else 4))
+
+    return read
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_comes_back_with_the_right_picks(root: Path, name: str) -> None:
+    export = Export([name], root, y_origin="top")
+    written = export.write(root.parent / "picks", found(root))
+    target = written[name]
+    assert target.exists()
+    kept = 4 if name in KEEP_LOW_SCORES else 2
+    micrographs = index_micrographs(find_micrographs(f"{root}/**/*.mrc"))
+    folders = [target] if name in FILES or name == "relion" else [target / "a", target / "b"]
+    back: dict[str, Particles] = {}
+    for folder in folders:
+        options: dict[str, Any] = {"y_origin": "top"} if name == "cryosparc" else {}
+        back |= read_coordinates(folder, micrographs, format=name, **options)
+    assert set(back) == {"one", "two", "three"}
+    for each, _, particles in found(root)("all" if kept == 4 else "good"):
+        its = back[Path(each).stem]
+        assert len(its) == kept
+        np.testing.assert_allclose(np.sort(its.x), np.sort(particles.x), atol=1.0)
+        np.testing.assert_allclose(np.sort(its.y), np.sort(particles.y), atol=1.0)
+        if its.score is not None:
+            np.testing.assert_allclose(np.sort(its.score)[::-1], SCORES[:kept], atol=1e-3)
+
+
+def test_relion_gets_low_scores_beside_and_not_among_its_picks(root: Path) -> None:
+    written = Export(["star"], root).write(root.parent / "picks", found(root))
+    assert set(written) == {"relion", LOW_SCORES}
+    micrographs = index_micrographs(find_micrographs(f"{root}/**/*.mrc"))
+    counts = {
+        name: [len(each) for each in read_coordinates(path, micrographs).values()]
+        for name, path in written.items()
+    }
+    assert counts == {"relion": [2, 2, 2], LOW_SCORES: [4, 4, 4]}
+    folder = root.parent / "picks" / "relion"
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*.star")} == {
+        "autopick.star",
+        "a/one_autopick.star",
+        "a/two_autopick.star",
+        "b/three_autopick.star",
+    }
+
+
+def test_relion_names_are_relative_to_the_working_folder_where_it_holds_them(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    written = Export(["relion"], root).write(root.parent / "picks", found(root))
+    index = written["relion"].read_text()
+    assert "raw/a/one.mrc" in index
+    assert "picks/relion/raw/a/one_autopick.star" in index
+    assert str(root) not in index
+
+
+def test_low_scores_can_be_left_out_of_everything(root: Path) -> None:
+    export = Export(["cbox", "relion"], root, low_scores=False)
+    written = export.write(root.parent / "picks", found(root))
+    assert set(written) == {"cryolo", "relion"}
+    micrographs = index_micrographs(find_micrographs(root / "a"))
+    back = read_coordinates(written["cryolo"] / "a", micrographs)
+    assert [len(each) for each in back.values()] == [2, 2]
+
+
+def test_one_name_in_two_folders_keeps_two_files(root: Path, tmp_path: Path) -> None:
+    micrographs = [("a/x.mrc", root / "a/x.mrc"), ("b/x.mrc", root / "b/x.mrc")]
+    Export(["star", "box", "csv"], root).check_names(micrographs)
+    with pytest.raises(CryofixError, match=r"a/x\.mrc and .*b/x\.mrc have one name.*topaz"):
+        Export(["star", "tsv"], root).check_names(micrographs)
+    with pytest.raises(CryofixError, match="share the files"):
+        Export(["star"], root).check_names([("x.mrc", root / "x.mrc"), ("x.tif", root / "x.tif")])
+
+
+@pytest.mark.parametrize(
+    ("formats", "options", "sentence"),
+    [
+        (["start"], {}, "format=start is not known.*star"),
+        (["cs"], {}, "format=cryosparc needs y_origin"),
+        (["star"], {"y_origin": "left"}, "y_origin=left"),
+        (["star"], {"options": {"downsample": 4}}, r"write\.downsample is an option of none"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_picked(
+    root: Path, formats: list[str], options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(CryofixError, match=sentence):
+        Export(formats, root, **options)
+
+
+def test_options_reach_the_formats_that_have_them(root: Path) -> None:
+    options = {"box_size_px": 64, "downsample": 2, "kind": None}
+    export = Export(["box", "tsv"], root, options=options)
+    written = export.write(root.parent / "picks", found(root))
+    first = (written["eman"] / "a" / "one.box").read_text().split()
+    assert first[2:4] == ["64", "64"]
+    x = [int(line.split("\t")[1]) for line in written["topaz"].read_text().splitlines()[1:]]
+    assert max(x) <= COLUMNS / 2
