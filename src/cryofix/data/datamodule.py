@@ -107,7 +107,7 @@ class CryoDataModule(LightningDataModule):
         self.coordinate_options = {
             "format": format,
             "y_origin": y_origin,
-            "allow_empty": allow_empty,
+            "allow_empty": allow_empty or simulate is not None,  # their labels are the truth
         }
         self.simulate = None if simulate is None else SimulatorConfig(**simulate)
         self.scaling = Scaling(
@@ -270,11 +270,15 @@ class CryoDataModule(LightningDataModule):
         return CombinedLoader(loaders, mode="min_size")
 
     def val_dataloader(self) -> DataLoader[int]:
-        """Return the indices of this rank's validation micrographs, one at a time."""
+        """Return the indices of this rank's validation micrographs, one at a time.
+
+        Ranks have equally many, for they keep step with each other; so some are seen twice.
+        """
         trainer = self.trainer
         rank, ranks = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        mine = range(rank, len(self.split.validation), ranks)
-        return DataLoader(list(mine), batch_size=None)  # type: ignore[arg-type] # a list is a map-style data set
+        count = len(self.split.validation)
+        mine = [index % count for index in range(rank, -(-count // ranks) * ranks, ranks)]
+        return DataLoader(mine, batch_size=None)  # type: ignore[arg-type] # a list is a map-style data set
 
 
 def _under(root: str | None, where: str | None) -> str | None:

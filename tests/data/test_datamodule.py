@@ -1,0 +1,185 @@
+"""From what a user names to micrographs, splits and batches."""
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.errors import CryofixError
+from cryofix.formats import read_micrograph
+
+SIMULATED = {"micrographs": 6, "shape": [256, 320]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six small simulated micrographs in CryoPPP's layout."""
+    path = tmp_path_factory.mktemp("simulated")
+    write_dataset(SimulatorConfig(micrographs=6, shape=(256, 320)), path)
+    return path
+
+
+def module(cache: Path, **options: Any) -> CryoDataModule:
+    base = {
+        "cache": str(cache),
+        "ratio": 0.5,
+        "seed": 0,
+        "test": 1,
+        "validation": 1,
+        "tile_px": 64,
+        "batch_labelled": 3,
+        "batch_unlabelled": 2,
+    }
+    return CryoDataModule(**{**base, **options})
+
+
+def cryoppp(cache: Path, folder: Path, **options: Any) -> CryoDataModule:
+    return module(
+        cache,
+        root=str(folder),
+        images="micrographs",
+        coordinates="ground_truth/particle_coordinates",
+        ignored="ground_truth/ignore_coordinates",
+        allow_empty=True,
+        **options,
+    )
+
+
+def test_a_folder_written_by_simulate_equals_the_embedded_data(cache: Path, folder: Path) -> None:
+    embedded, written = module(cache, simulate=SIMULATED), cryoppp(cache, folder)
+    assert embedded.split == written.split
+    for one, other in zip(
+        embedded.dataset.annotated.values(), written.dataset.annotated.values(), strict=True
+    ):
+        np.testing.assert_array_equal(one.read(), other.read())
+        for mine, theirs in zip(embedded.maps(one), written.maps(other), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    batches = [next(iter(each.train_dataloader()))[0] for each in (embedded, written)]
+    torch.testing.assert_close(batches[0]["labelled"]["image"], batches[1]["labelled"]["image"])
+
+
+def test_particles_are_darker_than_the_rings_around_them(cache: Path) -> None:
+    """Labels and pixels are in one frame: turned over, the contrast is gone."""
+    clear = {"micrographs": 4, "shape": [384, 512], "snr_min": 0.2, "contamination": 0.0}
+    data = module(cache, simulate=clear)
+    as_labelled, turned_over = [], []
+    for annotated in data.dataset.annotated.values():
+        disc = annotated.maps(6, 12)[0]
+        ring = annotated.maps(17, 12)[0] & ~annotated.maps(13, 12)[0]
+        image = annotated.read()
+        as_labelled.append(image[ring].mean() - image[disc].mean())
+        turned_over.append(image[::-1][ring].mean() - image[::-1][disc].mean())
+    assert np.mean(as_labelled) > 0.15
+    assert abs(np.mean(turned_over)) < np.mean(as_labelled) / 3
+
+
+def test_batches_have_their_shapes_and_keys(cache: Path, folder: Path) -> None:
+    batch, _, _ = next(iter(cryoppp(cache, folder).train_dataloader()))
+    assert batch["labelled"]["image"].shape == (3, 1, 64, 64)
+    assert batch["unlabelled"]["image"].shape == (2, 1, 64, 64)
+    assert batch["labelled"]["target"].dtype == torch.float32
+    assert batch["labelled"]["valid"].dtype == torch.bool
+    assert batch["labelled"]["whole"].all()
+
+
+def test_control_and_fixmatch_see_the_same_labelled_batches(cache: Path, folder: Path) -> None:
+    control, fixmatch = cryoppp(cache, folder), cryoppp(cache, folder)
+    control.with_unlabelled = False
+    for (one, _, _), (other, _, _) in islice(
+        zip(control.train_dataloader(), fixmatch.train_dataloader(), strict=False), 3
+    ):
+        assert "unlabelled" not in one
+        torch.testing.assert_close(one["labelled"]["image"], other["labelled"]["image"])
+
+
+def test_the_prior_is_the_share_of_particle_pixels(cache: Path, folder: Path) -> None:
+    data = cryoppp(cache, folder)
+    (name, *_) = data.split.labelled
+    target, valid = data.maps(data.dataset.annotated[name])
+    assert data.prior_per_micrograph()[0] == pytest.approx(float(target[valid].mean()))
+
+
+def test_the_layout_of_the_reference_run(cache: Path, tmp_path: Path) -> None:
+    """Pictures, one JSON in the image's frame, and a radius in full-resolution pixels."""
+    random = np.random.default_rng(0)
+    points: dict[str, list[list[float]]] = {}
+    for number in range(4):
+        picture = random.normal(128, 20, (600, 800))
+        x, y = 200 + 100 * number, 150
+        picture[y - 30 : y + 31, x - 30 : x + 31] -= 60
+        name = f"m{number}.png"
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / name)
+        points[name] = [[x, y], [600, 400]]
+    (tmp_path / "coordinates.json").write_text(json.dumps(points))
+    data = module(
+        cache,
+        images=str(tmp_path / "*.png"),
+        coordinates=str(tmp_path / "coordinates.json"),
+        target_size=400,
+        particle_radius=42,
+        radius_fraction=1.0,
+    )
+    assert data.radius_px == pytest.approx(21)  # scaled with the image
+    for number, annotated in enumerate(data.dataset.annotated.values()):
+        assert annotated.micrograph.shape == (300, 400)
+        target, _ = data.maps(annotated)
+        assert target[75, 100 + 50 * number]
+        assert target.sum() == pytest.approx(2 * np.pi * 21**2, rel=0.03)
+        image = annotated.read()
+        assert image[65:86, 90 + 50 * number : 111 + 50 * number].mean() < image.mean() - 1
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"diameter_px": 40, "particle_radius": 20}, "more than once"),
+        ({"particle_px": 0}, r"data\.particle_px=0"),
+        ({"border_px": 200}, r"data\.border_px=200"),
+        ({"images": None}, r"data\.images"),
+    ],
+)
+def test_settings_that_make_no_sense_are_said(
+    cache: Path, folder: Path, options: dict[str, Any], named: str
+) -> None:
+    base: dict[str, Any] = {
+        "images": str(folder / "micrographs"),
+        "coordinates": str(folder / "ground_truth/particle_coordinates"),
+        "allow_empty": True,
+    }
+    with pytest.raises(CryofixError, match=named):
+        module(cache, **{**base, **options}).setup()
+
+
+def test_an_angstrom_diameter_uses_each_files_pixel_size(cache: Path, folder: Path) -> None:
+    data = cryoppp(cache, folder, diameter_angstrom=120.0)
+    first = next(iter(data.dataset.annotated.values()))
+    size = read_micrograph(first.micrograph.source).pixel_size_angstrom
+    assert size is not None
+    assert data.dataset.diameter_px == pytest.approx(120 / size)
+    assert data.dataset.particle_px == pytest.approx(24, rel=0.01)
+    assert data.dataset.diameter_angstrom == pytest.approx(120)
+
+
+def test_real_micrographs(empiar10017: Path, cache: Path) -> None:
+    data = module(
+        cache,
+        root=str(empiar10017),
+        images="micrographs",
+        coordinates="coordinates",
+        y_origin="top",
+        border_px=131,
+        limit=3,
+    )
+    annotated = next(iter(data.dataset.annotated.values()))
+    assert annotated.micrograph.shape == (910, 910)
+    target, valid = data.maps(annotated)
+    assert 0.03 < target[valid].mean() < 0.12
+    image = annotated.read()
+    assert abs(image[target].mean() - image[~target & valid].mean()) > 0.3
