@@ -1,0 +1,298 @@
+"""The command that picks, run as a user runs it; its network knows nothing, as is enough here."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+
+from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
+from disc_finder import draw
+
+MODEL = {
+    "architecture": "unet",
+    "encoder": "cryofix_small",
+    "encoder_weights": None,
+    "norm": "batch",
+    "options": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 8]},
+}
+DATA = {
+    "particle_px": 24.0,
+    "target_size": None,
+    "radius_fraction": 0.5,
+    "highpass_diameters": 4.0,
+    "clip_sigma": 6.0,
+}
+THRESHOLD = 0.52
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a model of random weights, trained on particles of 40 pixels."""
+    from cryofix.learning.checkpoint import save_picker
+    from cryofix.learning.network import build_network
+
+    torch.manual_seed(1)
+    metadata = {
+        "config": {"model": MODEL, "data": DATA},
+        "prior": 0.04,
+        "particle_px": 24.0,
+        "diameter_px": 40.0,
+        "diameter_angstrom": 60.0,
+        "thresholds": {"pixel": 0.5, "particle": THRESHOLD},
+    }
+    folder = tmp_path_factory.mktemp("run")
+    network = build_network(**MODEL, prior=0.5).eval()  # type: ignore[arg-type]  # as in a config
+    save_picker(folder / "checkpoints" / "selected.ckpt", network, metadata)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three micrographs in two subfolders."""
+    for number, name in enumerate(("a/one.mrc", "a/two.mrc", "b/three.mrc")):
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(path, (240, 320), pixel_size=1.5, count=5, seed=number)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def pick(checkpoint: Path, *overrides: str) -> int:
+    """Run the command and return how many picks its table has."""
+    from cryofix.pick import main
+
+    common = [f"checkpoint={checkpoint}", "micrographs=raw/**/*.mrc", "output=picks", "workers=1"]
+    with mock.patch.object(sys, "argv", ["cryofix.pick", *common, *overrides]):
+        main()
+    rows = Path("picks/summary.tsv").read_text().splitlines()[1:]
+    return sum(int(row.split("\t")[1]) for row in rows)
+
+
+def results(folder: Path) -> dict[str, int]:
+    """Return when each micrograph was finished."""
+    kept = (folder / "picks" / "results").rglob("*.npz")
+    return {path.name: path.stat().st_mtime_ns for path in kept}
+
+
+def test_picks_tables_and_the_page_are_written(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = pick(checkpoint, "format=[star,json]")
+    printed = capsys.readouterr().out
+    micrographs = index_micrographs(find_micrographs("raw/**/*.mrc"))
+    back = read_coordinates("picks/relion", micrographs)
+    assert set(back) == {"one", "two", "three"}
+    assert sum(map(len, back.values())) == count > 0
+    for each in back.values():
+        assert each.score is not None
+        assert each.score.min() >= THRESHOLD
+    low = read_coordinates("picks/points.json", micrographs)
+    assert sum(map(len, low.values())) > count
+    rows = Path("picks/summary.tsv").read_text().splitlines()
+    assert len(rows) == 4
+    assert rows[1].startswith(f"a/one.mrc\t{len(back['one'])}\t")
+    assert Path("picks/index.html").is_file()
+    assert not Path("picks/failed.tsv").exists()
+    assert f"picks that score {THRESHOLD:.3f} or more" in printed
+    assert "picks/relion/autopick.star" in printed
+
+
+def test_finished_micrographs_are_skipped_whatever_is_written_of_them(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = pick(checkpoint)
+    before = results(folder)
+    assert pick(checkpoint, "format=box", f"threshold={THRESHOLD + 0.01}") < count
+    assert "(3 before)" in capsys.readouterr().out
+    assert results(folder) == before
+    assert sorted(p.name for p in Path("picks/eman").rglob("*.box")) == [
+        "one.box",
+        "three.box",
+        "two.box",
+    ]
+    draw(folder / "raw" / "c" / "four.mrc", (240, 320), pixel_size=1.5, count=5, seed=9)
+    pick(checkpoint)
+    after = results(folder)
+    assert {name for name in after if before.get(name) != after[name]} == {"four.mrc.npz"}
+    pick(checkpoint, "min_distance=0.7")
+    assert all(results(folder)[name] != when for name, when in after.items())
+
+
+def test_a_bad_file_is_reported_at_the_end_with_exit_code_2_and_picked_once_it_is_good(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = folder / "raw" / "a" / "two.mrc"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:5000])
+    with pytest.raises(SystemExit) as stop:
+        pick(checkpoint)
+    assert stop.value.code == 2
+    printed = capsys.readouterr().out
+    assert "failed: " in printed
+    assert "two.mrc is truncated" in printed
+    assert Path("picks/failed.tsv").read_text().splitlines()[1].startswith("a/two.mrc\t")
+    assert "two.mrc is truncated" in Path("picks/index.html").read_text()
+    micrographs = index_micrographs(
+        p for p in find_micrographs("raw/**/*.mrc") if p.name != bad.name
+    )
+    assert set(read_coordinates("picks/relion", micrographs)) == {"one", "three"}
+    before = results(folder)
+    bad.write_bytes(good)
+    pick(checkpoint)
+    after = results(folder)
+    assert {name for name in after if before.get(name) != after[name]} == {"two.mrc.npz"}
+    assert not Path("picks/failed.tsv").exists()
+
+
+def test_nothing_but_bad_files_is_still_a_report(folder: Path, checkpoint: Path) -> None:
+    for path in find_micrographs("raw/**/*.mrc"):
+        path.write_bytes(b"no image")
+    with pytest.raises(SystemExit) as stop:
+        pick(checkpoint)
+    assert stop.value.code == 2
+    assert len(Path("picks/failed.tsv").read_text().splitlines()) == 4
+    assert Path("picks/index.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_command_works_in_several_processes(folder: Path, checkpoint: Path) -> None:
+    (folder / "raw" / "b" / "bad.mrc").write_bytes(b"no image")
+    common = [f"checkpoint={checkpoint}", "micrographs=raw/**/*.mrc", "output=picks", "workers=2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "cryofix.pick", *common],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "picking 4/4" in done.stdout
+    assert "1 failed" in done.stdout
+    assert len(results(folder)) == 3
+
+
+def test_ctrl_c_keeps_what_is_finished(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryofix.picking import jobs, micrographs
+
+    real, seen = micrographs.pick_micrograph, []
+
+    def stop_at_the_second(network: object, path: Path, *rest: object) -> object:
+        seen.append(path)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(network, path, *rest)  # type: ignore[arg-type]  # passed through
+
+    with (
+        mock.patch.object(jobs, "pick_micrograph", stop_at_the_second),
+        pytest.raises(SystemExit) as stop,
+    ):
+        pick(checkpoint)
+    assert stop.value.code == 130
+    assert "goes on" in capsys.readouterr().err
+    assert len(results(folder)) == 1
+
+
+def test_unknown_pixel_sizes_are_said(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(folder / "raw" / "a" / "one.mrc", (240, 320), pixel_size=None, count=5)
+    pick(checkpoint)
+    assert "1 micrographs do not say their pixel size" in capsys.readouterr().err
+    pick(checkpoint, "pixel_size_angstrom=1.5")
+    assert "pixel size" not in capsys.readouterr().err
+
+
+def test_sizes_filter_picks(folder: Path, checkpoint: Path) -> None:
+    count = pick(checkpoint, "min_size=0.01")
+    assert pick(checkpoint, "min_size=0.01", "max_size=0.5") < count
+
+
+def test_picks_score_as_their_model_does(folder: Path, checkpoint: Path) -> None:
+    """Files of picks and the model itself go two ways through the program, to one score."""
+    from cryofix.evaluate import main as evaluate
+
+    draw(folder / "raw" / "b" / "four.mrc", (240, 320), pixel_size=1.5, count=5, seed=8)
+    paths = find_micrographs("raw/**/*.mrc")
+    truth = {
+        path.stem: draw(path, (240, 320), pixel_size=1.5, count=5, seed=seed)
+        for seed, path in enumerate(paths)
+    }
+    infos = index_micrographs(paths)
+    write_coordinates("labels", truth, infos, format="cryoppp", diameter_px=40.0)
+    pick(checkpoint, "format=[star,tsv,cs]", "y_origin=top")
+    data = [
+        "data=micrographs",
+        "data.images=raw/**/*.mrc",
+        "data.coordinates=labels",
+        "part=all",
+        "hydra.job_logging.root.level=ERROR",  # 20 dark discs can look upside down
+    ]
+    with mock.patch.object(sys, "argv", ["e", f"checkpoint={checkpoint}", "output=model", *data]):
+        evaluate()
+    cs = "cs: {path: picks/cryosparc.cs, y_origin: top}"
+    picks = f"picks={{star: picks/relion, tsv: picks/topaz.tsv, {cs}}}"
+    with mock.patch.object(
+        sys, "argv", ["e", picks, f"threshold={THRESHOLD}", "output=files", *data]
+    ):
+        evaluate()
+    model = json.loads(Path("model/scores.json").read_text())["scores"]["particle"]
+    files = json.loads(Path("files/comparison.json").read_text())
+    assert model["picks"] > 0
+    for name in ("star", "cs"):
+        scores = files["programs"][name]["particle"]
+        for key in ("precision", "recall", "f1", "picks", "matched", "truth"):
+            assert scores[key] == pytest.approx(model[key], abs=1e-12), (name, key)
+    assert Path("files/figures/comparison.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["format=cs"], "needs y_origin=top or y_origin=bottom"),
+        (["format=start"], "format=start is not known"),
+        (["micrographs=gone/*.mrc"], "no micrographs at gone/*.mrc"),
+        (["threshold=1.5"], "threshold=1.5 must lie in [0, 1)"),
+        (["diameter_px=wide"], "diameter_px=wide is not a number"),
+        (["workers=0"], "workers=0"),
+        (["checkpoint=gone"], "checkpoint=gone does not exist"),
+        (["diametre_px=40"], "did you mean diameter_px?"),
+    ],
+)
+def test_mistakes_are_one_sentence_before_anything_is_picked(
+    folder: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    sentence: str,
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        pick(checkpoint, *overrides)
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "Traceback" not in said
+    assert not results(folder)
+
+
+def test_help_names_keys_and_formats_without_loading_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['cryofix.pick', '--help']\n"
+        "from cryofix.pick import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    from cryofix.picking.export import ALIASES
+
+    for name in ALIASES:
+        assert f"  {name} " in shown.stdout
+    assert "keep_above" in shown.stdout
