@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRAIN_ARGS ?=
-TEST_ARGS ?=
+TEST_ARGS ?= --numprocesses 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train test test-slow lint types format bench tensorboard clean
@@ -30,7 +30,7 @@ test: $(READY) ## run the tests, about ten minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' $(TEST_ARGS)
 
 test-slow: $(READY) ## run the tests that take minutes or need SLURM, RELION or Chromium
-	$(BIN)/python -m pytest -m slow $(TEST_ARGS)
+	$(BIN)/python -m pytest -m slow
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .

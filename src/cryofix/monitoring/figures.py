@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch import nn
 
 from cryofix.data.datamodule import CryoDataModule
@@ -88,7 +89,11 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
     show_micrograph(axis, prediction)
     picks = prediction.picks
     assert picks.score is not None
-    picks = picks.select(picks.score >= threshold)
+    x0, y0, x1, y1 = prediction.annotated.interior
+    inside = (picks.x >= x0) & (picks.x <= x1) & (picks.y >= y0) & (picks.y <= y1)
+    picks = picks.select((picks.score >= threshold) & inside)
+    if x0 > 0:  # only the part that is scored
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="gold", lw=1))
     truth = prediction.annotated.particles or Particles.empty()
     pairs = match(_centres(picks), _centres(truth), diameter_px / 2)
     found = np.zeros(len(picks), dtype=bool)
