@@ -5,7 +5,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -70,13 +70,17 @@ class TrainSchema:
 ConfigStore.instance().store(name="train_schema", node=TrainSchema)
 
 
-def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
+def entry_point(
+    name: str, arguments: Callable[[Sequence[str]], list[str]] = list
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a function of a composed configuration into a command.
 
     Parameters
     ----------
     name
         Of the YAML file in the configuration folder, without its suffix.
+    arguments
+        From the command line that was typed to the one that Hydra reads.
 
     The command prints one sentence and exits with code 1 when a :class:`CryofixError` or an error
     in an override reaches it; with ``CRYOFIX_DEBUG=1`` the traceback comes instead.
@@ -87,7 +91,9 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
         def command() -> Any:
             # Hydra then raises instead of printing several lines of its own.
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            typed = sys.argv
             try:
+                sys.argv = [typed[0], *arguments(typed[1:])]
                 run = hydra.main(
                     version_base="1.3", config_path=str(config_folder()), config_name=name
                 )
@@ -95,6 +101,7 @@ def entry_point(name: str) -> Callable[[Callable[[DictConfig], Any]], Callable[[
             except USER_ERRORS as error:
                 _give_up(error, name)
             finally:
+                sys.argv = typed
                 GlobalHydra.instance().clear()
 
         @functools.wraps(function)

@@ -1,38 +1,73 @@
 """``python -m cryofix.train``: burn-in, supervised control, FixMatch, scores."""
 
-import json
+import logging
+import math
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cryofix.config import entry_point, to_plain
-from cryofix.errors import CryofixError
 from cryofix.files import write_json
+from cryofix.run_folder import claimed, finished, headline, refuse_another
+from cryofix.sweeps.resume import resumed
 
-WITHOUT_EFFECT = ("output", "cache", "names")  # on the numbers: may differ when a run is continued
+if TYPE_CHECKING:
+    from cryofix.learning.ranks import Ranks
 
 
-@entry_point("train")
+@entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return particle F1 of the selected model."""
-    from cryofix.learning.experiment import Experiment  # after --help has been answered
-    from cryofix.monitoring.console import print_summary, quieten
+    from cryofix.learning.ranks import Ranks, on_first  # after --help has been answered
+    from cryofix.monitoring.console import quieten
+
+    quieten()
+    ranks = Ranks.started()
+    if ranks.rank > 0:
+        logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with ExitStack() as held, ranks.joined(config.trainer.accelerator):
+
+        def results_of_before() -> dict[str, Any] | None:
+            held.enter_context(claimed(folder))
+            if not (folder / "config.json").exists():
+                return None
+            refuse_another(folder, to_plain(config))
+            return finished(folder)
+
+        results = on_first(results_of_before)
+        if results is not None:
+            if ranks.rank == 0:
+                print(f"{folder} has finished before; remove its results.json to score it again")
+            return headline(results)
+        return train(config, folder, ranks)
+
+
+def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
+    """Train what is left of a run; processes other than the first return NaN."""
+    from cryofix.learning.experiment import Experiment
+    from cryofix.learning.ranks import barrier, on_first
+    from cryofix.monitoring.console import print_summary
     from cryofix.monitoring.dashboard import write_hyperparameters
     from cryofix.monitoring.figures import write_figures
     from cryofix.monitoring.progress import Display
     from cryofix.monitoring.status import run_status
 
-    quieten()
     hydra_config = HydraConfig.get()
-    folder = Path(hydra_config.runtime.output_dir)
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
-    with run_status(folder) as status, Display() as display:
+    # As it was written: in a sweep the folder is the job's, whatever `output` says.
+    output = OmegaConf.to_container(config)["output"] if sweep is None else str(folder)  # type: ignore[index,call-overload]  # a mapping
+    quiet = ranks.rank > 0
+    with run_status(folder, ranks.rank) as status, Display(quiet=quiet) as display:
+        barrier()
         plain = to_plain(config)
-        continue_or_refuse(folder, plain)
+        on_first(lambda: ranks.check(plain, output))
+        on_first(lambda: write_json(folder / "config.json", plain))
         experiment = Experiment(
             config=plain,
             folder=folder,
@@ -41,51 +76,19 @@ def main(config: DictConfig) -> float:
             policy=instantiate(config.mask),
             guard=instantiate(config.guard),
             display=display,
+            ranks=ranks,
         )
         experiment.guard.console = display.console
         experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
         display.console.print(experiment.policy.describe(), highlight=False, soft_wrap=True)
         results = experiment.run()
+        if results is None:
+            return math.nan
         write_figures(experiment)
         write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
     print_summary(results, folder, display.console)
-    f1: float = results[results["selected"]]["particle"]["f1"]
-    return f1
-
-
-def continue_or_refuse(folder: Path, config: dict[str, Any]) -> None:
-    """Record the configuration of a run folder, or compare it with what is recorded.
-
-    Raises
-    ------
-    CryofixError
-        When the folder holds a run with other settings; nothing in it is touched.
-    """
-    path = folder / "config.json"
-    if path.exists():
-        before, now = _flat(json.loads(path.read_text())), _flat(config)
-        different = [
-            key
-            for key in sorted(before.keys() | now.keys())
-            if before.get(key) != now.get(key)
-            and key.split(".")[0] not in WITHOUT_EFFECT
-            and not key.endswith((".workers", ".cache"))
-        ]
-        if different:
-            key = different[0]
-            raise CryofixError(
-                f"output={folder} holds a run with {key}={before.get(key)}, not {now.get(key)}"
-                f" ({len(different)} differences): choose another output, or remove the folder"
-            )
-    write_json(path, config)
-
-
-def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(node, dict):
-        return {prefix: node}
-    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in node.items())
-    return {key: value for part in parts for key, value in part.items()}
+    return headline(results)
 
 
 if __name__ == "__main__":

@@ -180,16 +180,17 @@ class StepBatches(Sampler[list[int]]):
     start
         First step.
     rank, ranks
-        Rank ``rank`` of ``ranks`` takes every ``ranks``-th sample of the batch.
+        Rank ``rank`` of ``ranks`` takes that one of ``ranks`` equal parts of the batch, in one
+        piece: random numbers for the pixels of a batch count on it.
     """
 
     def __init__(self, batch_size: int, start: int, rank: int = 0, ranks: int = 1) -> None:
         self.batch_size = batch_size
         self.start = start
-        self.rank = rank
-        self.ranks = ranks
+        self.share = batch_size // ranks
+        self.first = rank * self.share
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in itertools.count(self.start):
-            first = step * self.batch_size
-            yield list(range(first + self.rank, first + self.batch_size, self.ranks))
+            first = step * self.batch_size + self.first
+            yield list(range(first, first + self.share))

@@ -12,6 +12,7 @@ from torch import nn
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.learning.network import build_network
+from cryofix.learning.ranks import on_first
 
 SELECTED = "selected.ckpt"
 
@@ -29,8 +30,8 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read a checkpoint; nothing in it is executed."""
-        return load_checkpoint(Path(path), map_location or "cpu")
+        """Read a checkpoint once for all processes; nothing in it is executed."""
+        return on_first(lambda: load_checkpoint(Path(path), map_location or "cpu"))
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint."""

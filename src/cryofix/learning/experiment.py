@@ -34,6 +34,7 @@ from cryofix.learning.evaluation import confidence_histogram, score_all
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.keeping import KeepCheckpoints
 from cryofix.learning.network import build_network
+from cryofix.learning.ranks import Ranks, is_first, leave, on_first
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.masking import MaskingPolicy
 from cryofix.monitoring.collapse import CollapseGuard
@@ -89,6 +90,8 @@ class Experiment:
         Where progress is shown.
     guard
         Watches FixMatch.
+    ranks
+        Which of how many processes this is; the group is joined before and left in :meth:`run`.
     """
 
     config: dict[str, Any]
@@ -98,6 +101,7 @@ class Experiment:
     policy: MaskingPolicy
     display: Display
     guard: CollapseGuard
+    ranks: Ranks = field(default_factory=Ranks)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,10 +111,14 @@ class Experiment:
             )
         self.steps = Steps(**self.config["steps"])
 
-    def run(self) -> dict[str, Any]:
-        """Train, score, and return the content of ``results.json``."""
+    def run(self) -> dict[str, Any] | None:
+        """Train, score, and return the content of ``results.json``.
+
+        All processes train; the first one then scores alone, and the others get None.
+        """
+        on_first(self.data.setup)  # the others find the cache filled
         self.data.setup()
-        self.data.write_split(self.folder / "splits.json")
+        on_first(lambda: self.data.write_split(self.folder / "splits.json"))
         priors = self.data.prior_per_micrograph()
         self.prior = sum(priors) / max(1, len(priors))
         if not 0 < self.prior < 1:
@@ -121,12 +129,13 @@ class Experiment:
         with self._stage_lock():
             burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
             control = self._stage("supervised", burn_in, self.steps.stage, None)
-        scored = {"supervised": self._score(control)}
-        start = load_checkpoint(burn_in) if burn_in else None
-        self.keep_rates = self._keep_rates(start)
+        stages = {"supervised": control}
         if self.config["method"] == "fixmatch":
-            fixmatch = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
-            scored["fixmatch"] = self._score(fixmatch)
+            stages["fixmatch"] = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
+        if not leave():
+            return None
+        scored = {name: self._score(checkpoint) for name, checkpoint in stages.items()}
+        self.keep_rates = self._keep_rates(load_checkpoint(burn_in) if burn_in else None)
         # Of equal scores the first is taken, which is the control.
         selected = max(scored, key=lambda name: scored[name].validation_score())
         self._keep_selected(selected, scored[selected].thresholds)
@@ -146,15 +155,20 @@ class Experiment:
             key: self.config[key]
             for key in ("data", "model", "loss", "augment", "teacher", "optimiser", "steps", "seed")
         }
-        parts["precision"] = self.config["trainer"].get("precision")
+        # How the work is spread over devices is no other training.
+        parts["trainer"] = {
+            key: value
+            for key, value in self.config["trainer"].items()
+            if key not in ("accelerator", "devices", "num_nodes", "strategy", "sync_batchnorm")
+        }
         parts["version"] = cryofix.__version__
         text = json.dumps(parts, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     def _stage_lock(self) -> Any:
         """Let one process at a time train the shared stages; the system frees a dead owner's."""
-        if self.shared is None:
-            return nullcontext()
+        if self.shared is None or not is_first():
+            return nullcontext()  # the others wait for the first at the stage's beginning
         folder = self.shared / self._stage_key()
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / "lock")
@@ -201,19 +215,20 @@ class Experiment:
         folder = self._stage_folder(name)
         last = folder / "last.ckpt"
         began = time.monotonic()
-        done = load_checkpoint(last)["global_step"] if last.exists() else None
+        # Read by one: a file system of a cluster may show the others an older file.
+        done = on_first(lambda: load_checkpoint(last)["global_step"] if last.exists() else None)
         first_step = 0 if start is None else self.steps.burn_in
         if done is None or done < steps:
             module = self._module(policy, first_step)
             if start is not None:
-                module.continue_from(load_checkpoint(start))
+                module.continue_from(on_first(lambda: load_checkpoint(start)))
             if policy is not None:
-                module.supervised_precision = self._precision_at_fork(module)
+                module.supervised_precision = on_first(lambda: self._precision_at_fork(module))
             self.data.first_step = first_step
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps, first_step)
             trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
-        elif policy is not None:
+        elif policy is not None and is_first():
             self.guard.load_state_dict(load_checkpoint(last)["callbacks"]["CollapseGuard"])
         self.seconds[name] = round(time.monotonic() - began, 3)
         return last
@@ -227,8 +242,9 @@ class Experiment:
         if name == "fixmatch":
             callbacks.insert(0, self.guard)
         logger = TensorBoardLogger(self.folder / "tensorboard", name=name, version="")
+        settings, environment_of_ranks = self.ranks.trainer_settings(self.config["trainer"])
         return Trainer(
-            **self.config["trainer"],
+            **settings,
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=self.steps.validate_every,
@@ -236,7 +252,7 @@ class Experiment:
             num_sanity_val_steps=0,
             logger=logger,
             callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), environment_of_ranks],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
@@ -333,7 +349,7 @@ class Experiment:
             "collapse": vars(self.guard.record),
             "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage},
             "seconds": self.seconds,
-            "environment": environment(self.device),
+            "environment": environment(self.device) | {"processes": self.ranks.count},
         }
 
 

@@ -8,6 +8,7 @@ copy of the same tile.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -18,6 +19,7 @@ from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.evaluation import predict, score
 from cryofix.learning.losses import supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics
+from cryofix.learning.ranks import gathered
 from cryofix.learning.schedule import learning_rate_factor, ramp
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.teacher import EvalOnly, average_of
@@ -90,7 +92,7 @@ class FixMatch(LightningModule):
         self.metadata = dict(metadata or {})
         self.validated: dict[str, float] = {}
         self.audited: Rates = {}
-        self._records: list[tuple[MicrographRecord, PixelHistogram]] = []
+        self._records: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
         self._optimiser_state: dict[str, Any] | None = None
 
     switched: Tensor
@@ -140,7 +142,9 @@ class FixMatch(LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Let what draws from the global generator (dropout) depend on seed and step alone."""
-        torch.manual_seed(sample_seed(self.seed, DROPOUT, self.first_step, batch_idx))
+        # Ranks have different tiles, so they drop out different features of them.
+        rank = (self.trainer.global_rank,) if self.trainer.global_rank else ()
+        torch.manual_seed(sample_seed(self.seed, DROPOUT, self.first_step, batch_idx, *rank))
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
         """Return the loss of one step."""
@@ -224,16 +228,29 @@ class FixMatch(LightningModule):
         )
         tally = WeightTally.from_arrays(prob_, target, weight, truth, valid_ & known)
         tally += WeightTally.from_arrays(prob_, target, weight, None, valid_ & ~known)
-        self.audited = tally.rates(prior=self.prior)
         student = torch.sigmoid(logits)
         push = pseudo.weight * (student - pseudo.target).abs() * (valid & batch["whole"])
-        particle = pseudo.target >= 0.5
-        count = valid.sum().clamp(min=1)
-        self.audited |= {
-            "mean_p": float((prob * valid).sum() / count),
-            "predicted_positive": float(((prob >= 0.5) & valid).sum() / count),
-            "gradient_particle_share": float((push * particle).sum() / push.sum().clamp(min=1e-12)),
-            "disagreement": float((((student >= 0.5) != (prob >= 0.5)) & valid).sum() / count),
+        local = (
+            valid,
+            prob * valid,
+            (prob >= 0.5) & valid,
+            ((student >= 0.5) != (prob >= 0.5)) & valid,
+            push,
+            push * (pseudo.target >= 0.5),
+        )
+        sums = np.array([float(part.sum()) for part in local])
+        # All ranks come to the same numbers, because the guard of each acts on them.
+        parts = gathered((tally, sums))
+        tally = sum((part for part, _ in parts), WeightTally.empty())
+        pixels, mean, positive, disagreeing, pushes, particle_pushes = sum(
+            (part for _, part in parts), np.zeros(len(local))
+        ).tolist()
+        pixels = max(pixels, 1.0)
+        self.audited = tally.rates(prior=self.prior) | {
+            "mean_p": mean / pixels,
+            "predicted_positive": positive / pixels,
+            "gradient_particle_share": particle_pushes / max(pushes, 1e-12),
+            "disagreement": disagreeing / pixels,
         }
         scalars = {
             f"mask/{key}": torch.tensor(value)
@@ -261,26 +278,26 @@ class FixMatch(LightningModule):
 
     def validation_step(self, index: Tensor | int, batch_idx: int) -> None:
         """Score one whole validation micrograph with the average, and the student's pixels."""
-        annotated = self.data.part("validation")[int(index)]
+        index = int(index)
+        annotated = self.data.part("validation")[index]
         record = score(
             predict(self.average.network, self.data, annotated, self.device),
             self.data.dataset.particle_px,
         )
         student = predict(self.network, self.data, annotated, self.device)
         histogram = PixelHistogram.from_arrays(student.probability, student.target, student.valid)
-        self._records.append((record, histogram))
+        self._records[index] = record, histogram
 
     def on_validation_epoch_end(self) -> None:
         """Sum up the validation micrographs of all ranks."""
-        gathered = self._records
-        self._records = []
-        if self.trainer.world_size > 1:
-            parts: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(parts, gathered)
-            gathered = [record for part in parts for record in part]
-        records = [record for record, _ in gathered]
+        everywhere: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
+        for part in gathered(self._records):
+            everywhere |= part
+        self._records = {}
+        pairs = [everywhere[index] for index in sorted(everywhere)]  # as one rank alone has them
+        records = [record for record, _ in pairs]
         scores = summarise(records, choose_thresholds(records), samples=1)
-        student = sum((histogram for _, histogram in gathered), PixelHistogram.empty())
+        student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
         pixel, particle = scores["pixel"], scores["particle"]
         self.validated = {
             "particle_f1": particle["f1"],

@@ -8,12 +8,14 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from cryofix.errors import CryofixError
 from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.ranks import anywhere
 
 BEST_BY = "particle_f1"
 
 
-class Stopped(Exception):  # noqa: N818 - like KeyboardInterrupt, it is no error
+class Stopped(CryofixError):  # noqa: N818 - a request, not an error
     """The process was asked to stop, and has kept where it was."""
 
 
@@ -21,9 +23,9 @@ class KeepCheckpoints(Callback):
     """Keep the last step and the best validation.
 
     ``last.ckpt`` is written every ``every`` steps, at the end, and when SIGTERM or SIGINT arrives:
-    then the running step is finished first, so that continuing gives what an undisturbed run
-    gives. At a step with validation it is written after it. ``best.ckpt`` is the highest
-    validation score so far; its score travels in ``last.ckpt``.
+    then the running step is finished first, on all processes if there are several, so that
+    continuing gives what an undisturbed run gives. At a step with validation it is written after
+    it. ``best.ckpt`` is the highest validation score so far; its score travels in ``last.ckpt``.
 
     Parameters
     ----------
@@ -52,8 +54,12 @@ class KeepCheckpoints(Callback):
         """Take the best score so far."""
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for requests to stop."""
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for requests to stop.
+
+        After Lightning, whose handler would leave without a checkpoint when a validation is due,
+        and talks to the other processes from within.
+        """
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._previous[number] = signal.signal(number, self._ask_to_stop)
@@ -63,8 +69,17 @@ class KeepCheckpoints(Callback):
             raise KeyboardInterrupt
         self._signal = number
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the signals back."""
+        self._give_back()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Give the signals back: who stops a process often asks again while it stops."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous.clear()
@@ -74,6 +89,8 @@ class KeepCheckpoints(Callback):
     ) -> None:
         """Write ``last.ckpt`` when it is due and no validation follows."""
         step = trainer.global_step
+        if anywhere(self._signal is not None) and self._signal is None:
+            self._signal = signal.SIGTERM  # another process was asked
         due = step % self.every == 0 or step == trainer.max_steps or self._signal is not None
         if due and step % self.validate_every:
             self._save(trainer)

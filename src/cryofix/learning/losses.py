@@ -1,4 +1,4 @@
-"""Losses on logits: pure functions of tensors."""
+"""Losses on logits, over the batch of all processes: each of them gets the whole's value."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cryofix.errors import CryofixError
+from cryofix.learning.ranks import sum_over_processes
 
 Maps = Float[Tensor, "batch 1 height width"]
 Mask = Bool[Tensor, "batch 1 height width"]
@@ -37,8 +38,9 @@ def tversky(
     """One minus TP / (TP + alpha FP + beta FN) over the batch (Salehi et al. 2017, eq. 2)."""
     p = torch.sigmoid(logits) * valid
     target = target * valid
-    hits = (p * target).sum()
-    false = alpha * (p - p * target).sum() + beta * (target - p * target).sum()
+    local = (p * target).sum(), (p - p * target).sum(), (target - p * target).sum()
+    hits, false_positive, false_negative = sum_over_processes(torch.stack(local)).unbind()
+    false = alpha * false_positive + beta * false_negative
     return 1 - (hits + 1) / (hits + false + 1)
 
 
@@ -88,7 +90,7 @@ def unlabelled_loss(
     weight = weight * valid
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     if normaliser == "valid":
-        return (loss * weight).sum() / valid.sum().clamp(min=1)
+        return _ratio((loss * weight).sum(), valid.sum().float())
     if normaliser == "kept":
         return _mean(loss, weight)
     if normaliser == "class":
@@ -100,5 +102,10 @@ def unlabelled_loss(
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum()
-    return (values * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    return _ratio((values * weights).sum(), weights.sum())
+
+
+def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Divide sums over the whole batch, whichever process holds its parts; 0 by 0 is 0."""
+    above, below = sum_over_processes(torch.stack([numerator, denominator])).unbind()
+    return above / torch.where(below > 0, below, torch.ones_like(below))

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from cryofix.errors import CryofixError
 
 SMALL = "cryofix_small"
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class SmallEncoder(nn.Module, EncoderMixin):
@@ -171,7 +172,7 @@ def fixed_running_statistics(network: nn.Module) -> Iterator[None]:
     The strong view is distorted on purpose; what is kept for prediction must describe real tiles,
     and the control has to be normalised as FixMatch is.
     """
-    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
+    norms = [part for part in network.modules() if isinstance(part, BATCH_NORMS)]
     tracked = [norm.track_running_stats for norm in norms]
     try:
         for norm in norms:

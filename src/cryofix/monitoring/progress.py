@@ -24,13 +24,20 @@ class Display:
     """Named phases with a number of items each.
 
     On a terminal each phase is a bar with the time left; elsewhere a line at its start, one at
-    most every ``seconds_between_lines``, and one at its end.
+    most every ``seconds_between_lines``, and one at its end; ``quiet`` shows nothing at all.
     """
 
-    def __init__(self, console: Console | None = None, seconds_between_lines: float = 15.0) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        seconds_between_lines: float = 15.0,
+        quiet: bool = False,
+    ) -> None:
         self.console = console or Console()
         if not self.console.is_terminal:
             self.console = Console(width=LINE_WIDTH)
+        if quiet:
+            self.console = Console(width=LINE_WIDTH, quiet=True, force_terminal=False)
         self.seconds_between_lines = seconds_between_lines
         self._progress: Progress | None = None
 

@@ -1,5 +1,6 @@
 """``status.json``: what a run is doing, for people, schedulers and reports."""
 
+import json
 import logging
 import os
 import socket
@@ -16,12 +17,23 @@ from cryofix.files import write_json
 
 log = logging.getLogger(__name__)
 
+REQUEUED = "the scheduler took the job off its node; it goes on from its last checkpoint"
+
 
 class RunStatus:
-    """The content of ``status.json``; every change is written at once."""
+    """The content of ``status.json``; every change is written at once.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path
+        Of the file.
+    rank
+        Of several processes; only the first writes.
+    """
+
+    def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
+        self.rank = rank
         self._content: dict[str, Any] = {
             "state": "running",
             "error": None,
@@ -34,28 +46,54 @@ class RunStatus:
     def update(self, **changes: Any) -> None:
         """Set keys and write the file."""
         self._content.update(changes)
-        write_json(self.path, self._content)
+        if self.rank == 0:
+            write_json(self.path, self._content)
+
+    def fail(self, **changes: Any) -> None:
+        """Write that the run has failed, unless another process has said so before.
+
+        Any rank says it: when one fails, the others can only report that it is gone.
+        """
+        try:
+            said = json.loads(self.path.read_text())["state"] == "failed"
+        except (OSError, ValueError, KeyError, TypeError):
+            said = False
+        self._content.update(changes, state="failed")
+        if not said:
+            write_json(self.path, self._content)
 
 
 @contextmanager
-def run_status(folder: Path) -> Iterator[RunStatus]:
-    """Keep ``status.json`` of a run folder: running, then finished or failed with the error.
+def run_status(folder: Path, rank: int = 0) -> Iterator[RunStatus]:
+    """Keep ``status.json`` of a run folder: running, then finished, failed or requeued.
 
     The traceback goes to the log as well, because some launchers call a crashed job completed.
+
+    Parameters
+    ----------
+    folder
+        Of the run.
+    rank
+        Of this process, if several train together.
     """
-    status = RunStatus(folder / "status.json")
+    status = RunStatus(folder / "status.json", rank)
     began = time.monotonic()
     status.update()
     try:
         yield status
     except BaseException as error:
+        ended = {"ended": _now(), "seconds": round(time.monotonic() - began, 3)}
+        if _goes_on_later(error):
+            status.update(state="requeued", error=REQUEUED, **ended)
+            log.info(REQUEUED)
+            raise
+        if rank > 0 and isinstance(error, SystemExit):
+            raise  # the first process has failed, and says why
         message = str(error) or type(error).__name__
-        status.update(
-            state="failed",
-            error=message,
+        status.fail(
+            error=f"process {rank}: {message}" if rank else message,
             traceback=None if isinstance(error, CryofixError) else traceback.format_exc(),
-            ended=_now(),
-            seconds=round(time.monotonic() - began, 3),
+            **ended,
         )
         if isinstance(error, CryofixError):
             log.info("failed: %s", message)  # the entry point prints it
@@ -63,6 +101,12 @@ def run_status(folder: Path) -> Iterator[RunStatus]:
             log.exception("failed: %s", message)
         raise
     status.update(state="finished", ended=_now(), seconds=round(time.monotonic() - began, 3))
+
+
+def _goes_on_later(error: BaseException) -> bool:
+    """Say whether submitit leaves the process because it has put the job back into the queue."""
+    left = isinstance(error, SystemExit) and error.code == -1
+    return left and "SUBMITIT_EXECUTOR" in os.environ
 
 
 def _now() -> str:

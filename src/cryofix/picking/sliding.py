@@ -94,7 +94,7 @@ def predict_map(
 
 
 def _predict(
-    network: Network,
+    network: nn.Module,
     pixels: Float[Tensor, "rows columns"],
     tile: int | None,
     margin: int,
@@ -112,6 +112,8 @@ def _predict(
         for across in _spans(width, tile_width, margin)
     ]
     result = torch.empty(height, width)
+    # A network trained in double or half precision takes no other input.
+    precision = next((weight.dtype for weight in network.parameters()), pixels.dtype)
     for start in range(0, len(boxes), batch):
         chosen = boxes[start : start + batch]
         tiles = torch.stack(
@@ -120,7 +122,7 @@ def _predict(
                 for down, across in chosen
             ]
         )
-        probability = _probability(network, tiles[:, None].to(device))
+        probability = _probability(network, tiles[:, None].to(device, precision))
         for (down, across), one in zip(chosen, probability, strict=True):
             result[down.first : down.last, across.first : across.last] = one[
                 down.first - down.start : down.last - down.start,

@@ -1,0 +1,280 @@
+"""One training in several processes: who is which, and what they do together.
+
+A process is started for each device by ``srun`` or ``torchrun``; nothing here starts any. Outside
+such a group every function does what one process alone has to do.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from torch import Tensor
+
+from cryofix.errors import CryofixError
+
+T = TypeVar("T")
+
+# Another job's burn-in, or preprocessing, may be waited for; that a process has died is noticed
+# by who started it, not by a clock.
+PATIENCE = timedelta(days=1)
+PORTS = range(12_000, 28_000)  # below those that systems hand out
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Which of how many processes this is.
+
+    Attributes
+    ----------
+    rank, count
+        Number of this process, and how many there are.
+    local
+        Its number on its node.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @staticmethod
+    def started() -> "Ranks":
+        """Read from the environment what ``torchrun`` or ``srun`` has started."""
+        known = os.environ
+        if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= known.keys():
+            return Ranks(*(int(known[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+        # Of the step, not of the job: a script in a job of four tasks may be one process.
+        tasks = int(known.get("SLURM_STEP_NUM_TASKS", 1))
+        if tasks == 1:
+            return Ranks()
+        return Ranks(int(known["SLURM_PROCID"]), tasks, int(known["SLURM_LOCALID"]))
+
+    def check(self, config: Mapping[str, Any], output: str) -> None:
+        """Compare the processes that there are with what a configuration asks for.
+
+        Parameters
+        ----------
+        config
+            The whole configuration of a training.
+        output
+            The run folder as it was written, before interpolation.
+
+        Raises
+        ------
+        CryofixError
+            With the key to change, or how to start the processes.
+        """
+        trainer, count = config["trainer"], self.count
+        if count == 1:
+            devices = trainer.get("devices", 1)
+            wanted = len(devices) if isinstance(devices, list) else devices
+            if isinstance(wanted, int) and wanted > 1:
+                raise CryofixError(
+                    f"trainer.devices={devices} needs {wanted} processes and this is one: start it"
+                    f" with `torchrun --nproc-per-node={wanted} -m cryofix.train trainer=ddp ...`,"
+                    " or with srun as in docs/cluster.md"
+                )
+            return
+        strategy = trainer.get("strategy", "auto")
+        if not str(strategy).startswith("ddp"):
+            raise CryofixError(
+                f"{count} processes were started and trainer.strategy={strategy} trains in one:"
+                " add trainer=ddp, or start one"
+            )
+        if "${now" in output:
+            raise CryofixError(
+                f"{count} processes were started and have to agree on the run folder: give"
+                " output=FOLDER, which a job that is requeued finds again too"
+            )
+        for key in ("batch_labelled", "batch_unlabelled"):
+            if config["data"][key] % count:
+                raise CryofixError(
+                    f"data.{key}={config['data'][key]} cannot be shared by {count} processes:"
+                    f" give a multiple of {count}; it is the batch of all together"
+                )
+        on_cpu = trainer.get("accelerator") == "cpu"
+        if on_cpu and trainer.get("sync_batchnorm") and config["model"].get("norm") == "batch":
+            raise CryofixError(
+                "trainer.sync_batchnorm=true needs GPUs: give model.norm=group, or"
+                " trainer.sync_batchnorm=false to normalise in each process alone"
+            )
+
+    @contextmanager
+    def joined(self, accelerator: str) -> Iterator[None]:
+        """Make this process one of the group, for the block or until :func:`leave`.
+
+        When the block raises, the group is left as it is: taking it down would wait for others.
+        """
+        if self.count == 1:
+            yield
+            return
+        if "RANK" not in os.environ:
+            os.environ.setdefault("MASTER_ADDR", _first_node())
+            os.environ.setdefault("MASTER_PORT", str(_port()))
+        backend = "gloo"
+        if _on_gpu(accelerator):
+            torch.cuda.set_device(self._gpu())
+            backend = "cpu:gloo,cuda:nccl"
+        dist.init_process_group(backend, rank=self.rank, world_size=self.count, timeout=PATIENCE)
+        yield
+        leave()
+
+    def trainer_settings(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+        """Return the keywords of Lightning's trainer, and the plugin that tells it who it is.
+
+        For Lightning every process is a node with one device, so that it makes no difference how
+        they are spread over nodes, or whether a process sees all GPUs of its node or its own.
+        Its own handling of SLURM, requeueing included, stays off in both cases.
+        """
+        if self.count == 1:
+            alone = ("strategy", "sync_batchnorm", "num_nodes")
+            left = {key: value for key, value in settings.items() if key not in alone}
+            return left, LightningEnvironment()
+        devices: Any = [self._gpu()] if _on_gpu(settings["accelerator"]) else 1
+        mine = {"devices": devices, "num_nodes": self.count}
+        return {**settings, **mine}, _OneDeviceEach(self)
+
+    def _gpu(self) -> int:
+        return self.local % max(1, torch.cuda.device_count())
+
+
+class _OneDeviceEach(ClusterEnvironment):
+    """What Lightning asks about the processes."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        super().__init__()
+        self._ranks = ranks
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        return os.environ["MASTER_ADDR"]
+
+    @property
+    def main_port(self) -> int:
+        return int(os.environ["MASTER_PORT"])
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return self._ranks.count
+
+    def set_world_size(self, size: int) -> None:
+        pass  # it is what it is
+
+    def global_rank(self) -> int:
+        return self._ranks.rank
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return 0
+
+    def node_rank(self) -> int:
+        return self._ranks.rank
+
+
+def _on_gpu(accelerator: str) -> bool:
+    return accelerator != "cpu" and torch.cuda.is_available()
+
+
+def _first_node() -> str:
+    if os.environ.get("SLURM_STEP_NUM_NODES", "1") == "1":
+        return "127.0.0.1"
+    return SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
+
+
+def _port() -> int:
+    """Return a port that all tasks of a SLURM step know, and few other steps use."""
+    job, step = (int(os.environ.get(f"SLURM_{key}_ID", 0)) for key in ("JOB", "STEP"))
+    return PORTS[(7 * job + step) % len(PORTS)]
+
+
+def count() -> int:
+    """Return the number of processes that train together now."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Say whether this process is the one that writes files and speaks."""
+    return count() == 1 or dist.get_rank() == 0
+
+
+def leave() -> bool:
+    """Wait for all, dissolve the group, and say whether this was the first process of it."""
+    first = is_first()
+    if count() > 1:
+        dist.barrier()
+        dist.destroy_process_group()
+    return first
+
+
+def on_first(function: Callable[[], T]) -> T:
+    """Call a function on the first process and return its result on all.
+
+    An exception is raised on the first process; the others leave with code 1.
+    """
+    if count() == 1:
+        return function()
+    outcome: list[Any] = [None, False]
+    if is_first():
+        try:
+            outcome = [function(), True]
+        finally:
+            dist.broadcast_object_list(outcome)
+    else:
+        dist.broadcast_object_list(outcome)
+    if not outcome[1]:
+        raise SystemExit(1)
+    result: T = outcome[0]
+    return result
+
+
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if count() > 1:
+        dist.barrier()
+
+
+def gathered(part: T) -> list[T]:
+    """Return what every process has, by rank, on all of them."""
+    parts: list[Any] = [part]
+    if count() > 1:
+        parts = [None] * count()
+        dist.all_gather_object(parts, part)
+    return parts
+
+
+def anywhere(flag: bool) -> bool:
+    """Say whether a flag is set on any process."""
+    if count() == 1:
+        return flag
+    flags = torch.tensor(int(flag))
+    dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags)
+
+
+def sum_over_processes(local: Tensor) -> Tensor:
+    """Return the sum of a tensor over all processes, fit for a loss.
+
+    Its gradient is the local tensor's times the number of processes: their gradients are averaged
+    afterwards, and so are those of the sum, as if one process had had the whole batch.
+    """
+    if count() == 1:
+        return local
+    total = local.detach().clone()
+    dist.all_reduce(total)
+    return total + count() * (local - local.detach())

@@ -1,0 +1,104 @@
+"""What a run folder says of the run in it: begun with which configuration, finished or not."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cryofix.errors import CryofixError
+
+# Keys of the configuration that may differ when a run is continued: numbers do not depend on them.
+WITHOUT_EFFECT = ("output", "cache", "names")
+WITHOUT_EFFECT_AT_THE_END = (".workers", ".cache")
+
+
+SECONDS_TO_LEAVE = 5.0  # that a process which was told to stop may still hold its folder
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run folder; the system frees it when the owner dies.
+
+    Raises
+    ------
+    CryofixError
+        When another process trains in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=SECONDS_TO_LEAVE)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise CryofixError(
+            f"output={folder} is in use by another process: wait until it ends, or choose another"
+            " output"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def refuse_another(folder: Path, config: dict[str, Any]) -> None:
+    """Compare a configuration with the one that is recorded in a run folder, if there is one.
+
+    Raises
+    ------
+    CryofixError
+        When the folder holds a run with other settings; nothing in it is touched.
+    """
+    different = differences(folder, config)
+    if different:
+        before, now = _flat(_recorded(folder)), _flat(config)
+        key = different[0]
+        raise CryofixError(
+            f"output={folder} holds a run with {key}={before.get(key)}, not {now.get(key)}"
+            f" ({len(different)} differences): choose another output, or remove the folder"
+        )
+
+
+def differences(folder: Path, config: dict[str, Any]) -> list[str]:
+    """Return the keys, with an effect on the numbers, that the run in ``folder`` has otherwise."""
+    if not (folder / "config.json").exists():
+        return []
+    before, now = _flat(_recorded(folder)), _flat(config)
+    return [
+        key
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+        and key.split(".")[0] not in WITHOUT_EFFECT
+        and not key.endswith(WITHOUT_EFFECT_AT_THE_END)
+    ]
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """Return the results of a run that has finished; None for any other."""
+    try:
+        if json.loads((folder / "status.json").read_text())["state"] != "finished":
+            return None
+        results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+        headline(results)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return results
+
+
+def headline(results: dict[str, Any]) -> float:
+    """Return the number that ``cryofix.train`` returns: particle F1 of the selected model."""
+    f1: float = results[results["selected"]]["particle"]["f1"]
+    return f1
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return content
+
+
+def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(node, dict):
+        return {prefix: node}
+    parts = (_flat(value, f"{prefix}.{key}" if prefix else key) for key, value in node.items())
+    return {key: value for part in parts for key, value in part.items()}
