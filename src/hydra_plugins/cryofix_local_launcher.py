@@ -83,10 +83,11 @@ class LocalLauncher(Launcher):
             hydra-submitit-launcher is not installed, or there are fewer GPUs than one job needs.
         """
         from cryofix.errors import CryofixError
+        from hydra_plugins._cryofix_resume import split
 
         try:
             import submitit
-            from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (  # type: ignore[import-untyped]  # it ships no types
+            from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
                 LocalLauncher as SubmititJob,
             )
         except ImportError as error:
@@ -97,28 +98,30 @@ class LocalLauncher(Launcher):
         job.setup(**self._setup)
         executor = submitit.LocalExecutor(self.submitit_folder, self.max_num_timeout)
         slots = deque(self._slots())
-        print(f"Running {len(job_overrides)} jobs, {len(slots)} at a time")
+        returns, left = split(
+            self._setup["hydra_context"], self._setup["config"], job_overrides, initial_job_idx
+        )
+        before = f"; {len(returns)} finished before" if returns else ""
+        print(f"Running {len(left)} jobs, {len(slots)} at a time{before}")
         running: dict[int, tuple[Any, tuple[int, ...]]] = {}
-        returns: dict[int, JobReturn] = {}
-        todo = deque(enumerate(job_overrides))
+        todo = deque(left.items())
         try:
             while todo or running:
                 while todo and slots:
-                    index, overrides = todo.popleft()
+                    number, overrides = todo.popleft()
                     gpus = slots.popleft()
-                    number = initial_job_idx + index
                     print(f"  #{number}: {' '.join(filter_overrides(overrides))}")
-                    running[index] = self._submit(executor, job, overrides, number, gpus), gpus
-                over = [index for index, (submitted, _) in running.items() if submitted.done()]
-                for index in over:
-                    submitted, gpus = running.pop(index)
+                    running[number] = self._submit(executor, job, overrides, number, gpus), gpus
+                over = [number for number, (submitted, _) in running.items() if submitted.done()]
+                for number in over:
+                    submitted, gpus = running.pop(number)
                     slots.append(gpus)
-                    returns[index] = _outcome(submitted, job_overrides[index])
+                    returns[number] = _outcome(submitted, left[number])
                 time.sleep(POLL_SECONDS)
         finally:
             for submitted, _ in running.values():  # interrupted: leave no process behind
                 submitted.cancel(check=False)
-        return [returns[index] for index in sorted(returns)]
+        return [returns[number] for number in sorted(returns)]
 
     def _submit(
         self, executor: Any, job: Any, overrides: Sequence[str], number: int, gpus: tuple[int, ...]

@@ -30,6 +30,7 @@ class State(Enum):
     FINISHED = "finished"
     FAILED = "failed"
     RUNNING = "running"
+    REQUEUED = "requeued"  # preempted or out of time, and back in the scheduler's queue
     STALLED = "stalled"  # says that it runs, but nothing has been written for long
     UNREADABLE = "unreadable"  # its results cannot be read
     MISSING = "missing"  # planned, or begun, without a result
@@ -37,7 +38,7 @@ class State(Enum):
     @property
     def over(self) -> bool:
         """Whether waiting will change nothing."""
-        return self not in {State.RUNNING, State.MISSING}
+        return self not in {State.RUNNING, State.REQUEUED, State.MISSING}
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
         logs = [job_log] if job_log is not None else []
         logs += sorted(folder.glob("*.log"))
         log = next((path for path in logs if path.is_file() and path.stat().st_size), None)
-        if log is not None and not detail and state is not State.RUNNING:
+        if log is not None and not detail and state not in {State.RUNNING, State.REQUEUED}:
             detail = tail(log)
     return Run(name, folder, state, overrides, result, reason, detail, log)
 
@@ -149,6 +150,8 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
         # A message begins with what matters; a traceback ends with it.
         told = said[-1] if said[0].startswith("Traceback") else said[0]
         return State.FAILED, text(told, 300), trace or (message if len(said) > 1 else "")
+    if claimed == "requeued":
+        return State.REQUEUED, text(status.get("error"), 300), ""
     if claimed == "running":
         silent = (time.time() - _last_sign_of_life(folder)) / 60
         if silent > stalled_after_minutes:

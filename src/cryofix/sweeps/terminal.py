@@ -18,6 +18,7 @@ WIDE = 120
 _STATE_STYLES = {
     State.FINISHED: "green",
     State.RUNNING: "cyan",
+    State.REQUEUED: "cyan",
     State.FAILED: "red",
     State.STALLED: "red",
     State.UNREADABLE: "red",

@@ -1,0 +1,70 @@
+"""Which jobs of a sweep have finished before, so that a launcher starts the others only."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+Numbered = dict[int, list[str]]
+
+
+def split(
+    hydra_context: HydraContext,
+    config: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int,
+) -> tuple[dict[int, JobReturn], Numbered]:
+    """Return what finished jobs returned, and the overrides of all others, by job number.
+
+    Finished is a job whose folder holds results of the configuration that it has now. One that
+    was started with other settings is left to ``cryofix.train``, which refuses it.
+    """
+    numbered = {first + index: list(words) for index, words in enumerate(job_overrides)}
+    sweep = Path(str(config.hydra.sweep.dir))
+    if next(sweep.rglob("results.json"), None) is None:  # spares composing every job
+        return {}, numbered
+    finished = {}
+    for number, words in numbered.items():
+        returned = _finished(hydra_context, config, words, number)
+        if returned is not None:
+            finished[number] = returned
+    return finished, {number: words for number, words in numbered.items() if number not in finished}
+
+
+def _finished(
+    hydra_context: HydraContext, config: DictConfig, words: list[str], number: int
+) -> JobReturn | None:
+    from cryofix.config import to_plain
+    from cryofix.run_folder import differences, finished, headline
+
+    job = hydra_context.config_loader.load_sweep_config(config, words)
+    with open_dict(job.hydra.job):
+        job.hydra.job.id, job.hydra.job.num = f"job_id_for_{number}", number
+    folder = Path(str(job.hydra.sweep.dir)) / str(job.hydra.sweep.subdir)
+    results = finished(folder)
+    if results is None or not (folder / "config.json").exists():
+        return None
+    holder = HydraConfig.instance()
+    outer = holder.cfg
+    try:
+        holder.set_config(job)
+        with open_dict(job.hydra.runtime):
+            job.hydra.runtime.output_dir = str(folder.absolute())
+        task: Any = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
+        if differences(folder, to_plain(task)):
+            return None
+    finally:
+        holder.cfg = outer
+    returned = JobReturn(overrides=words, status=JobStatus.COMPLETED)
+    returned.return_value = headline(results)
+    return returned
+
+
+def say(config: DictConfig, finished: int, left: int) -> None:
+    """Print where the sweep is and how much of it is to do."""
+    before = f", {finished} finished before" if finished else ""
+    print(f"sweep {config.hydra.sweep.dir}: {left} jobs to run{before}", flush=True)

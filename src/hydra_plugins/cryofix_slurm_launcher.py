@@ -1,0 +1,69 @@
+"""``hydra/launcher=slurm``: the jobs of a sweep as one SLURM array, without those that are done.
+
+hydra-submitit does the work; this adds that a sweep started again into its folder submits only
+what is missing or failed, under the numbers and in the folders that it had.
+
+Hydra accepts launchers only from the package ``hydra_plugins``; it imports this module whenever
+any Hydra program starts, so nothing heavy is imported at the top.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+
+class SlurmLauncher(Launcher):
+    """Submit jobs as one array.
+
+    Parameters
+    ----------
+    params
+        Keywords of hydra-submitit's ``SlurmLauncher``; conf/hydra/launcher/slurm.yaml has them.
+    """
+
+    def __init__(self, **params: Any) -> None:
+        self.params = params
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what a job needs to compose its configuration and run."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Submit what is left of the sweep, wait for it, and return what became of each job.
+
+        Raises
+        ------
+        CryofixError
+            hydra-submitit-launcher is not installed.
+        """
+        from cryofix.errors import CryofixError
+        from hydra_plugins._cryofix_resume import say, split
+
+        try:
+            from hydra_plugins._cryofix_submitit import NumberedSlurm
+        except ImportError as error:
+            raise CryofixError(
+                "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
+            ) from error
+        finished, left = split(self.hydra_context, self.config, job_overrides, initial_job_idx)
+        say(self.config, len(finished), len(left))
+        returned = dict(finished)
+        if left:
+            launcher = NumberedSlurm(**self.params)
+            launcher.setup(
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+                config=self.config,
+            )
+            launcher.numbers = list(left)
+            new = launcher.launch(list(left.values()), initial_job_idx=0)
+            returned |= dict(zip(left, new, strict=True))
+        return [returned[number] for number in sorted(returned)]
