@@ -35,6 +35,9 @@ SIMULATED = SimulatorConfig(
     particles_per_micrograph=40,
     crowding_spread=0.2,
     snr_min=0.1,
+    phase_shift_rad=1.57,  # a phase plate, so that no ring of the CTF surrounds the particle
+    defocus_min_um=0.5,
+    defocus_max_um=0.8,
     contamination=0.3,
     seed=5,
 )
