@@ -76,7 +76,8 @@ class Program:
         """Return in [0, 1] what a threshold on the program's scale is."""
         if self.levels is None:
             return own
-        return float(np.searchsorted(self.levels, own, side="left") + 1) / len(self.levels)
+        # Half a rank lower, because thresholds are rounded up to a fixed grid.
+        return float(np.searchsorted(self.levels, own, side="left") + 0.5) / len(self.levels)
 
 
 def read_programs(picks: Any, micrographs: Mapping[str, MicrographInfo]) -> list[Program]:
