@@ -11,13 +11,12 @@ from rich.console import Console
 
 from cryofix.config import entry_point, to_plain
 from cryofix.errors import CryofixError
+from cryofix.evaluate import AS_TRAINED
 
 if TYPE_CHECKING:
     from cryofix.diagnosis.observation import Observation
 
-PARTS = ("unlabelled", "labelled", "validation", "test")
 OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
-AS_TRAINED = ("particle_px", "target_size", "radius_fraction", "highpass_diameters", "clip_sigma")
 
 
 @entry_point("diagnose")
@@ -25,15 +24,11 @@ def main(config: DictConfig) -> float:
     """Diagnose, print, write; return the drift of the mask, -inf where it is undefined."""
     if (config.checkpoint is None) == (config.probabilities is None):
         raise CryofixError(
-            "give checkpoint=RUN to diagnose a model of cryofix, or probabilities=FILE for those of"
-            " another program, and not both"
+            "give either checkpoint=RUN, a model of cryofix, or probabilities=FILE, of any program"
         )
-    if config.part not in PARTS:
-        raise CryofixError(f"part={config.part} is not known; use one of {', '.join(PARTS)}")
     folder, console = Path(HydraConfig.get().runtime.output_dir), Console()
     observe = _observe_files if config.checkpoint is None else _observe_checkpoint
     observation = observe(config, console)
-
     from cryofix.diagnosis.figures import write_figures
     from cryofix.diagnosis.files import write_files
     from cryofix.diagnosis.policies import build_policy
@@ -61,9 +56,7 @@ def _observe_files(config: DictConfig, console: Console) -> "Observation":
     with reading(console, segments(pairs)) as tick, ThreadPoolExecutor(1) as pool:
         counting = pool.submit(count, pairs, tick)
         from cryofix.diagnosis.observation import observe_files
-
-        counts = counting.result()
-    return observe_files(str(config.probabilities), pairs, counts, config.prior)
+    return observe_files(str(config.probabilities), pairs, counting.result(), config.prior)
 
 
 def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
@@ -71,7 +64,7 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     import torch
 
     from cryofix.data.datamodule import CryoDataModule
-    from cryofix.diagnosis.observation import observe_network
+    from cryofix.diagnosis.network import observe_network
     from cryofix.learning.checkpoint import load_picker
     from cryofix.monitoring.console import quieten
     from cryofix.monitoring.progress import Display

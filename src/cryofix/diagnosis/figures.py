@@ -3,22 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from cryofix.diagnosis.bins import BINS, EDGES, MIDDLE, FloatArray, IntArray
-from cryofix.diagnosis.observation import SHOWN_SIDE, Example
+from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
+from cryofix.diagnosis.distribution_figure import probabilities_figure
+from cryofix.diagnosis.map_figure import map_figure
 from cryofix.diagnosis.report import Diagnosis
-from cryofix.diagnosis.verdict import percent, signed
+from cryofix.diagnosis.verdict import signed
 from cryofix.files import atomic_write
-from cryofix.scoring.rates import PARTICLE, UNKNOWN
-
-PARTICLES, BACKGROUND, WRONG, NEUTRAL = "#e4572e", "#4c78a8", "#f2c200", "#555555"
 
 
 def write_figures(diagnosis: Diagnosis, folder: Path) -> list[Path]:
@@ -106,76 +99,6 @@ def _mirrored(threshold: float | None) -> float | None:
     return None if threshold is None else 1 - threshold
 
 
-def probabilities_figure(diagnosis: Diagnosis) -> Figure:
-    """Draw the histogram of p over log-odds, by predicted and by true class, with the cuts."""
-    known = diagnosis.histogram.known > 0
-    figure = Figure(figsize=(8, 7.4 if known else 4.2), layout="constrained")
-    axes = figure.subplots(2 if known else 1, 1, squeeze=False, sharex=True)[:, 0]
-    counts = diagnosis.histogram.counts
-    total = counts.sum(axis=0)
-    below = np.arange(BINS) < MIDDLE
-    _fill(axes[0], total * below, BACKGROUND, "predicted background", total.sum())
-    _fill(axes[0], total * ~below, PARTICLES, "predicted particle", total.sum())
-    axes[0].set_title("Histogram of p, by predicted class")
-    if known:
-        labelled = counts[:UNKNOWN].sum()
-        _fill(axes[1], counts[0], BACKGROUND, "true background", labelled)
-        _fill(axes[1], counts[PARTICLE], PARTICLES, "true particle", labelled)
-        axes[1].set_title("by true class")
-    masked = diagnosis.masked
-    for axis in axes:
-        axis.set_yscale("log")
-        axis.set_ylabel("pixels, %")
-        for cut, colour, side in (
-            (masked.background_threshold, BACKGROUND, "background kept below"),
-            (masked.particle_threshold, PARTICLES, "particles kept above"),
-        ):
-            if cut is not None and 0 < cut < 1:
-                label = f"{side} {cut:.3g}"
-                axis.axvline(_logit(cut), color=colour, linestyle="--", linewidth=1.6, label=label)
-        axis.axvline(0, color=NEUTRAL, linewidth=0.8)
-        axis.grid(alpha=0.25)
-        axis.legend(loc="upper right", fontsize=8.5, framealpha=0.95)
-    _log_odds_axis(axes[-1], total)
-    return figure
-
-
-def _log_odds_axis(axis: Axes, total: IntArray) -> None:
-    """Name places of p on an axis of log-odds that holds all but the last 0.01 % of pixels."""
-    cumulative = np.cumsum(total) / max(int(total.sum()), 1)
-    low, high = (float(EDGES[np.searchsorted(cumulative, share)]) for share in (1e-4, 1 - 1e-4))
-    left, right = (_logit(float(np.clip(p, 1e-10, 1 - 1e-7))) for p in (low, high))
-    left, right = min(left, -3.0) - 0.5, max(right, 3.0) + 0.5
-    axis.set_xlim(left, right)
-    shown: list[float] = []
-    # The middle and the round numbers first; others where they do not touch them.
-    for tick in (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1e-8, 0.2, 0.8):
-        place = _logit(tick)
-        if left <= place <= right and all(
-            abs(place - _logit(other)) > 0.055 * (right - left) for other in shown
-        ):
-            shown.append(tick)
-    axis.set_xticks([_logit(tick) for tick in shown], [f"{tick:g}" for tick in shown])
-    axis.set_xlabel("p, on a scale of log-odds")
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p) - np.log1p(-p))
-
-
-def _fill(axis: Axes, counts: IntArray, colour: str, label: str, total: int) -> None:
-    """Draw percents of pixels in even steps of log-odds."""
-    with np.errstate(divide="ignore"):
-        logits = np.log(EDGES) - np.log1p(-EDGES)
-    steps = np.arange(-28, 17.01, 0.25)
-    cumulative = np.concatenate([[0], np.cumsum(counts)]).astype(np.float64)
-    inside = np.interp(steps, np.clip(logits, -28, 17), cumulative)
-    heights = 100 * np.diff(inside) / max(total, 1)
-    heights[heights < 1e-7] = np.nan  # log scale: nothing is nowhere
-    axis.stairs(np.nan_to_num(heights, nan=0.0), steps, color=colour, fill=True, alpha=0.3)
-    axis.stairs(heights, steps, color=colour, linewidth=1.4, label=label)
-
-
 def calibration_figure(diagnosis: Diagnosis) -> Figure:
     """Draw the share of true particles over p, and how many pixels say so."""
     scored = diagnosis.histogram.scored()
@@ -239,65 +162,3 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
     axis.grid(alpha=0.3)
     axis.legend(loc="best")
     return figure
-
-
-def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:
-    """Draw one map: p, and what the mask keeps of it, drops, and teaches wrongly."""
-    part = np.s_[:SHOWN_SIDE, :SHOWN_SIDE]
-    image, prob, valid = example.image[part], example.probability[part], example.valid[part]
-    truth = None if example.truth is None else example.truth[part]
-    tile, inside = (torch.from_numpy(array.copy())[None, None] for array in (prob, valid))
-    labels = diagnosis.masked.policy(tile, inside, diagnosis.context)
-    weight, target = (part[0, 0].numpy() for part in (labels.weight, labels.target))
-    particle, kept = target >= 0.5, weight > 0
-    strength = np.clip(weight / max(float(weight.max()), 1e-12), 0, 1)
-    ground = _grey(image if example.is_micrograph else prob, example.is_micrograph)
-    layers = [(kept & particle, PARTICLES), (kept & ~particle, BACKGROUND)]
-    names = [("kept as particle", PARTICLES), ("kept as background", BACKGROUND)]
-    counted = max(int(valid.sum()), 1)
-    shares = [float((mask & valid).sum()) / counted for mask, _ in layers]
-    if truth is not None:
-        wrong = kept & valid & (particle != truth)
-        layers.append((wrong, WRONG))
-        names.append(("kept and wrong", WRONG))
-        shares.append(float(wrong.sum()) / counted)
-    layers.append((~valid, NEUTRAL))
-    painted = ground.copy()
-    for mask, colour in layers:
-        opacity = np.where(valid, 0.25 + 0.4 * strength, 0.8)
-        alpha = (opacity * mask)[..., None]
-        # From the bare ground: what is painted later replaces what was painted before.
-        painted = np.where(
-            mask[..., None], (1 - alpha) * ground + alpha * np.array(to_rgb(colour)), painted
-        )
-    figure = Figure(figsize=(12.5, 6.9 * prob.shape[0] / prob.shape[1] + 0.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.imshow(ground, interpolation="nearest")
-    if example.is_micrograph:
-        left.contour(prob, levels=[0.5], colors=[PARTICLES], linewidths=0.8)
-        left.set_title(f"{example.title}; line: p = 0.5", fontsize=10.5)
-    else:
-        shown = left.imshow(prob, cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-        left.set_title(f"p, {example.title}", fontsize=10.5)
-        figure.colorbar(shown, ax=left, shrink=0.8)
-    right.imshow(painted, interpolation="nearest")
-    right.set_title(f"what {diagnosis.policy.name} keeps", fontsize=10.5)
-    ignored = float((valid & ~kept).sum()) / counted
-    handles = [
-        Patch(color=colour, label=f"{name}, {percent(share)}")
-        for (name, colour), share in zip(names, shares, strict=True)
-    ]
-    handles.append(Patch(color="#bbbbbb", label=f"ignored, {percent(ignored)}"))
-    if not valid.all():
-        handles.append(Patch(color=NEUTRAL, label="not counted"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    for axis in (left, right):
-        axis.set_xticks([])
-        axis.set_yticks([])
-    return figure
-
-
-def _grey(image: NDArray[np.float32], is_micrograph: bool) -> FloatArray:
-    low, high = (-3.0, 3.0) if is_micrograph else (0.0, 1.0)
-    level = np.clip((image.astype(np.float64) - low) / (high - low), 0, 1)
-    return np.repeat(level[..., None], 3, axis=2)

@@ -1,31 +1,23 @@
 """What a diagnosis starts from: a teacher's probabilities, however they came about."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from cryofix.diagnosis.bins import CENTRES, MIDDLE, IntArray
 from cryofix.diagnosis.histogram import ProbabilityHistogram
 from cryofix.diagnosis.streaming import Pair
 from cryofix.errors import CryofixError
 from cryofix.masking import PolicyContext
-from cryofix.picking import predict_map
-
-if TYPE_CHECKING:
-    from cryofix.data.datamodule import CryoDataModule
-    from cryofix.data.tiles import Annotated
 
 LABELLED_SIDE = 256  # of the square of pixels that stands for the labelled batch
 SHOWN_SIDE = 768  # of the part of a map that is shown
 USUAL_PRIOR = 0.04  # for masks that need a prior where nobody knows it
 FIXMATCH = {"_target_": "cryofix.masking.Symmetric", "name": "symmetric", "threshold": 0.95}
-
-Counter = Callable[[str, int], Callable[[], None]]
 
 
 @dataclass(frozen=True)
@@ -131,12 +123,19 @@ def observe_files(
     Where there is truth it also stands for the labelled batch and for validation.
     """
     histogram = ProbabilityHistogram(counts)
-    prior = histogram.prior() if prior is None else _share(prior)
+    prior = histogram.prior() if prior is None else checked_prior(prior)
     example = _first_map(pairs)
     return Observation(source, histogram, example, prior, histogram, histogram, FIXMATCH)
 
 
-def _share(prior: float) -> float:
+def checked_prior(prior: float) -> float:
+    """Return a prior that somebody gave.
+
+    Raises
+    ------
+    CryofixError
+        If it is not inside (0, 1).
+    """
     if not 0 < prior < 1:
         raise CryofixError(f"prior={prior} is no share of pixels: give one such as prior=0.04")
     return prior
@@ -152,60 +151,3 @@ def _first_map(pairs: Sequence[Pair]) -> Example | None:
         title, valid = pair.probability.path.name, np.ones(probability.shape, np.bool_)
         return Example(title, probability, probability, truth, valid, is_micrograph=False)
     return None
-
-
-def observe_network(
-    source: str,
-    network: nn.Module,
-    data: "CryoDataModule",
-    part: str,
-    *,
-    prior: float,
-    mask: Any,
-    counter: Counter,
-) -> Observation:
-    """Let a network predict the micrographs of a part of a data set, one in memory at a time.
-
-    Parameters
-    ----------
-    source
-        What the user called it.
-    network
-        On its device; run in eval mode, on micrographs without augmentation.
-    data, part
-        Which micrographs to diagnose; labelled and validation ones are predicted as well.
-    prior, mask
-        See `Observation`.
-    counter
-        Shows progress: title and number of items in, a function to call for each one out.
-    """
-    parts = {name: data.part(name) for name in (part, "labelled", "validation")}
-    found: dict[str, ProbabilityHistogram] = {}
-    shares: list[float] = []
-    for name, micrographs in parts.items():
-        tick = counter(f"predicting {name}", len(micrographs))
-        found[name] = ProbabilityHistogram.empty()
-        for annotated in micrographs:
-            one = _predict(network, data, annotated)
-            pixels = ProbabilityHistogram.from_arrays(one.probability, one.truth, one.valid)
-            found[name] += pixels
-            if name == part:
-                shares.append(pixels.predicted_share() or 0.0)
-            tick()
-    example = None
-    if shares:
-        # The median of those that say most: with hidden labels if any have them.
-        known = [annotated.particles is not None for annotated in parts[part]]
-        shown = [number for number in np.argsort(shares) if known[number] or not any(known)]
-        example = _predict(network, data, parts[part][shown[len(shown) // 2]])
-    labelled, validation = found["labelled"], found["validation"]
-    prior = _share(prior)
-    return Observation(source, found[part], example, prior, labelled, validation, mask)
-
-
-def _predict(network: nn.Module, data: "CryoDataModule", annotated: "Annotated") -> Example:
-    image = annotated.read()
-    target, valid = data.maps(annotated)
-    truth = target if annotated.particles is not None else None
-    title = annotated.micrograph.name
-    return Example(title, image, predict_map(network, image), truth, valid, is_micrograph=True)

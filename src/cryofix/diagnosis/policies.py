@@ -47,8 +47,9 @@ def _built(node: Any) -> Any:
     try:
         return policy_class(**keywords)
     except TypeError as error:
+        reason = str(error).splitlines()[0]
         raise CryofixError(
-            f"mask._target_={target} does not take these keys ({error}): compare them with the"
+            f"mask._target_={target} does not take these keys ({reason}): compare them with the"
             " file of this policy in conf/mask"
         ) from error
 
@@ -112,9 +113,9 @@ def apply_policy(
     """Evaluate a policy on all pixels of a histogram.
 
     The policy's state is taken from a sample of the distribution at even ranks; then it weighs one
-    tile of that sample and a pixel of every bin. So masks by thresholds are exact where a threshold
-    is a multiple of 0.001, and random ones are averaged over the pixels of a bin. A rule that looks
-    at a tile gives all pixels what it gives this one.
+    tile of that sample and a pixel of every bin. So masks by thresholds are exact where these are
+    multiples of 0.001 on their own side of 0.5, others to a bin's width; random masks are averaged
+    over the pixels of a bin. A rule that looks at a tile gives all pixels what it gives this one.
 
     Parameters
     ----------

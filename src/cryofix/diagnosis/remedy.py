@@ -116,7 +116,7 @@ def _steep(histogram: ProbabilityHistogram, value: float, step: float) -> bool:
 def _rounded(value: float, decimals: int = FEWEST_DECIMALS, *, up: bool = False) -> float:
     scaled = value * 10**decimals
     whole = math.ceil(scaled) if up else math.floor(scaled)
-    return round(whole / 10.0**decimals, decimals)
+    return float(f"{whole}e-{decimals}")  # the nearest float to that decimal, to paste
 
 
 def _class_aware(particle: float, background: float) -> dict[str, Any]:

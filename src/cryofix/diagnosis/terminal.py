@@ -7,7 +7,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cryofix.diagnosis.remedy import NO_DRIFT
 from cryofix.diagnosis.report import Diagnosis
 from cryofix.diagnosis.verdict import words
 from cryofix.scoring.keep_rates import Rates
@@ -26,6 +25,7 @@ BY_TRUTH = {
     "pseudo-label precision %": "pseudo_precision",
     "pseudo-label recall %": "pseudo_recall",
 }
+SOON = 10  # generations; a slower drift has the labels of every step against it
 NOT_PERCENT = {"drift": "{:+.2f}", "share_over_prior": "{:.2f}"}
 
 
@@ -50,17 +50,21 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
     console.print(diagnosis.policy.describe(), highlight=False, soft_wrap=True)
     for equivalent in diagnosis.equivalents:
         console.print(f"on these pixels it is {equivalent}", highlight=False, soft_wrap=True)
-    drift = diagnosis.rates["drift"]
-    healthy = diagnosis.course.outcome == "holds" and drift is not None and abs(drift) <= NO_DRIFT
-    body = "\n".join(f"{_sentence(verdict[key])}" for key in ("finding", "outlook", "note"))
-    style = "green" if healthy else "red"
-    console.print(Panel(Text(body), title="Verdict", title_align="left", border_style=style))
+    body = "\n".join(_sentence(verdict[key]) for key in ("finding", "outlook", "note"))
+    frame = _colour(diagnosis)
+    console.print(Panel(Text(body), title="Verdict", title_align="left", border_style=frame))
     console.print(Text(f"Remedy: {verdict['remedy']}."), soft_wrap=True)
     remedy = diagnosis.remedy
     if remedy is not None and not verdict["remedy"].startswith("no change"):
         console.print(Text("to paste behind the training command:"))
         console.print(Text(f"  {remedy.overrides}", style="bold"), soft_wrap=True)
     console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+
+
+def _colour(diagnosis: Diagnosis) -> str:
+    if diagnosis.course.outcome == "holds":
+        return "green"
+    return "red" if diagnosis.course.until <= SOON else "yellow"
 
 
 def _sentence(text: str) -> str:

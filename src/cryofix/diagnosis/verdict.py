@@ -41,12 +41,12 @@ def _finding(diagnosis: Diagnosis) -> str:
     if background is None:
         return f"every pixel is predicted to be a particle, so {name} has no background to keep"
     if not particle and not background:
-        return f"{name} keeps no pixel of either class: nothing is learnt from unlabelled data"
+        return f"the mask {name} keeps no pixel of either class: nothing is learnt from it"
     drift = rates["drift"]
     if drift is None:
         drift = math.inf if particle else -math.inf
     finding = (
-        f"{name} keeps {percent(particle)} of what is predicted as particle against"
+        f"the mask {name} keeps {percent(particle)} of what is predicted as particle against"
         f" {percent(background)} of background: drift {signed(drift)}"
     )
     if abs(diagnosis.step - drift) > NO_DRIFT and not math.isinf(drift):
@@ -115,26 +115,26 @@ def _remedy(diagnosis: Diagnosis) -> str:
 
 
 def _note(diagnosis: Diagnosis) -> str:
-    """Say what the drift does not: how far the predictions or the kept are from the prior."""
-    prior = diagnosis.prior
+    """Say what the drift does not: how far the predictions and the kept are from the prior."""
+    histogram, prior, true = diagnosis.histogram, diagnosis.prior, diagnosis.histogram.prior()
     if not prior:
         return "the prior is not known: give prior= or truth= to compare shares with it"
-    predicted = (diagnosis.histogram.predicted_share() or 0.0) / prior
-    kept = diagnosis.rates["share_over_prior"]
+    predicted = histogram.predicted_share() or 0.0
     parts = [
-        f"{percent(diagnosis.histogram.predicted_share())} of all pixels are predicted as"
-        f" particle, {predicted:.2g} times the prior of {percent(prior)}"
+        f"{percent(predicted)} of all pixels are predicted as particle,"
+        f" {predicted / prior:.2g} times the prior of {percent(prior)}"
     ]
+    kept = diagnosis.rates["share_over_prior"]
     if kept is not None:
         low, high = HEALTHY_SHARE
         health = "healthy" if low <= kept <= high else "not healthy"
+        parts.append(f"among the kept it is {kept:.2g} times, {health} ({low:g} to {high:g})")
+    if true and not 0.8 <= prior / true <= 1.25:
+        parts.append(f"the hidden labels say {percent(true)}, so that prior is off")
+    excess = predicted / (true or prior)
+    if not 0.5 <= excess <= 2 and diagnosis.policy.target == "hard":
         parts.append(
-            f"among the kept pixels it is {kept:.2g} times ({low:g} to {high:g} is healthy; this is"
-            f" {health})"
-        )
-    if not 0.5 <= predicted <= 2 and diagnosis.policy.target == "hard":
-        parts.append(
-            "hard labels at 0.5 drift by that difference even without a mask, so a threshold alone"
-            " does not cure it"
+            f"hard labels at 0.5 teach {excess:.2g} times as many particle pixels as there are,"
+            " with or without a mask: no threshold alone cures that"
         )
     return "; ".join(parts)

@@ -1,0 +1,80 @@
+"""The histogram of p, with the cuts of the mask drawn in."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cryofix.diagnosis.bins import BINS, EDGES, MIDDLE, IntArray
+from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
+from cryofix.diagnosis.report import Diagnosis
+from cryofix.scoring.rates import PARTICLE, UNKNOWN
+
+
+def probabilities_figure(diagnosis: Diagnosis) -> Figure:
+    """Draw the histogram of p over log-odds, by predicted and by true class, with the cuts."""
+    known = diagnosis.histogram.known > 0
+    figure = Figure(figsize=(8, 7.4 if known else 4.2), layout="constrained")
+    axes = figure.subplots(2 if known else 1, 1, squeeze=False, sharex=True)[:, 0]
+    counts = diagnosis.histogram.counts
+    total = counts.sum(axis=0)
+    below = np.arange(BINS) < MIDDLE
+    _fill(axes[0], total * below, BACKGROUND, "predicted background", total.sum())
+    _fill(axes[0], total * ~below, PARTICLES, "predicted particle", total.sum())
+    axes[0].set_title("Histogram of p, by predicted class")
+    if known:
+        labelled = counts[:UNKNOWN].sum()
+        _fill(axes[1], counts[0], BACKGROUND, "true background", labelled)
+        _fill(axes[1], counts[PARTICLE], PARTICLES, "true particle", labelled)
+        axes[1].set_title("by true class")
+    masked = diagnosis.masked
+    for axis in axes:
+        axis.set_yscale("log")
+        axis.set_ylabel("pixels, %")
+        for cut, colour, side in (
+            (masked.background_threshold, BACKGROUND, "background kept below"),
+            (masked.particle_threshold, PARTICLES, "particles kept above"),
+        ):
+            if cut is not None and 0 < cut < 1:
+                label = f"{side} {cut:.3g}"
+                axis.axvline(_logit(cut), color=colour, linestyle="--", linewidth=1.6, label=label)
+        axis.axvline(0, color=NEUTRAL, linewidth=0.8)
+        axis.grid(alpha=0.25)
+        axis.legend(loc="upper right", fontsize=8.5, framealpha=0.95)
+    _log_odds_axis(axes[-1], total)
+    return figure
+
+
+def _log_odds_axis(axis: Axes, total: IntArray) -> None:
+    """Name places of p on an axis of log-odds that holds all but the last 0.01 % of pixels."""
+    cumulative = np.cumsum(total) / max(int(total.sum()), 1)
+    low, high = (float(EDGES[np.searchsorted(cumulative, share)]) for share in (1e-4, 1 - 1e-4))
+    left, right = (_logit(float(np.clip(p, 1e-10, 1 - 1e-7))) for p in (low, high))
+    left, right = min(left, -3.0) - 0.5, max(right, 3.0) + 0.5
+    axis.set_xlim(left, right)
+    shown: list[float] = []
+    # The middle and the round numbers first; others where they do not touch them.
+    for tick in (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1e-8, 0.2, 0.8):
+        place = _logit(tick)
+        if left <= place <= right and all(
+            abs(place - _logit(other)) > 0.055 * (right - left) for other in shown
+        ):
+            shown.append(tick)
+    axis.set_xticks([_logit(tick) for tick in shown], [f"{tick:g}" for tick in shown])
+    axis.set_xlabel("p, on a scale of log-odds")
+
+
+def _logit(p: float) -> float:
+    return float(np.log(p) - np.log1p(-p))
+
+
+def _fill(axis: Axes, counts: IntArray, colour: str, label: str, total: int) -> None:
+    """Draw percents of pixels in even steps of log-odds."""
+    with np.errstate(divide="ignore"):
+        logits = np.log(EDGES) - np.log1p(-EDGES)
+    steps = np.arange(-28, 17.01, 0.25)
+    cumulative = np.concatenate([[0], np.cumsum(counts)]).astype(np.float64)
+    inside = np.interp(steps, np.clip(logits, -28, 17), cumulative)
+    heights = 100 * np.diff(inside) / max(total, 1)
+    heights[heights < 1e-7] = np.nan  # log scale: nothing is nowhere
+    axis.stairs(np.nan_to_num(heights, nan=0.0), steps, color=colour, fill=True, alpha=0.3)
+    axis.stairs(heights, steps, color=colour, linewidth=1.4, label=label)
