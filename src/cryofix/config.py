@@ -14,8 +14,14 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+)
 from hydra.types import RunMode
+from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -160,10 +166,28 @@ def _explain_choice(text: str) -> str:
     return " ".join(text.split())
 
 
+def build(config: Any, **keywords: Any) -> Any:
+    """Make the object that a part of the configuration describes by its ``_target_``.
+
+    Raises
+    ------
+    CryofixError
+        What the object's constructor had to say, without Hydra's words around it.
+    """
+    try:
+        return instantiate(config, **keywords)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, CryofixError):
+            raise cause from None
+        raise
+
+
 def _suggestion(key: str, name: str) -> str:
     """Return what to do about an unknown key: the closest known one, or the help."""
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        known = _keys(hydra.compose(name))
+        groups = [word for word in sys.argv[1:] if (config_folder() / word.split("=")[0]).is_dir()]
+        known = _keys(hydra.compose(name, overrides=groups))
     close = difflib.get_close_matches(key, known, n=1)
     meant = f"; did you mean {close[0]}?" if close else ";"
     return f"{meant} `python -m cryofix.{name} --help` lists the keys"

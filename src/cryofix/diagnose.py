@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from cryofix.config import entry_point, to_plain
+from cryofix.config import build, entry_point, to_plain
 from cryofix.errors import CryofixError
 from cryofix.evaluate import AS_TRAINED
 
@@ -82,7 +81,7 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
                 config[key] = trained[key] if config[key] is None else config[key]
             scaling = {key: trained["data"][key] for key in AS_TRAINED}
             OmegaConf.update(config, "data", scaling, merge=True)
-            data = instantiate(config.data, progress=display.counter)
+            data = build(config.data, progress=display.counter)
         return observe_network(
             f"{config.checkpoint}, {config.part} micrographs",
             picker.network.to("cuda" if torch.cuda.is_available() else "cpu"),

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import entry_point, to_plain
+from cryofix.config import build, entry_point, to_plain
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
 
@@ -40,7 +39,7 @@ def score_checkpoint(config: DictConfig) -> float:
     OmegaConf.update(config, "data", {key: trained[key] for key in AS_TRAINED}, merge=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Display() as display:
-        data = instantiate(config.data, progress=display.counter)
+        data = build(config.data, progress=display.counter)
         annotated = annotated_part(data, config.part)
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)
@@ -79,7 +78,7 @@ def score_picks(config: DictConfig) -> float:
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
     with Display() as display:
-        data = instantiate(config.data, progress=display.counter)
+        data = build(config.data, progress=display.counter)
         programs = read_programs(to_plain(config)["picks"], headers(data))
         scored_on = labelled_part(data, config.part)
         validation = labelled_part(data, "validation") if config.part == "test" else {}

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import entry_point, to_plain
+from cryofix.config import build, entry_point, to_plain
 from cryofix.files import write_json
 from cryofix.run_folder import claimed, finished, headline, refuse_another
 from cryofix.sweeps.resume import resumed
@@ -72,9 +71,9 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
             config=plain,
             folder=folder,
             shared=sweep / "stages" if sweep is not None and config.share_stages else None,
-            data=instantiate(config.data, progress=display.counter),
-            policy=instantiate(config.mask),
-            guard=instantiate(config.guard),
+            data=build(config.data, progress=display.counter),
+            policy=build(config.mask),
+            guard=build(config.guard),
             display=display,
             ranks=ranks,
         )
