@@ -141,8 +141,7 @@ def explain(error: Exception, name: str) -> str:
     if isinstance(error, MissingConfigException):
         return _explain_choice(text)
     if isinstance(error, MissingMandatoryValue):
-        lacking = _search(r"full_key: (\S+)", text)
-        return f"{lacking} has no default: give {lacking}=VALUE"
+        return _explain_missing(text)
     cause = error.__cause__
     details = f"{text}\n{cause or ''}"
     if wrong := _search(r"(Value '.*' .*)", details):
@@ -153,6 +152,11 @@ def explain(error: Exception, name: str) -> str:
     if isinstance(error, ConfigCompositionException) and cause is not None:
         text = f"{text} ({str(cause).splitlines()[0]})"
     return " ".join(text.split()) + f"; `python -m cryofix.{name} --help` lists groups and keys"
+
+
+def _explain_missing(text: str) -> str:
+    lacking = _search(r"full_key: (\S+)", text)
+    return f"{lacking} has no default: give {lacking}=VALUE"
 
 
 def _explain_choice(text: str) -> str:
@@ -211,6 +215,9 @@ def _search(pattern: str, text: str) -> str | None:
 
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain containers, resolved; a missing value is an error."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise CryofixError(_explain_missing(str(error))) from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
