@@ -76,6 +76,17 @@ def test_a_running_job_is_stalled_once_it_is_silent(sweep: Any) -> None:
     assert collect(sweep.path, stalled_after_minutes=180).runs[0].state is State.RUNNING
 
 
+def test_a_job_back_in_the_queue_is_requeued_however_long_it_waits(sweep: Any) -> None:
+    status = {"state": "requeued", "error": "out of time"}
+    folder = sweep.run("0", ["seed=0"], None, status, job_id="17_0")
+    long_ago = time.time() - 48 * 3600
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (long_ago, long_ago))
+    run = only(sweep.path)
+    assert (run.state, run.reason) == (State.REQUEUED, "out of time")
+    assert not collect(sweep.path).over
+
+
 def test_a_running_job_that_submitit_saw_end_has_failed(sweep: Any) -> None:
     sweep.run("0", ["seed=0"], None, {"state": "running"}, job_id="17_0")
     log = sweep.submitit_log("17_0", "slurmstepd: error: Detected 1 oom_kill event\n")

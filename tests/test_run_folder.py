@@ -1,0 +1,80 @@
+"""A run folder knows its run, and belongs to one process."""
+
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryofix.errors import CryofixError
+from cryofix.run_folder import claimed, differences, finished, headline, refuse_another
+
+CONFIG: dict[str, Any] = {"seed": 1, "data": {"root": "/a", "workers": 2}, "output": "x"}
+RESULTS = {"selected": "fixmatch", "fixmatch": {"particle": {"f1": 0.5}}}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "status.json").write_text('{"state": "finished"}')
+    (tmp_path / "results.json").write_text(json.dumps(RESULTS))
+    return tmp_path
+
+
+def test_a_finished_run_gives_its_results(run: Path) -> None:
+    results = finished(run)
+    assert results == RESULTS
+    assert headline(RESULTS) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("status.json", '{"state": "failed"}'),
+        ("status.json", "{"),
+        ("results.json", "{"),
+        ("results.json", '{"selected": "supervised"}'),
+        ("results.json", "[]"),
+    ],
+)
+def test_anything_else_has_not_finished(run: Path, file: str, content: str) -> None:
+    (run / file).write_text(content)
+    assert finished(run) is None
+    (run / file).unlink()
+    assert finished(run) is None
+
+
+def test_only_what_changes_numbers_is_another_run(run: Path) -> None:
+    same = {"seed": 1, "data": {"root": "/a", "workers": 0}, "output": "y"}
+    refuse_another(run, same)
+    assert differences(run, same) == []
+    other = {"seed": 2, "data": {"root": "/b", "workers": 2}, "output": "x"}
+    assert differences(run, other) == ["data.root", "seed"]
+    with pytest.raises(CryofixError, match=r"data\.root=/a, not /b \(2 differences\)"):
+        refuse_another(run, other)
+
+
+def hold(folder: Path, held: Any, done: Any) -> None:
+    with claimed(folder):
+        held.set()
+        done.wait(60)
+
+
+def test_a_folder_in_use_is_refused_and_free_again_when_its_owner_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cryofix.run_folder.SECONDS_TO_LEAVE", 0.2)
+    context = multiprocessing.get_context("spawn")
+    held, done = context.Event(), context.Event()
+    owner = context.Process(target=hold, args=(tmp_path, held, done))
+    owner.start()
+    try:
+        assert held.wait(60)
+        with pytest.raises(CryofixError, match="in use by another process"), claimed(tmp_path):
+            pass
+    finally:
+        owner.kill()
+        owner.join()
+    with claimed(tmp_path):
+        pass
