@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return particle F1 of the selected model."""
-    from cryofix.learning.ranks import Ranks, on_first  # after --help has been answered
+    from cryofix.learning.ranks import Ranks, leave, on_first  # after --help has been answered
     from cryofix.monitoring.console import quieten
 
     quieten()
@@ -30,7 +30,8 @@ def main(config: DictConfig) -> float:
     if ranks.rank > 0:
         logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest
     folder = Path(HydraConfig.get().runtime.output_dir)
-    with ExitStack() as held, ranks.joined(config.trainer.accelerator):
+    ranks.join(config.trainer.accelerator)
+    with ExitStack() as held:
 
         def results_of_before() -> dict[str, Any] | None:
             held.enter_context(claimed(folder))
@@ -41,7 +42,7 @@ def main(config: DictConfig) -> float:
 
         results = on_first(results_of_before)
         if results is not None:
-            if ranks.rank == 0:
+            if leave():
                 print(f"{folder} has finished before; remove its results.json to score it again")
             return headline(results)
         return train(config, folder, ranks)
@@ -50,6 +51,7 @@ def main(config: DictConfig) -> float:
 def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     """Train what is left of a run; processes other than the first return NaN."""
     from cryofix.learning.experiment import Experiment
+    from cryofix.learning.keeping import Stopped
     from cryofix.learning.ranks import barrier, on_first
     from cryofix.monitoring.console import print_summary
     from cryofix.monitoring.dashboard import write_hyperparameters
@@ -80,7 +82,12 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         experiment.guard.console = display.console
         experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
         display.console.print(experiment.policy.describe(), highlight=False, soft_wrap=True)
-        results = experiment.run()
+        try:
+            results = experiment.run()
+        except Stopped:
+            if ranks.rank == 0:
+                raise
+            results = None  # without an error, which might end the first one before it has spoken
         if results is None:
             return math.nan
         write_figures(experiment)

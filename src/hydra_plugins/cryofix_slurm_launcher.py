@@ -57,7 +57,10 @@ class SlurmLauncher(Launcher):
         say(self.config, len(finished), len(left))
         returned = dict(finished)
         if left:
-            launcher = NumberedSlurm(**self.params)
+            # For jobs of several processes: none waits for one that is dead, and the first may
+            # go on scoring when the others have left.
+            srun = ["--kill-on-bad-exit=1", "--wait=0"]
+            launcher = NumberedSlurm(**self.params, srun_args=srun)
             launcher.setup(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,

@@ -5,8 +5,7 @@ such a group every function does what one process alone has to do.
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -106,14 +105,12 @@ class Ranks:
                 " trainer.sync_batchnorm=false to normalise in each process alone"
             )
 
-    @contextmanager
-    def joined(self, accelerator: str) -> Iterator[None]:
-        """Make this process one of the group, for the block or until :func:`leave`.
+    def join(self, accelerator: str) -> None:
+        """Make this process one of the group, until :func:`leave`.
 
-        When the block raises, the group is left as it is: taking it down would wait for others.
+        A process that fails just ends: to take the group down it would wait for the others.
         """
         if self.count == 1:
-            yield
             return
         if "RANK" not in os.environ:
             os.environ.setdefault("MASTER_ADDR", _first_node())
@@ -123,8 +120,6 @@ class Ranks:
             torch.cuda.set_device(self._gpu())
             backend = "cpu:gloo,cuda:nccl"
         dist.init_process_group(backend, rank=self.rank, world_size=self.count, timeout=PATIENCE)
-        yield
-        leave()
 
     def trainer_settings(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """Return the keywords of Lightning's trainer, and the plugin that tells it who it is.
