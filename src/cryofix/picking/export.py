@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
@@ -45,6 +45,8 @@ NAMES_ONLY = ("topaz", "json", "coco")
 
 LOW_SCORES = "relion_low_scores"
 """RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""
+
+AT_A_TIME = 256  # micrographs whose coordinates are in memory together, where formats allow it
 
 Found = Callable[[Literal["good", "all"]], Iterable[tuple[str, MicrographInfo, Particles]]]
 """Gives name, header and particles of each micrograph: the good ones, or those of low score too."""
@@ -158,9 +160,11 @@ class Export:
                 options.setdefault("project", self.project)
             self._call(name, target, found, options)
             return target / "autopick.star" if name == "relion" else target
-        # One file for each micrograph: a folder at a time, so that subfolders are kept.
+        # One file for each micrograph: by folder, so that subfolders are kept, and not too many
+        # at a time, since nothing has to be known of the others.
         for parent, group in groupby(found, key=lambda one: PurePosixPath(one[0]).parent):
-            self._call(name, target / parent, group, options)
+            while some := list(islice(group, AT_A_TIME)):
+                self._call(name, target / parent, some, options)
         return target
 
     def _call(
