@@ -6,7 +6,7 @@ from typing import cast
 
 from cryofix.errors import CryofixError
 
-VERSION = 3
+VERSION = 4
 """Counts changes of the images that one configuration gives, so that old ones are not mixed in."""
 
 
