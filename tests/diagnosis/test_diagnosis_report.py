@@ -141,6 +141,11 @@ def test_what_relabels_is_said_to(teacher: Teacher) -> None:
     diagnosis = diagnose(observed(timid, teacher[1]), Quota())
     assert "changes labels or weighs softly" in words(diagnosis)["finding"]
     assert diagnosis.rates["drift"] != pytest.approx(diagnosis.step, abs=NO_DRIFT)
+    assert diagnosis.step > 0
+    assert "what the mask teaches raises it" in words(diagnosis)["outlook"]
+    assert "no change is needed" in words(diagnosis)["remedy"]
+    # A quota that starts near the prior comes to rest there, so nothing is to be changed either.
+    assert "corrects itself" in words(diagnose(observed(*teacher), Quota()))["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def probabilities_figure(diagnosis: Diagnosis) -> Figure:
 
 
 def _log_odds_axis(axis: Axes, total: IntArray) -> None:
-    """Name places of p on an axis of log-odds that holds all but the last 0.01 % of pixels."""
+    """Name places of p on an axis of log-odds that leaves out the lowest 0.1 % of pixels."""
     cumulative = np.cumsum(total) / max(int(total.sum()), 1)
-    low, high = (float(EDGES[np.searchsorted(cumulative, share)]) for share in (1e-4, 1 - 1e-4))
+    low, high = (float(EDGES[np.searchsorted(cumulative, share)]) for share in (1e-3, 1 - 1e-6))
     left, right = (_logit(float(np.clip(p, 1e-10, 1 - 1e-7))) for p in (low, high))
     left, right = min(left, -3.0) - 0.5, max(right, 3.0) + 0.5
     axis.set_xlim(left, right)

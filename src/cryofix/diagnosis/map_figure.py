@@ -71,6 +71,7 @@ def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:
 
 
 def _grey(image: NDArray[np.float32], is_micrograph: bool) -> FloatArray:
-    low, high = (-3.0, 3.0) if is_micrograph else (0.0, 1.0)
+    """Return a ground to paint on: the normalised micrograph, or p with 0 light."""
+    low, high = (-3.0, 3.0) if is_micrograph else (1.4, 0.0)
     level = np.clip((image.astype(np.float64) - low) / (high - low), 0, 1)
     return np.repeat(level[..., None], 3, axis=2)

@@ -62,9 +62,11 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
 
 
 def _colour(diagnosis: Diagnosis) -> str:
-    if diagnosis.course.outcome == "holds":
+    course = diagnosis.course
+    if course.outcome == "holds":
         return "green"
-    return "red" if diagnosis.course.until <= SOON else "yellow"
+    recovers = course.outcome == "collapses" and course.until == 0 and diagnosis.step > 0
+    return "yellow" if recovers or course.until > SOON else "red"
 
 
 def _sentence(text: str) -> str:

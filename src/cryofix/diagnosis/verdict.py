@@ -63,7 +63,8 @@ def _outlook(diagnosis: Diagnosis) -> str:
     kind = "recall" if known else "recall, relative to what is found today,"
     if course.outcome == "collapses":
         if course.until == 0:
-            return f"recall is below {limit} already" if known else "nothing is found any more"
+            now = f"recall is below {limit} already" if known else "nothing is found any more"
+            return f"{now}, but what the mask teaches raises it" if _raises(diagnosis) else now
         return (
             f"at this rate {kind} falls below {limit} after {_generations(course)}"
             f" ({_recalls(course)})"
@@ -83,6 +84,10 @@ def _outlook(diagnosis: Diagnosis) -> str:
     )
 
 
+def _raises(diagnosis: Diagnosis) -> bool:
+    return diagnosis.course.outcome == "collapses" and diagnosis.step > NO_DRIFT
+
+
 def _generations(course: Course) -> str:
     return "1 teacher generation" if course.until == 1 else f"{course.until} teacher generations"
 
@@ -95,10 +100,11 @@ def _recalls(course: Course) -> str:
 
 
 def _remedy(diagnosis: Diagnosis) -> str:
-    drift = diagnosis.rates["drift"]
-    healthy = drift is not None and abs(drift) <= NO_DRIFT
-    if healthy and abs(diagnosis.step) <= NO_DRIFT and diagnosis.course.outcome == "holds":
-        return "no change is needed: the mask has no drift"
+    if diagnosis.course.outcome == "holds":
+        still = abs(diagnosis.step) <= NO_DRIFT
+        return f"no change is needed: the mask {'has no drift' if still else 'corrects itself'}"
+    if diagnosis.course.until == 0 and _raises(diagnosis):
+        return "no change is needed: the mask teaches more particles than the teacher predicts"
     remedy = diagnosis.remedy
     if remedy is None:
         return "none of the masks tried is without drift on these pixels: train the teacher longer"
@@ -122,13 +128,13 @@ def _note(diagnosis: Diagnosis) -> str:
     predicted = histogram.predicted_share() or 0.0
     parts = [
         f"{percent(predicted)} of all pixels are predicted as particle,"
-        f" {predicted / prior:.2g} times the prior of {percent(prior)}"
+        f" {predicted / prior:.2f} times the prior of {percent(prior)}"
     ]
     kept = diagnosis.rates["share_over_prior"]
     if kept is not None:
         low, high = HEALTHY_SHARE
         health = "healthy" if low <= kept <= high else "not healthy"
-        parts.append(f"among the kept it is {kept:.2g} times, {health} ({low:g} to {high:g})")
+        parts.append(f"among the kept it is {kept:.2f} times, {health} ({low:g} to {high:g})")
     if true and not 0.8 <= prior / true <= 1.25:
         parts.append(f"the hidden labels say {percent(true)}, so that prior is off")
     excess = predicted / (true or prior)
