@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-ROWS = ("step", "memory")
+ROWS = ("step", "memory", "pick")
 
 if __name__ == "__main__":
     for row in ROWS:
