@@ -296,3 +296,19 @@ def test_help_names_keys_and_formats_without_loading_torch() -> None:
     for name in ALIASES:
         assert f"  {name} " in shown.stdout
     assert "keep_above" in shown.stdout
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_evaluate_wants_a_model_or_picks_and_not_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], both: bool
+) -> None:
+    from cryofix.evaluate import main as evaluate
+
+    given = ["checkpoint=a", "picks=b"] if both else []
+    with (
+        mock.patch.object(sys, "argv", ["e", *given, f"output={tmp_path}"]),
+        pytest.raises(SystemExit) as stop,
+    ):
+        evaluate()
+    assert stop.value.code == 1
+    assert "checkpoint=RUN or picks=FILE_OR_FOLDER" in capsys.readouterr().err

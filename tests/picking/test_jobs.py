@@ -39,7 +39,10 @@ def test_subfolders_are_kept_and_every_file_comes_once(raw: Path, tmp_path: Path
     jobs, root = plan_jobs(patterns, tmp_path / "results")
     assert root == raw
     assert [job.name for job in jobs] == ["a/deep er/three.mrc", "a/one.mrc", "b/two.mrc"]
-    assert jobs[0].result == tmp_path / "results" / "a" / "deep er" / "three.mrc.npz"
+    assert jobs[0].result.name == "three.mrc.npz"
+    alone, _ = plan_jobs([str(raw / "a" / "deep er")], tmp_path / "results")
+    assert alone[0].name == "three.mrc"
+    assert alone[0].result == jobs[0].result, "what another pattern found is not picked again"
     assert all(job.source.is_absolute() and ".." not in job.source.parts for job in jobs)
 
 

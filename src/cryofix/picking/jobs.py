@@ -83,7 +83,7 @@ def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
     patterns
         Files, folders, or patterns such as ``/data/**/*.mrc``.
     results
-        Folder of what was found; the subfolders of the micrographs are kept in it.
+        Folder of what was found, below it the whole path of each micrograph.
 
     Returns
     -------
@@ -100,7 +100,11 @@ def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
         raise CryofixError("micrographs=[] is empty: give a file, a folder or a quoted pattern")
     root = Path(os.path.commonpath([path.parent for path in found]))
     names = {path: path.relative_to(root).as_posix() for path in sorted(found)}
-    jobs = [Job(path, name, results / f"{name}.npz") for path, name in names.items()]
+    # By the whole path, so that another pattern in the next run finds what this one has done.
+    jobs = [
+        Job(path, name, results / f"{path.relative_to(path.anchor)}.npz")
+        for path, name in names.items()
+    ]
     return jobs, root
 
 
