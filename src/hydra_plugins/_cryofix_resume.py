@@ -7,7 +7,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 Numbered = dict[int, list[str]]
 
@@ -51,8 +51,8 @@ def _finished(
     holder = HydraConfig.instance()
     outer = holder.cfg
     try:
-        holder.set_config(job)
-        with open_dict(job.hydra.runtime):
+        holder.set_config(job)  # which makes it read-only
+        with read_write(job.hydra.runtime), open_dict(job.hydra.runtime):
             job.hydra.runtime.output_dir = str(folder.absolute())
         task: Any = OmegaConf.masked_copy(job, [str(key) for key in job if key != "hydra"])
         if differences(folder, to_plain(task)):

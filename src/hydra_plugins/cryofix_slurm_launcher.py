@@ -15,6 +15,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+SECONDS_TO_START = 60  # from a job's start until it hears signals, with imports over a network
+
 
 class SlurmLauncher(Launcher):
     """Submit jobs as one array.
@@ -42,7 +44,8 @@ class SlurmLauncher(Launcher):
         Raises
         ------
         CryofixError
-            hydra-submitit-launcher is not installed.
+            hydra-submitit-launcher is not installed, or a job would be told of its time limit at
+            its start.
         """
         from cryofix.errors import CryofixError
         from hydra_plugins._cryofix_resume import say, split
@@ -53,6 +56,14 @@ class SlurmLauncher(Launcher):
             raise CryofixError(
                 "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
             ) from error
+        limit, delay = self.params["timeout_min"], self.params["signal_delay_s"]
+        if limit * 60 <= delay + SECONDS_TO_START:
+            raise CryofixError(
+                f"hydra.launcher.timeout_min={limit}: SLURM would tell a job of its time limit"
+                f" while it is still starting, hydra.launcher.signal_delay_s={delay} before the"
+                f" end; give at least {(delay + SECONDS_TO_START) // 60 + 1} minutes or a shorter"
+                " delay"
+            )
         finished, left = split(self.hydra_context, self.config, job_overrides, initial_job_idx)
         say(self.config, len(finished), len(left))
         returned = dict(finished)

@@ -101,8 +101,18 @@ def test_a_failed_job_is_seen_and_the_rest_goes_on(slurm: Any, app: Path) -> Non
     assert found.runs[1].reason == "seed 1 is unlucky"
 
 
+def test_a_limit_within_the_delay_is_refused(slurm: Any, app: Path) -> None:
+    """SLURM would signal each start at once, before the job can hear it (seen in CI)."""
+    launched = sweep(slurm, app, "seed=0", "hydra.launcher.timeout_min=3")
+    printed, _ = launched.communicate(timeout=60)
+    assert launched.returncode != 0
+    assert "hydra.launcher.timeout_min=3: SLURM would tell a job" in printed
+    assert "give at least 5 minutes" in printed
+    assert not slurm.jobs()
+
+
 def test_a_job_at_its_time_limit_requeues_into_the_same_folder(slurm: Any, app: Path) -> None:
-    launched = sweep(slurm, app, "seed=5", "wait=true", "hydra.launcher.timeout_min=1")
+    launched = sweep(slurm, app, "seed=5", "wait=true")
     starts = app / "out" / "0" / "starts"
     slurm.wait(starts.exists, 90, "the job to start")
     (job,) = slurm.jobs()
