@@ -8,7 +8,6 @@ copy of the same tile.
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -16,17 +15,16 @@ from torch import Tensor, nn
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.intensity import change_intensity, sample_seed
-from cryofix.learning.evaluation import predict, score
+from cryofix.learning.audit import audit
 from cryofix.learning.losses import supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics
-from cryofix.learning.ranks import gathered
 from cryofix.learning.schedule import learning_rate_factor, ramp
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.teacher import EvalOnly, average_of
+from cryofix.learning.validation import Validation
 from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
-from cryofix.scoring.keep_rates import Rates, WeightTally
-from cryofix.scoring.pixels import PixelHistogram
-from cryofix.scoring.scores import MicrographRecord, choose_thresholds, summarise
+from cryofix.scoring.curves import IntArray
+from cryofix.scoring.rates import Rates
 
 LABELLED_VIEW, WEAK_VIEW, STRONG_VIEW = 10, 11, 12  # streams of random intensities
 DROPOUT = 13  # stream of everything that draws from torch's global generator
@@ -90,9 +88,10 @@ class FixMatch(LightningModule):
         self.prior, self.seed, self.first_step = prior, seed, first_step
         self.supervised_precision = supervised_precision
         self.metadata = dict(metadata or {})
+        self.validation = Validation(data)
         self.validated: dict[str, float] = {}
-        self.audited: Rates = {}
-        self._records: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
+        self.audited: Rates = {}  # the latest audit, for callbacks; see learning.audit
+        self.log_odds: IntArray | None = None
         self._optimiser_state: dict[str, Any] | None = None
 
     switched: Tensor
@@ -203,7 +202,7 @@ class FixMatch(LightningModule):
         )
         scalars = {"loss/unlabelled": loss.detach(), "unlabelled/lambda": torch.tensor(factor)}
         if self._due(self.steps.audit_every):
-            scalars.update(self._audit(batch, prob, pseudo, logits.detach()))
+            self._audit(batch, prob, pseudo, logits.detach())
         return factor * loss, scalars
 
     @torch.no_grad()
@@ -219,46 +218,16 @@ class FixMatch(LightningModule):
 
     def _audit(
         self, batch: dict[str, Tensor], prob: Tensor, pseudo: PseudoLabels, logits: Tensor
-    ) -> dict[str, Tensor]:
-        """Measure what the mask keeps of each class, and what that makes of the gradient."""
-        valid = batch["valid"]
-        prob_, target, weight, truth, known, valid_ = (
-            part.cpu().numpy()
-            for part in (prob, pseudo.target, pseudo.weight, batch["target"], batch["known"], valid)
+    ) -> None:
+        """Measure what this step's pseudo-labels teach, keep it for the callbacks, and log it."""
+        found = audit(
+            batch, prob, pseudo, logits, prior=self.prior, normaliser=self.unlabelled.normaliser
         )
-        tally = WeightTally.from_arrays(prob_, target, weight, truth, valid_ & known)
-        tally += WeightTally.from_arrays(prob_, target, weight, None, valid_ & ~known)
-        student = torch.sigmoid(logits)
-        push = pseudo.weight * (student - pseudo.target).abs() * (valid & batch["whole"])
-        local = (
-            valid,
-            prob * valid,
-            (prob >= 0.5) & valid,
-            ((student >= 0.5) != (prob >= 0.5)) & valid,
-            push,
-            push * (pseudo.target >= 0.5),
-        )
-        sums = np.array([float(part.sum()) for part in local])
-        # All ranks come to the same numbers, because the guard of each acts on them.
-        parts = gathered((tally, sums))
-        tally = sum((part for part, _ in parts), WeightTally.empty())
-        pixels, mean, positive, disagreeing, pushes, particle_pushes = sum(
-            (part for _, part in parts), np.zeros(len(local))
-        ).tolist()
-        pixels = max(pixels, 1.0)
-        self.audited = tally.rates(prior=self.prior) | {
-            "mean_p": mean / pixels,
-            "predicted_positive": positive / pixels,
-            "gradient_particle_share": particle_pushes / max(pushes, 1e-12),
-            "disagreement": disagreeing / pixels,
-        }
-        scalars = {
-            f"mask/{key}": torch.tensor(value)
-            for key, value in self.audited.items()
-            if value is not None
-        }
-        scalars["mask/prior"] = torch.tensor(self.prior)
-        return scalars | {f"policy/{key}": value for key, value in pseudo.scalars.items()}
+        self.audited, self.log_odds = found.rates, found.log_odds
+        measured = {**found.rates, "prior": self.prior}
+        scalars = {f"mask/{key}": each for key, each in measured.items() if each is not None}
+        policy = {f"policy/{key}": float(each) for key, each in pseudo.scalars.items()}
+        self.log_scalars(scalars | policy, self.first_step + self.global_step + 1)
 
     def _view(self, batch: dict[str, Tensor], stream: int) -> Tensor:
         """Return the batch's images under one view's intensity changes."""
@@ -277,38 +246,14 @@ class FixMatch(LightningModule):
                 logger.log_metrics(values, step)
 
     def validation_step(self, index: Tensor | int, batch_idx: int) -> None:
-        """Score one whole validation micrograph with the average, and the student's pixels."""
-        index = int(index)
-        annotated = self.data.part("validation")[index]
-        record = score(
-            predict(self.average.network, self.data, annotated, self.device),
-            self.data.dataset.particle_px,
-        )
-        student = predict(self.network, self.data, annotated, self.device)
-        histogram = PixelHistogram.from_arrays(student.probability, student.target, student.valid)
-        self._records[index] = record, histogram
+        """Measure one whole validation micrograph."""
+        self.validation.measure(int(index), self.average.network, self.network, self.device)
 
     def on_validation_epoch_end(self) -> None:
         """Sum up the validation micrographs of all ranks."""
-        everywhere: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
-        for part in gathered(self._records):
-            everywhere |= part
-        self._records = {}
-        pairs = [everywhere[index] for index in sorted(everywhere)]  # as one rank alone has them
-        records = [record for record, _ in pairs]
-        scores = summarise(records, choose_thresholds(records), samples=1)
-        student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
-        pixel, particle = scores["pixel"], scores["particle"]
-        self.validated = {
-            "particle_f1": particle["f1"],
-            "particle_average_precision": particle["average_precision"],
-            "pixel_f1": pixel["f1"],
-            "pixel_recall": pixel["recall"],
-            "pixel_precision": pixel["precision"],
-            "pixel_average_precision": pixel["average_precision"],
-            "student_pixel_f1": student.f1(0.5),
-            "student_pixel_recall": student.recall(0.5),
-        }
+        self.validated = self.validation.sum_up()
+        if self.policy is not None and self.teacher.kind == "ema":  # otherwise it is the student
+            self.validated["teacher_pixel_f1"] = self.validated["pixel_f1"]
         scalars = {f"validation/{key}": value for key, value in self.validated.items()}
         self.log_scalars(scalars, self.first_step + self.global_step)
 

@@ -1,0 +1,97 @@
+"""Validation of a training stage: the average that is evaluated, and the student beside it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.learning.evaluation import Prediction, predict, score
+from cryofix.learning.ranks import gathered
+from cryofix.picking import predict_map
+from cryofix.scoring.particles import ParticleRecord
+from cryofix.scoring.pixels import PixelHistogram
+from cryofix.scoring.scores import MicrographRecord, choose_thresholds, summarise
+
+SHOWN = 0  # number of the micrograph that pictures are made of
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What pictures are made of.
+
+    Attributes
+    ----------
+    prediction
+        The average's, of one micrograph.
+    student
+        The student's p there, (rows, columns), float32.
+    """
+
+    prediction: Prediction
+    student: NDArray[np.float32]
+
+
+class Validation:
+    """Collects whole micrographs one by one, then sums them up.
+
+    Parameters
+    ----------
+    data
+        Gives the validation micrographs.
+
+    Attributes
+    ----------
+    curves
+        Pixels and particles of the average, pooled over the latest validation.
+    shown
+        The latest look at one micrograph; None on processes that do not see it.
+    """
+
+    def __init__(self, data: CryoDataModule) -> None:
+        self.data = data
+        self.curves: dict[str, PixelHistogram | ParticleRecord] = {}
+        self.shown: Shown | None = None
+        self._seen: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
+
+    def measure(
+        self, index: int, average: nn.Module, student: nn.Module, device: torch.device
+    ) -> None:
+        """Run both networks over one validation micrograph; only the average's picks are scored."""
+        annotated = self.data.part("validation")[index]
+        prediction = predict(average, self.data, annotated, device)
+        by_student = predict_map(student, annotated.read(), device=device)
+        self._seen[index] = (
+            score(prediction, self.data.dataset.particle_px),
+            PixelHistogram.from_arrays(by_student, prediction.target, prediction.valid),
+        )
+        if index == SHOWN:
+            self.shown = Shown(prediction, by_student)
+
+    def sum_up(self) -> dict[str, float]:
+        """Return the scores over the micrographs of all processes, and start afresh."""
+        everywhere: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
+        for part in gathered(self._seen):
+            everywhere |= part
+        self._seen = {}
+        pairs = [everywhere[index] for index in sorted(everywhere)]  # as one rank alone has them
+        records = [record for record, _ in pairs]
+        student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
+        self.curves = {
+            "pixels": sum((record.pixels for record in records), PixelHistogram.empty()),
+            "particles": sum((record.particles for record in records), ParticleRecord.empty()),
+        }
+        scores = summarise(records, choose_thresholds(records), samples=1)
+        pixel, particle = scores["pixel"], scores["particle"]
+        return {
+            "particle_f1": particle["f1"],
+            "particle_average_precision": particle["average_precision"],
+            "pixel_f1": pixel["f1"],
+            "pixel_recall": pixel["recall"],
+            "pixel_precision": pixel["precision"],
+            "pixel_average_precision": pixel["average_precision"],
+            "student_pixel_f1": student.f1(0.5),
+            "student_pixel_recall": student.recall(0.5),
+        }
