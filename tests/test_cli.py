@@ -56,6 +56,7 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
             ["mask.treshold=0.7", "mask=symmetric"],
             ["mask.treshold", "did you mean mask.threshold?"],
         ),
+        (["data.simulate={seed: 1, shap: 3}"], ["data.simulate.shap is not a key"]),
         (["data=empiar10017"], ["data.root", "give data.root=VALUE"]),
         (["mask=symmetric", "mask.threshold=1.7"], ["mask.threshold", "1.7"]),
         (["teacher.kind=parrot", *SMALL], ["teacher.kind=parrot", "ema"]),

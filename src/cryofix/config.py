@@ -148,6 +148,7 @@ def explain(error: Exception, name: str) -> str:
         key = _search(r"full_key: (\S+)", details)
         return f"{key}: {wrong[0].lower() + wrong[1:]}; give one that fits"
     if unknown := _search(r"Could not override '([^']+)'", text):
+        unknown = _search(r"full_key: (\S+)", details) or unknown  # inside of a given {key: value}
         return f"{unknown} is not a key of cryofix.{name}{_suggestion(unknown, name)}"
     if isinstance(error, ConfigCompositionException) and cause is not None:
         text = f"{text} ({str(cause).splitlines()[0]})"
