@@ -2,3 +2,4 @@
 
 PARTICLES, BACKGROUND = "#e4572e", "#4c78a8"
 WRONG, NEUTRAL = "#f2c200", "#555555"
+IGNORED = "#bbbbbb"
