@@ -1,19 +1,25 @@
-"""Pictures for TensorBoard while a stage trains."""
+"""What TensorBoard shows of a stage besides scalars: page, histograms, curves, pictures."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from cryofix.learning.evaluation import Prediction, predict
+from cryofix.diagnosis.overlay import grey, paint
+from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.masking import PolicyContext
+from cryofix.monitoring.charts import layout
+from cryofix.monitoring.pictures import maps_row, with_legend
+from cryofix.scoring import curves
+from cryofix.scoring.curves import IntArray
+from cryofix.scoring.particles import ParticleRecord
+from cryofix.scoring.pixels import PixelHistogram
+from cryofix.scoring.rates import BACKGROUND, PARTICLE
 
 FINAL_SCORES = (
     ("pixel", "f1"),
@@ -22,29 +28,118 @@ FINAL_SCORES = (
     ("particle", "f1"),
     ("particle", "average_precision"),
 )
+CURVE_THRESHOLDS = np.linspace(0, 1, 101)  # even steps, as the page expects; at most 127
 
-KEPT_PARTICLE, KEPT_BACKGROUND, IGNORED = (0.95, 0.45, 0.1), (0.15, 0.35, 0.75), (0.8, 0.8, 0.8)
 
+class Dashboard(Callback):
+    """Write the page when a stage starts, histograms at audits, the rest after validations."""
 
-class ShowMaps(Callback):
-    """After each validation, one micrograph: image, truth, prediction, pseudo-label mask."""
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say which scalars share a chart; every stage does, so that none has to be waited for."""
+        for writer in writers(trainer):
+            writer.add_custom_scalars(layout())
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the histogram of p of the latest audit."""
+        assert isinstance(pl_module, FixMatch)
+        counts = pl_module.log_odds
+        if counts is not None and trainer.global_step % pl_module.steps.audit_every == 0:
+            for writer in writers(trainer):
+                write_log_odds(writer, counts, pl_module.first_step + trainer.global_step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the row of maps of the first validation micrograph."""
+        """Write the curves over all validation micrographs, and pictures of one."""
         assert isinstance(pl_module, FixMatch)
-        if not trainer.is_global_zero:
-            return
-        annotated = pl_module.data.part("validation")[0]
-        prediction = predict(pl_module.average.network, pl_module.data, annotated, pl_module.device)
-        row = maps_row(prediction, pl_module)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    "maps/micrograph_truth_prediction_mask",
-                    row,
-                    pl_module.first_step + trainer.global_step,
-                    dataformats="HWC",
-                )
+        step = pl_module.first_step + trainer.global_step
+        for writer in writers(trainer):
+            for name, scored in pl_module.validation.curves.items():
+                write_curve(writer, f"precision_recall/{name}", scored, step)
+            write_pictures(writer, pl_module, step)
+
+
+def writers(trainer: Trainer) -> list[SummaryWriter]:
+    """Return what writes TensorBoard events: nothing on processes other than the first."""
+    loggers = trainer.loggers if trainer.is_global_zero else []
+    return [logger.experiment for logger in loggers if isinstance(logger, TensorBoardLogger)]
+
+
+def write_log_odds(writer: SummaryWriter, counts: IntArray, step: int) -> None:
+    """Write the histogram of p, of all pixels and by true class where that is known.
+
+    Parameters
+    ----------
+    writer
+        Of the stage's events.
+    counts
+        As in :class:`~cryofix.learning.audit.Audit`.
+    step
+        Counted from the very first stage.
+    """
+    edges = np.linspace(-LOG_ODDS_LIMIT, LOG_ODDS_LIMIT, LOG_ODDS_BINS + 1)
+    middles = (edges[:-1] + edges[1:]) / 2
+    for name, row in (
+        ("unlabelled", counts.sum(axis=0)),
+        ("true_particle", counts[PARTICLE]),
+        ("true_background", counts[BACKGROUND]),
+    ):
+        if row.any():
+            writer.add_histogram_raw(
+                f"log_odds_of_p/{name}",
+                min=edges[0],
+                max=edges[-1],
+                num=int(row.sum()),
+                sum=float(row @ middles),
+                sum_squares=float(row @ middles**2),
+                bucket_limits=edges[1:].tolist(),
+                bucket_counts=row.tolist(),
+                global_step=step,
+            )
+
+
+def write_curve(
+    writer: SummaryWriter, tag: str, scored: PixelHistogram | ParticleRecord, step: int
+) -> None:
+    """Write precision over recall for TensorBoard's PR CURVES page."""
+    right, wrong, truth = np.array([scored.counts_at(at) for at in CURVE_THRESHOLDS]).T
+    writer.add_pr_curve_raw(
+        tag,
+        true_positive_counts=right,
+        false_positive_counts=wrong,
+        true_negative_counts=wrong[0] - wrong,  # at threshold 0 all is predicted to be particle
+        false_negative_counts=truth - right,
+        precision=curves.precision(right, wrong, truth),
+        recall=curves.recall(right, wrong, truth),
+        global_step=step,
+        num_thresholds=len(CURVE_THRESHOLDS),
+    )
+
+
+def write_pictures(writer: SummaryWriter, module: FixMatch, step: int) -> None:
+    """Write the maps of one validation micrograph, and what the mask makes of it."""
+    shown, policy = module.validation.shown, module.active_policy()
+    if shown is None:
+        return
+    prediction = shown.prediction
+    row = maps_row(prediction)
+    writer.add_image("maps/micrograph_truth_prediction", row, step, dataformats="HWC")
+    if policy is None:
+        return
+    context = PolicyContext(
+        prior=module.prior,
+        progress=min(1.0, module.global_step / module.steps.stage),
+        supervised_precision=module.supervised_precision,
+    )
+    overlay = paint(
+        grey(prediction.annotated.read()),
+        prediction.probability if module.teacher.kind == "ema" else shown.student,
+        prediction.target,
+        prediction.valid,
+        policy,
+        context,
+    )
+    writer.add_image("maps/pseudo_labels", with_legend(overlay), step, dataformats="HWC")
 
 
 def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
@@ -71,35 +166,3 @@ def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
     }
     with SummaryWriter(str(folder)) as writer:
         writer.add_hparams(choices, scores, run_name=".")
-
-
-def maps_row(prediction: Prediction, module: FixMatch) -> NDArray[np.float32]:
-    """Return the maps of one micrograph side by side, (rows, 3 or 4 x columns, 3) in [0, 1]."""
-    image: NDArray[np.float32] = np.clip(prediction.annotated.read() / 6 + 0.5, 0, 1)
-    grey = (image, prediction.target.astype(np.float32), prediction.probability)
-    panels: list[NDArray[np.float32]] = [np.repeat(each[..., None], 3, axis=2) for each in grey]
-    panels[1][~prediction.valid] = 0.35
-    if module.active_policy() is not None:
-        panels.append(_mask_panel(prediction, module))
-    return np.concatenate(panels, axis=1).astype(np.float32)
-
-
-def _mask_panel(prediction: Prediction, module: FixMatch) -> NDArray[np.float32]:
-    """Colour what the policy keeps as particle, as background, and ignores."""
-    policy = module.active_policy()
-    assert policy is not None
-    progress = min(1.0, module.global_step / module.steps.stage)
-    context = PolicyContext(
-        prior=module.prior,
-        progress=progress,
-        supervised_precision=module.supervised_precision,
-    )
-    prob = torch.from_numpy(prediction.probability)[None, None].to(module.device)
-    valid = torch.from_numpy(prediction.valid)[None, None].to(module.device)
-    pseudo = policy(prob, valid, context)
-    weight = pseudo.weight[0, 0].cpu().numpy()
-    weight = np.clip(weight / max(float(weight.max()), 1e-6), 0, 1)[..., None]
-    particle = (pseudo.target[0, 0] >= 0.5).cpu().numpy()[..., None]
-    colour = np.where(particle, KEPT_PARTICLE, KEPT_BACKGROUND)
-    panel: NDArray[np.float32] = weight * colour + (1 - weight) * np.asarray(IGNORED)
-    return panel
