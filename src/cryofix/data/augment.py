@@ -6,8 +6,10 @@ intensity transforms clip to [0, 1]. So each call is seeded by the caller, and i
 """
 
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,15 +40,15 @@ class Geometry:
     scale: float = 0.1
     probability: float = 0.5
 
-    def build(self) -> A.Compose:
-        """Return the transform of an image and its maps."""
+    def build(self) -> tuple[A.DualTransform, ...]:
+        """Return the transforms of an image and its maps, to be applied one after the other."""
         affine = A.Affine(
             rotate=(-self.rotate_degrees, self.rotate_degrees),
             scale=(1 - self.scale, 1 + self.scale),
             border_mode=cv2.BORDER_REFLECT_101,
             p=self.probability,
         )
-        return A.Compose([A.D4(p=1.0), affine])
+        return A.D4(p=1.0), affine
 
 
 @dataclass(frozen=True)
@@ -65,52 +67,59 @@ class Cutout:
     side_min: float = 0.05
     side_max: float = 0.15
 
-    def build(self) -> A.Compose | None:
+    def build(self) -> A.CoarseDropout | None:
         """Return the transform that punches the holes, or None when there are none."""
         if self.holes == 0:
             return None
         side = (self.side_min, self.side_max)
-        return A.Compose(
-            [
-                A.CoarseDropout(
-                    num_holes_range=(1, self.holes),
-                    hole_height_range=side,
-                    hole_width_range=side,
-                    fill=0,
-                    p=self.holes / (self.holes + 1),
-                )
-            ]
+        return A.CoarseDropout(
+            num_holes_range=(1, self.holes),
+            hole_height_range=side,
+            hole_width_range=side,
+            fill=0,
+            p=self.holes / (self.holes + 1),
         )
 
 
 def warp(
-    transform: A.Compose,
+    transforms: Sequence[A.DualTransform],
     seed: int,
     image: NDArray[np.float32],
-    maps: Sequence[NDArray[np.bool_]],
-) -> tuple[NDArray[np.float32], list[NDArray[np.bool_]]]:
+    target: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Apply one random geometry to an image and to its maps alike.
 
     Parameters
     ----------
-    transform
+    transforms
         Of :meth:`Geometry.build`.
     seed
         All that the draw depends on.
     image
         (rows, columns), any grey values.
-    maps
-        Boolean maps of the same shape, moved without interpolation.
+    target, valid
+        Maps of the same shape, moved without interpolation.
     """
-    transform.set_random_seed(seed)
-    moved = transform(image=image, masks=[part.view(np.uint8) for part in maps])
-    return moved["image"], [np.ascontiguousarray(part).view(np.bool_) for part in moved["masks"]]
+    # A.Compose would take a third of the time to check what is right by construction; and two
+    # bits of one map move faster than two maps.
+    moved: dict[str, Any] = {
+        "image": image,
+        "mask": target.view(np.uint8) + 2 * valid.view(np.uint8),
+    }
+    generators = np.random.default_rng(seed), random.Random(seed)
+    for transform in transforms:
+        transform.set_random_state(*generators)
+        moved = transform(**moved)
+    return moved["image"], (moved["mask"] & 1).view(np.bool_), moved["mask"] >= 2
 
 
-def punch(transform: A.Compose | None, seed: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def punch(
+    transform: A.CoarseDropout | None, seed: int, shape: tuple[int, int]
+) -> NDArray[np.bool_]:
     """Return a map of ``shape`` that is False in the holes drawn with ``seed``."""
-    if transform is None:
-        return np.ones(shape, dtype=bool)
-    transform.set_random_seed(seed)
-    whole: NDArray[np.bool_] = transform(image=np.ones(shape, dtype=np.uint8))["image"] > 0
-    return whole
+    whole = np.ones(shape, dtype=np.uint8)
+    if transform is not None:
+        transform.set_random_seed(seed)
+        whole = transform(image=whole)["image"]
+    return whole.view(np.bool_)

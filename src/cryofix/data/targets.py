@@ -1,5 +1,7 @@
 """Particle coordinates -> target and validity maps."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,24 +29,23 @@ def discs(
     -------
     Boolean map of ``shape``.
     """
-    drawn = np.zeros(shape, dtype=bool)
-    reach = int(np.ceil(radius_px)) + 1
-    near = (x > -reach) & (x < shape[1] + reach) & (y > -reach) & (y < shape[0] + reach)
+    rows, columns = shape
+    reach = math.ceil(radius_px) + 1
+    near = (np.abs(x - columns / 2) < columns / 2 + reach) & (
+        np.abs(y - rows / 2) < rows / 2 + reach
+    )
     if not near.any():
-        return drawn
-    x, y = x[near], y[near]
+        return np.zeros(shape, dtype=bool)
+    x, y = x[near, None], y[near, None]
     steps = np.arange(-reach, reach + 1)
-    rows = np.round(y).astype(int)[:, None] + steps
-    columns = np.round(x).astype(int)[:, None] + steps
-    distance_squared = ((rows - y[:, None]) ** 2)[:, :, None] + ((columns - x[:, None]) ** 2)[
-        :, None, :
-    ]
-    inside = distance_squared <= radius_px**2
-    inside &= ((rows >= 0) & (rows < shape[0]))[:, :, None]
-    inside &= ((columns >= 0) & (columns < shape[1]))[:, None, :]
-    which, row, column = np.nonzero(inside)
-    drawn[rows[which, row], columns[which, column]] = True
-    return drawn
+    row, column = np.rint(y).astype(int) + steps, np.rint(x).astype(int) + steps
+    distance_squared = ((row - y) ** 2)[:, :, None] + ((column - x) ** 2)[:, None, :]
+    # Drawn on a map with a margin for what reaches over the edge, which is then cut off.
+    margin = 2 * reach
+    drawn = np.zeros((rows + 2 * margin, columns + 2 * margin), dtype=bool)
+    place = ((row + margin) * drawn.shape[1])[:, :, None] + (column + margin)[:, None, :]
+    drawn.reshape(-1)[place[distance_squared <= radius_px**2]] = True
+    return drawn[margin:-margin, margin:-margin]
 
 
 def target_maps(
@@ -82,6 +83,7 @@ def target_maps(
     target = discs(particles.x, particles.y, radius_px, shape)
     valid = ~discs(ignored.x, ignored.y, ignore_radius_px, shape) | target
     x0, y0, x1, y1 = interior
-    column, row = np.arange(shape[1]), np.arange(shape[0])
-    valid &= ((row >= y0) & (row <= y1))[:, None] & ((column >= x0) & (column <= x1))[None, :]
+    for edges, first, last in ((valid, y0, y1), (valid.T, x0, x1)):
+        edges[: max(0, math.ceil(first))] = False
+        edges[max(0, math.floor(last) + 1) :] = False
     return target, valid

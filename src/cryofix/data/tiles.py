@@ -136,7 +136,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
             image = np.pad(image, ((0, bottom), (0, right)), mode="symmetric")
             target, valid = (np.pad(part, ((0, bottom), (0, right))) for part in (target, valid))
         seed = sample_seed(self.seed, self.stream, index) % 2**32
-        image, (target, valid) = warp(self._geometry, seed, image, (target, valid))
+        image, target, valid = warp(self._geometry, seed, image, target, valid)
         whole = punch(self._cutout, seed, (self.tile_px, self.tile_px))
         known = valid if annotated.particles is not None else np.zeros_like(valid)
         return {
@@ -164,7 +164,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
             ]
         rows, columns = annotated.micrograph.shape
         row, column = (
-            int(np.clip(round(position), 0, max(0, size - self.tile_px)))
+            min(max(round(position), 0), max(0, size - self.tile_px))
             for position, size in zip(first, (rows, columns), strict=True)
         )
         return row, column
