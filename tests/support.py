@@ -1,6 +1,7 @@
-"""Running the commands in this process, on a data set small enough for tests."""
+"""What tests share: the commands run in this process on little data; free ports."""
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,3 +28,11 @@ def results(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "results.json").read_text())
     content.pop("seconds")
     return content
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from support import free_port
+
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "scontrol", "squeue")
 SECONDS_TO_START = 30
 SBIN = ("/usr/sbin", "/usr/local/sbin")  # where daemons are, often not on a user's PATH
@@ -92,14 +94,6 @@ class Slurm:
 def find_program(name: str) -> str | None:
     """Return the path of a program, also of one that only the system's administrator calls."""
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *SBIN)))
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,99 @@
+"""One tab of a real Chromium, driven through its own chromedriver, so that no package is needed."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support import free_port
+
+ARGUMENTS = (
+    "--headless",
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Browser:
+    """One tab, through the WebDriver protocol."""
+
+    def __init__(self, port: int, profile: Path) -> None:
+        self._base = f"http://127.0.0.1:{port}"
+        options = {"args": [*ARGUMENTS, f"--user-data-dir={profile}"]}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        session = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        self._base += f"/session/{session['sessionId']}"
+
+    def _call(self, method: str, path: str, content: Any = None) -> Any:
+        data = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(self._base + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def resize(self, width: int, height: int = 844, dark: bool = False) -> None:
+        screen = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.devtools("Emulation.setDeviceMetricsOverride", screen)
+        feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    def devtools(self, command: str, parameters: Any) -> Any:
+        return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def open(self, address: str) -> None:
+        self._call("POST", "/url", {"url": address})
+
+    def run(self, script: str) -> Any:
+        return self._call("POST", "/execute/sync", {"script": script, "args": []})
+
+    def click(self, selector: str) -> None:
+        query = {"using": "css selector", "value": selector}
+        (identity,) = self._call("POST", "/element", query).values()
+        self._call("POST", f"/element/{identity}/click", {})
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
+
+    def log(self) -> list[Any]:
+        entries: list[Any] = self._call("POST", "/se/log", {"type": "browser"})
+        return entries
+
+    def close(self) -> None:
+        self._call("DELETE", "")
+
+
+@contextmanager
+def opened_browser(profile: Path) -> Iterator[Browser]:
+    """Start Chromium with an empty profile, and end it; skip the test where there is none."""
+    driver = shutil.which("chromedriver")
+    if driver is None:
+        pytest.skip("no chromedriver: install the packages chromium and chromium-driver")
+    port = free_port()
+    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            try:
+                browser = Browser(port, profile)
+                break
+            except urllib.error.URLError:
+                time.sleep(0.1)
+        else:
+            pytest.fail("chromedriver did not answer for 10 s")
+        yield browser
+        browser.close()
+    finally:
+        process.terminate()
+        process.wait(10)
