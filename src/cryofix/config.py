@@ -62,6 +62,8 @@ class TrainSchema:
     model: Any = MISSING
     mask: Any = MISSING
     teacher: Any = MISSING
+    prior: Any = MISSING
+    regulariser: Any = MISSING
     augment: Any = MISSING
     loss: Any = MISSING
     unlabelled: Any = MISSING

@@ -76,6 +76,8 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
             data=build(config.data, progress=display.counter),
             policy=build(config.mask),
             guard=build(config.guard),
+            regulariser=build(config.regulariser),
+            tell=status.update,
             display=display,
             ranks=ranks,
         )

@@ -57,6 +57,8 @@ class CryoDataModule(LightningDataModule):
         Tiles of a step, over all ranks.
     geometry, cutout
         Keywords of :class:`~cryofix.data.augment.Geometry` and ``Cutout``.
+    strong_views
+        How many strong views of an unlabelled tile there are.
     workers
         Loader processes; 0 loads in the training process.
 
@@ -99,6 +101,7 @@ class CryoDataModule(LightningDataModule):
         centred_share: float = 0.5,
         geometry: Mapping[str, Any] | None = None,
         cutout: Mapping[str, Any] | None = None,
+        strong_views: int = 1,
         workers: int = 0,
         progress: Callable[[str, int], Callable[[], None]] = no_progress,
     ) -> None:
@@ -130,6 +133,7 @@ class CryoDataModule(LightningDataModule):
         self.batch_labelled, self.batch_unlabelled = batch_labelled, batch_unlabelled
         self.centred_share = centred_share
         self.geometry, self.cutout = Geometry(**(geometry or {})), Cutout(**(cutout or {}))
+        self.strong_views = strong_views
         self.workers = workers
         self.progress = progress
         self.first_step = 0  # of the stage; the trainer counts from 0 in each
@@ -244,6 +248,7 @@ class CryoDataModule(LightningDataModule):
             geometry=self.geometry,
             cutout=self.cutout if name == "unlabelled" else None,
             centred_share=self.centred_share if name == "labelled" else 0.0,
+            strong_views=self.strong_views if name == "unlabelled" else 1,
         )
 
     def train_dataloader(self) -> CombinedLoader:

@@ -93,10 +93,12 @@ class TileStream(Dataset[dict[str, Tensor]]):
         The random changes; holes are drawn for the unlabelled stream.
     centred_share
         Share of tiles that have a random labelled particle near their middle.
+    strong_views
+        How many strong views there are; each has its own holes.
 
     Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
-    ``known`` bool (target is a label, not a placeholder), ``whole`` bool (False in the holes of
-    the strong view) and ``index``.
+    ``known`` bool (target is a label, not a placeholder), ``whole`` bool (strong views, tile,
+    tile; False in their holes), ``micrograph`` (its number in ``micrographs``) and ``index``.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
         geometry: Geometry,
         cutout: Cutout | None,
         centred_share: float,
+        strong_views: int = 1,
     ) -> None:
         self.micrographs = micrographs
         self.seed = seed
@@ -119,12 +122,14 @@ class TileStream(Dataset[dict[str, Tensor]]):
         self.radius_px = radius_px
         self.ignore_radius_px = ignore_radius_px
         self.centred_share = centred_share
+        self.strong_views = strong_views
         self._geometry = geometry.build()
         self._cutout = None if cutout is None else cutout.build()
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         random = np.random.default_rng((self.seed, self.stream, index))
-        annotated = self.micrographs[int(random.integers(len(self.micrographs)))]
+        micrograph = int(random.integers(len(self.micrographs)))
+        annotated = self.micrographs[micrograph]
         row, column = self._place(annotated, random)
         shape = annotated.micrograph.shape
         height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
@@ -137,14 +142,17 @@ class TileStream(Dataset[dict[str, Tensor]]):
             target, valid = (np.pad(part, ((0, bottom), (0, right))) for part in (target, valid))
         seed = sample_seed(self.seed, self.stream, index) % 2**32
         image, target, valid = warp(self._geometry, seed, image, target, valid)
-        whole = punch(self._cutout, seed, (self.tile_px, self.tile_px))
+        more = range(1, self.strong_views)
+        seeds = [seed, *(sample_seed(self.seed, self.stream, index, n) % 2**32 for n in more)]
+        whole = [punch(self._cutout, each, (self.tile_px, self.tile_px)) for each in seeds]
         known = valid if annotated.particles is not None else np.zeros_like(valid)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image))[None],
             "target": torch.from_numpy(target.astype(np.float32))[None],
             "valid": torch.from_numpy(valid)[None],
             "known": torch.from_numpy(known)[None],
-            "whole": torch.from_numpy(whole)[None],
+            "whole": torch.from_numpy(np.stack(whole)),
+            "micrograph": micrograph,
             "index": index,
         }
 

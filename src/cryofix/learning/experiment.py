@@ -8,7 +8,7 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.errors import CryofixError
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -34,8 +33,11 @@ from cryofix.learning.evaluation import confidence_histogram, score_all
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.keeping import KeepCheckpoints
 from cryofix.learning.network import build_network
+from cryofix.learning.prior import estimate_prior
 from cryofix.learning.ranks import Ranks, is_first, leave, on_first
+from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.monitoring.collapse import CollapseGuard
 from cryofix.monitoring.dashboard import Dashboard
@@ -50,7 +52,6 @@ from cryofix.scoring.scores import (
 
 SCHEMA = 1
 KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
-METHODS = ("fixmatch", "supervised")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,10 @@ class Experiment:
         Where progress is shown.
     guard
         Watches FixMatch.
+    regulariser
+        Of the semi-supervised stage, if any.
+    tell
+        Is called with what ``status.json`` should say.
     ranks
         Which of how many processes this is; the group is joined before and left in :meth:`run`.
     """
@@ -101,14 +106,13 @@ class Experiment:
     policy: MaskingPolicy
     display: Display
     guard: CollapseGuard
+    regulariser: Regulariser | None = None
+    tell: Callable[..., None] = lambda **changes: None
     ranks: Ranks = field(default_factory=Ranks)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.config["method"] not in METHODS:
-            raise CryofixError(
-                f"method={self.config['method']} is not known; use one of {', '.join(METHODS)}"
-            )
+        check_pairs(self.config, self.ranks.count)
         self.steps = Steps(**self.config["steps"])
 
     def run(self) -> dict[str, Any] | None:
@@ -119,18 +123,14 @@ class Experiment:
         on_first(self.data.setup)  # the others find the cache filled
         self.data.setup()
         on_first(lambda: self.data.write_split(self.folder / "splits.json"))
-        priors = self.data.prior_per_micrograph()
-        self.prior = sum(priors) / max(1, len(priors))
-        if not 0 < self.prior < 1:
-            raise CryofixError(
-                f"the labelled micrographs ({', '.join(self.data.split.labelled)}) hold no"
-                " particle inside the scored area: raise ratio or change label_draw"
-            )
+        self.prior = estimate_prior(self.data, self.config["prior"]["value"])
+        self.tell(prior=self.prior.as_dict())
+        self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
         with self._stage_lock():
             burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
             control = self._stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
-        if self.config["method"] == "fixmatch":
+        if self.config["method"] != "supervised":
             stages["fixmatch"] = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
         if not leave():
             return None
@@ -151,14 +151,19 @@ class Experiment:
 
     def _stage_key(self) -> str:
         """Name what burn-in and control depend on: all but the mask and what goes with it."""
-        parts = {
-            key: self.config[key]
-            for key in ("data", "model", "loss", "augment", "teacher", "optimiser", "steps", "seed")
+        config = self.config
+        parts = {key: config[key] for key in ("model", "loss", "optimiser", "steps", "seed")}
+        parts["augment"] = {key: config["augment"][key] for key in ("geometry", "weak")}
+        parts["average"] = config["teacher"]["decay"]
+        parts["data"] = {
+            key: value
+            for key, value in config["data"].items()
+            if key not in ("batch_unlabelled", "cutout", "strong_views")
         }
         # How the work is spread over devices is no other training.
         parts["trainer"] = {
             key: value
-            for key, value in self.config["trainer"].items()
+            for key, value in config["trainer"].items()
             if key not in ("accelerator", "devices", "num_nodes", "strategy", "sync_batchnorm")
         }
         parts["version"] = cryofix.__version__
@@ -175,7 +180,8 @@ class Experiment:
 
     def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
         torch.manual_seed(self.config["seed"])
-        network = build_network(**self.config["model"], prior=self.prior)
+        # By the labels, so that a given prior changes neither burn-in nor control.
+        network = build_network(**self.config["model"], prior=self.prior.labelled)
         if self.config["compute"]["channels_last"]:
             network = network.to(memory_format=torch.channels_last)
         module = FixMatch(
@@ -188,7 +194,8 @@ class Experiment:
             unlabelled=Unlabelled(**self.config["unlabelled"]),
             views=Views.of(self.config["augment"]),
             loss_terms=self.config["loss"]["terms"],
-            prior=self.prior,
+            prior=self.prior.value,
+            regulariser=self.regulariser if policy is not None else None,
             seed=self.config["seed"],
             first_step=first_step,
             metadata=self._metadata(),
@@ -201,7 +208,7 @@ class Experiment:
             "schema": SCHEMA,
             "version": cryofix.__version__,
             "config": self.config,
-            "prior": self.prior,
+            "prior": self.prior.value,
             "particle_px": dataset.particle_px,
             "diameter_px": dataset.diameter_px,
             "diameter_angstrom": dataset.diameter_angstrom,
@@ -304,7 +311,7 @@ class Experiment:
             return []
         network = self._network(checkpoint)
         histogram = confidence_histogram(network, self.data, micrographs, self.device)
-        return histogram.table(prior=self.prior)
+        return histogram.table(prior=self.prior.value)
 
     def networks(self) -> dict[str, torch.nn.Module]:
         """Return the averaged networks at the end of each branch, in eval mode."""
@@ -327,6 +334,7 @@ class Experiment:
         return {
             "schema": SCHEMA,
             "data": self.config["names"]["data"],
+            "method": self.config["method"],
             "mask": self.config["names"]["mask"],
             "mask_config": self.config["mask"],
             "ratio": self.config["ratio"],
@@ -334,7 +342,8 @@ class Experiment:
             "split_seed": self.config["split_seed"],
             "label_draw": self.config["label_draw"],
             "micrographs": self.data.split.counts(),
-            "prior": self.prior,
+            "prior": self.prior.value,
+            "prior_estimate": self.prior.as_dict(),
             "checkpoint": "last",
             "supervised": control.scores(),
             "fixmatch": None if fixmatch is None else fixmatch.scores(),

@@ -1,11 +1,12 @@
-"""One stage of training: supervised, or FixMatch with a masking policy.
+"""One stage of training: supervised, or semi-supervised with a masking policy.
 
 FixMatch (Sohn et al. 2020) for segmentation: the teacher labels a weakly changed tile, the policy
 says which of its pixels to believe, and the student has to reproduce them on a strongly changed
-copy of the same tile.
+copy of the same tile. Mean teacher, self-training and UniMatch are other settings of the same loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,16 +18,18 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.audit import audit
 from cryofix.learning.losses import supervised_loss, unlabelled_loss
-from cryofix.learning.network import fixed_running_statistics
+from cryofix.learning.network import fixed_running_statistics, without_features
+from cryofix.learning.regularisers import LabelledPart, Regulariser
+from cryofix.learning.rounds import FrozenTeacher
 from cryofix.learning.schedule import learning_rate_factor, ramp
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.teacher import EvalOnly, average_of
 from cryofix.learning.validation import Validation
+from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, Lesson, lessons
 from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
 from cryofix.scoring.curves import IntArray
 from cryofix.scoring.rates import Rates
 
-LABELLED_VIEW, WEAK_VIEW, STRONG_VIEW = 10, 11, 12  # streams of random intensities
 DROPOUT = 13  # stream of everything that draws from torch's global generator
 
 
@@ -46,11 +49,13 @@ class FixMatch(LightningModule):
     loss_terms
         See :func:`cryofix.learning.losses.supervised_loss`.
     prior
-        Share of particle pixels, for the policy.
+        Share of particle pixels, for policy and regulariser.
     seed
         Of every random draw.
     first_step
         Steps already trained before this stage.
+    regulariser
+        Holds the student to the prior beside the pseudo-labels; None does not.
     supervised_precision
         Pixel precision of the burn-in model on validation, for policies that ask for it.
     metadata
@@ -72,13 +77,22 @@ class FixMatch(LightningModule):
         prior: float,
         seed: int,
         first_step: int = 0,
+        regulariser: Regulariser | None = None,
         supervised_precision: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.average = EvalOnly(average_of(network, teacher.decay))
+        self.frozen: FrozenTeacher | None = None
+        if policy is not None and teacher.kind == "frozen":
+            unlabelled_micrographs = data.stream("unlabelled").micrographs
+            labelled = len(data.part("labelled"))
+            self.frozen = FrozenTeacher(
+                self.average.network, teacher, unlabelled_micrographs, labelled
+            )
         self.policy = policy
+        self.regulariser = regulariser
         self.fallback: MaskingPolicy | None = None
         self.register_buffer("switched", torch.tensor(False))
         self.data = data
@@ -144,20 +158,19 @@ class FixMatch(LightningModule):
         # Ranks have different tiles, so they drop out different features of them.
         rank = (self.trainer.global_rank,) if self.trainer.global_rank else ()
         torch.manual_seed(sample_seed(self.seed, DROPOUT, self.first_step, batch_idx, *rank))
+        if self.frozen is not None:
+            self.frozen.follow(self.average.network, self.global_step, self.device)
 
     def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
         """Return the loss of one step."""
         labelled = batch["labelled"]
-        images = self._view(labelled, LABELLED_VIEW)
-        logits = self.network(images).float()
+        logits = self.network(self._weak(labelled, LABELLED_VIEW)).float()
         loss = supervised_loss(logits, labelled["target"], labelled["valid"], self.loss_terms)
         scalars = {"loss/supervised": loss.detach()}
         policy = self.active_policy()
         if policy is not None:
-            loss_unlabelled, more = self._unlabelled_step(
-                policy, batch["unlabelled"], labelled, logits.detach()
-            )
-            loss = loss + loss_unlabelled
+            part = LabelledPart(logits, labelled["target"], labelled["valid"])
+            loss, more = self._unlabelled_step(policy, batch["unlabelled"], part, loss)
             scalars.update(more)
         if self._due(self.steps.log_every):
             scalars["loss/total"] = loss.detach()
@@ -167,43 +180,73 @@ class FixMatch(LightningModule):
     def _unlabelled_step(
         self,
         policy: MaskingPolicy,
-        batch: dict[str, Tensor],
-        labelled: dict[str, Tensor],
-        labelled_logits: Tensor,
+        batch: Mapping[str, Tensor],
+        labelled: LabelledPart,
+        supervised: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the weighted unlabelled loss and what to log of it."""
-        weak = self._view(batch, WEAK_VIEW)
-        strong = self._view(batch, STRONG_VIEW) * batch["whole"]
-        valid = batch["valid"]
+        """Return the supervised loss with all that unlabelled tiles add, and what to log of it."""
+        if self.frozen is not None:
+            batch = self.frozen.restricted(batch)
+        weak = self._weak(batch, WEAK_VIEW)
+        prob, pseudo = self._pseudo_labels(policy, weak, batch["valid"], labelled)
+        parts = []
+        for lesson in lessons(batch, weak, prob, pseudo, self.views, self.seed):
+            logits = self._student(lesson.image, lesson.dropout)
+            if pseudo.student_logit_shift is not None:
+                logits = logits + pseudo.student_logit_shift
+            parts.append(lesson.share * self._distance(lesson, logits))
+            if len(parts) == 1 and self._due(self.steps.audit_every):
+                self._audit(lesson, logits.detach())
+        loss = torch.stack(parts).sum()
+        grown = ramp(self.unlabelled.ramp, self.global_step, self.unlabelled.ramp_steps)
+        factor = self.unlabelled.weight * grown
+        scalars = {"loss/unlabelled": loss.detach(), "unlabelled/lambda": torch.tensor(factor)}
+        loss = factor * loss
+        if self.regulariser is not None:
+            term = self.regulariser(self._student(weak), batch["valid"], labelled, self.prior)
+            scalars["loss/regulariser"] = term.detach()
+            loss = loss + grown * self.regulariser.weight * term
+            supervised = (1 - grown * (1 - self.regulariser.supervised_weight)) * supervised
+        return supervised + loss, scalars
+
+    def _pseudo_labels(
+        self, policy: MaskingPolicy, weak: Tensor, valid: Tensor, labelled: LabelledPart
+    ) -> tuple[Tensor, PseudoLabels]:
+        """Return the teacher's p, and what the policy makes of it."""
         prob = torch.sigmoid(self._teach(weak).float())
         context = PolicyContext(
             prior=self.prior,
             progress=min(1.0, self.global_step / self.steps.stage),
-            labelled_prob=torch.sigmoid(labelled_logits),
-            labelled_target=labelled["target"],
-            labelled_valid=labelled["valid"],
+            labelled_prob=torch.sigmoid(labelled.logits.detach()),
+            labelled_target=labelled.target,
+            labelled_valid=labelled.valid,
             seed=sample_seed(self.seed, self.first_step + self.global_step),
             supervised_precision=self.supervised_precision,
         )
         policy.update(prob, valid, context)
-        pseudo = policy(prob, valid, context)
-        if self.unlabelled.batch_norm == "shared":
-            logits = self.network(strong).float()
-        else:
-            with fixed_running_statistics(self.network):
-                logits = self.network(strong).float()
-        if pseudo.student_logit_shift is not None:
-            logits = logits + pseudo.student_logit_shift
-        loss = unlabelled_loss(
-            logits, pseudo.target, pseudo.weight, valid & batch["whole"], self.unlabelled.normaliser
+        return prob, policy(prob, valid, context)
+
+    def _student(self, images: Tensor, dropout: Sequence[Sequence[int]] | None = None) -> Tensor:
+        """Return the student's logits on unlabelled tiles."""
+        shared = self.unlabelled.batch_norm == "shared"
+        with nullcontext() if shared else fixed_running_statistics(self.network):
+            if dropout is None:
+                logits: Tensor = self.network(images)
+            else:
+                share = self.views.feature_dropout.share
+                logits = without_features(self.network, images, share, dropout)
+        return logits.float()
+
+    def _distance(self, lesson: Lesson, logits: Tensor) -> Tensor:
+        """Return the loss of one lesson."""
+        return unlabelled_loss(
+            logits,
+            lesson.pseudo.target,
+            lesson.pseudo.weight,
+            lesson.maps["valid"] & lesson.maps["whole"],
+            self.unlabelled.normaliser,
+            self.unlabelled.loss,
         )
-        factor = self.unlabelled.weight * ramp(
-            self.unlabelled.ramp, self.global_step, self.unlabelled.ramp_steps
-        )
-        scalars = {"loss/unlabelled": loss.detach(), "unlabelled/lambda": torch.tensor(factor)}
-        if self._due(self.steps.audit_every):
-            self._audit(batch, prob, pseudo, logits.detach())
-        return factor * loss, scalars
 
     @torch.no_grad()
     def _teach(self, weak: Tensor) -> Tensor:
@@ -211,29 +254,34 @@ class FixMatch(LightningModule):
         if self.teacher.kind == "ema":
             logits: Tensor = self.average(weak)
             return logits
+        if self.frozen is not None:
+            logits = self.frozen(weak)
+            return logits
         self.network.eval()
         logits = self.network(weak)
         self.network.train()
         return logits
 
-    def _audit(
-        self, batch: dict[str, Tensor], prob: Tensor, pseudo: PseudoLabels, logits: Tensor
-    ) -> None:
+    def _audit(self, lesson: Lesson, logits: Tensor) -> None:
         """Measure what this step's pseudo-labels teach, keep it for the callbacks, and log it."""
         found = audit(
-            batch, prob, pseudo, logits, prior=self.prior, normaliser=self.unlabelled.normaliser
+            lesson.maps,
+            lesson.prob,
+            lesson.pseudo,
+            logits,
+            prior=self.prior,
+            normaliser=self.unlabelled.normaliser,
         )
         self.audited, self.log_odds = found.rates, found.log_odds
         measured = {**found.rates, "prior": self.prior}
         scalars = {f"mask/{key}": each for key, each in measured.items() if each is not None}
-        policy = {f"policy/{key}": float(each) for key, each in pseudo.scalars.items()}
+        policy = {f"policy/{key}": float(each) for key, each in lesson.pseudo.scalars.items()}
         self.log_scalars(scalars | policy, self.first_step + self.global_step + 1)
 
-    def _view(self, batch: dict[str, Tensor], stream: int) -> Tensor:
-        """Return the batch's images under one view's intensity changes."""
-        intensity = self.views.strong if stream == STRONG_VIEW else self.views.weak
+    def _weak(self, batch: Mapping[str, Tensor], stream: int) -> Tensor:
+        """Return the batch's images under weak changes of intensity."""
         indices = batch["index"].tolist()
-        return change_intensity(batch["image"], intensity, self.seed, stream, indices)
+        return change_intensity(batch["image"], self.views.weak, self.seed, stream, indices)
 
     def _due(self, every: int) -> bool:
         return (self.global_step + 1) % every == 0

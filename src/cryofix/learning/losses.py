@@ -13,18 +13,19 @@ from cryofix.learning.ranks import sum_over_processes
 Maps = Float[Tensor, "batch 1 height width"]
 Mask = Bool[Tensor, "batch 1 height width"]
 NORMALISERS = ("valid", "kept", "class")
+UNLABELLED = ("bce", "mse")
 
 
 def bce(logits: Maps, target: Maps, valid: Mask) -> Tensor:
     """Binary cross-entropy, mean over the valid pixels (0 when there are none)."""
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return _mean(loss, valid.float())
+    return masked_mean(loss, valid.float())
 
 
 def focal(logits: Maps, target: Maps, valid: Mask, gamma: float = 2.0) -> Tensor:
     """Focal loss, (1 - p_t)^gamma CE (Lin et al. 2017, eq. 4), mean over the valid pixels."""
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return _mean((1 - torch.exp(-loss)) ** gamma * loss, valid.float())
+    return masked_mean((1 - torch.exp(-loss)) ** gamma * loss, valid.float())
 
 
 def dice(logits: Maps, target: Maps, valid: Mask) -> Tensor:
@@ -66,9 +67,9 @@ def supervised_loss(logits: Maps, target: Maps, valid: Mask, terms: Mapping[str,
 
 
 def unlabelled_loss(
-    logits: Maps, target: Maps, weight: Maps, valid: Mask, normaliser: str
+    logits: Maps, target: Maps, weight: Maps, valid: Mask, normaliser: str, kind: str = "bce"
 ) -> Tensor:
-    """Weighted binary cross-entropy of the student against pseudo-labels.
+    """Weighted distance of the student from pseudo-labels.
 
     Parameters
     ----------
@@ -82,26 +83,46 @@ def unlabelled_loss(
         What the weighted sum is divided by: ``valid`` (the number of valid pixels, so the loss
         scales with the keep rate), ``kept`` (the sum of weights), or ``class`` (each predicted
         class by its own sum of weights, then their mean).
+    kind
+        ``bce``: binary cross-entropy; ``mse``: squared difference of probabilities, which is 0
+        where student and teacher agree (mean teacher, Tarvainen & Valpola 2017).
 
     Returns
     -------
     0-d tensor; 0 where nothing is kept.
     """
     weight = weight * valid
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    if kind == "bce":
+        loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    elif kind == "mse":
+        loss = (torch.sigmoid(logits) - target) ** 2
+    else:
+        raise CryofixError(
+            f"unlabelled.loss={kind} is not known; use one of {', '.join(UNLABELLED)}"
+        )
     if normaliser == "valid":
         return _ratio((loss * weight).sum(), valid.sum().float())
     if normaliser == "kept":
-        return _mean(loss, weight)
+        return masked_mean(loss, weight)
     if normaliser == "class":
         particle = (target >= 0.5).float()
-        return (_mean(loss, weight * particle) + _mean(loss, weight * (1 - particle))) / 2
+        return (
+            masked_mean(loss, weight * particle) + masked_mean(loss, weight * (1 - particle))
+        ) / 2
     raise CryofixError(
         f"unlabelled.normaliser={normaliser} is not known; use one of {', '.join(NORMALISERS)}"
     )
 
 
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
+def unlabelled_push(logits: Maps, target: Maps, kind: str = "bce") -> Maps:
+    """Return the size of a pixel's gradient in :func:`unlabelled_loss`, up to its weight."""
+    prob = torch.sigmoid(logits)
+    difference = (prob - target).abs()
+    return difference if kind == "bce" else 2 * difference * prob * (1 - prob)
+
+
+def masked_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean over the batch of all processes; 0 where no weight is."""
     return _ratio((values * weights).sum(), weights.sum())
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.encoders import encoders as encoder_registry
@@ -163,6 +164,47 @@ def _replace_batch_norms(module: nn.Module) -> None:
             setattr(module, name, nn.GroupNorm(groups, child.num_features))
         else:
             _replace_batch_norms(child)
+
+
+def without_features(
+    network: nn.Module, images: Tensor, share: float, keys: Sequence[Sequence[int]]
+) -> Tensor:
+    """Return logits that a part of the encoder's channels has not contributed to.
+
+    Whole channels at every depth are silenced and the others scaled up, as in spatial dropout
+    (Tompson et al. 2015); the image itself, the first of the encoder's outputs, stays.
+
+    Parameters
+    ----------
+    network
+        Of segmentation-models-pytorch.
+    images
+        (batch, 1, height, width).
+    share
+        Of the channels to silence, in [0, 1).
+    keys
+        What each image's draw depends on.
+
+    Raises
+    ------
+    CryofixError
+        For architectures without an encoder that gives one tensor for each depth.
+    """
+    parts: Any = network
+    features = parts.encoder(images)
+    if not isinstance(features, list):
+        raise CryofixError(
+            "augment.feature_dropout does not know how this model.architecture uses its features:"
+            " choose another architecture, or augment.feature_dropout.share=0"
+        )
+    draws = [np.random.default_rng(key) for key in keys]
+    left = features[:1]
+    for level in features[1:]:
+        drawn = np.stack([draw.uniform(size=level.shape[1]) for draw in draws])
+        kept = torch.from_numpy(drawn >= share).to(level.device, level.dtype)
+        left.append(level * kept[:, :, None, None] / (1 - share))
+    logits: Tensor = parts.segmentation_head(parts.decoder(left))
+    return logits
 
 
 @contextmanager

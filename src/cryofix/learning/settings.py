@@ -6,8 +6,10 @@ from typing import Any
 
 from cryofix.data.intensity import Intensity
 from cryofix.errors import CryofixError
-from cryofix.learning.losses import NORMALISERS
+from cryofix.learning.losses import NORMALISERS, UNLABELLED
 from cryofix.learning.schedule import RAMPS
+
+TEACHERS = ("ema", "self", "frozen")
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,37 @@ class Teacher:
     ----------
     kind
         ``ema``: the running average of the student, which is also what is evaluated; ``self``:
-        the student itself, in eval mode.
+        the student itself, in eval mode; ``frozen``: a copy of the average, taken anew at the
+        start of each round.
     decay
         Of the running average, in [0, 1).
+    round_steps
+        Steps of a round of the frozen teacher.
+    share
+        Of the unlabelled micrographs, those that it is surest of, which a round learns from.
+    per_labelled
+        At most so many of them for each labelled one; None sets no limit.
     """
 
     kind: str = "ema"
     decay: float = 0.99
+    round_steps: int = 200
+    share: float = 1.0
+    per_labelled: float | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("ema", "self"):
-            raise CryofixError(f"teacher.kind={self.kind} is not known; use ema or self")
+        if self.kind not in TEACHERS:
+            raise CryofixError(
+                f"teacher.kind={self.kind} is not known; use one of {', '.join(TEACHERS)}"
+            )
         if not 0 <= self.decay < 1:
             raise CryofixError(f"teacher.decay={self.decay} must be at least 0 and below 1")
+        if self.round_steps < 1:
+            raise CryofixError(f"teacher.round_steps={self.round_steps} must be at least 1")
+        if not 0 < self.share <= 1:
+            raise CryofixError(f"teacher.share={self.share} must be above 0 and at most 1")
+        if self.per_labelled is not None and not self.per_labelled > 0:
+            raise CryofixError(f"teacher.per_labelled={self.per_labelled} must be above 0, or null")
 
 
 @dataclass(frozen=True)
@@ -90,6 +110,8 @@ class Unlabelled:
     ----------
     weight
         Lambda: factor of the unlabelled loss.
+    loss
+        ``bce`` or ``mse``; see :func:`cryofix.learning.losses.unlabelled_loss`.
     normaliser
         ``valid``, ``kept`` or ``class``; see :func:`cryofix.learning.losses.unlabelled_loss`.
     ramp, ramp_steps
@@ -100,6 +122,7 @@ class Unlabelled:
     """
 
     weight: float = 1.0
+    loss: str = "bce"
     normaliser: str = "valid"
     ramp: str = "linear"
     ramp_steps: int = 100
@@ -107,6 +130,7 @@ class Unlabelled:
 
     def __post_init__(self) -> None:
         for key, known in (
+            ("loss", UNLABELLED),
             ("normaliser", NORMALISERS),
             ("ramp", RAMPS),
             ("batch_norm", ("separate", "shared")),
@@ -121,13 +145,91 @@ class Unlabelled:
 
 
 @dataclass(frozen=True)
+class CutMix:
+    """Rectangles of another micrograph in the strong view.
+
+    Attributes
+    ----------
+    probability
+        That a tile gets one.
+    area_min, area_max
+        Its smallest and largest area, as a share of the tile's.
+    """
+
+    probability: float = 0.0
+    area_min: float = 0.1
+    area_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise CryofixError(
+                f"augment.cutmix.probability={self.probability} must lie between 0 and 1"
+            )
+        if not 0 <= self.area_min <= self.area_max <= 1:
+            raise CryofixError(
+                f"augment.cutmix.area_min={self.area_min} and area_max={self.area_max} must be"
+                " shares of a tile's area, the smaller one first"
+            )
+
+
+@dataclass(frozen=True)
+class FeatureDropout:
+    """Channels of the encoder's features that the student has to do without.
+
+    Attributes
+    ----------
+    share
+        Of the channels, in [0, 1); 0 keeps all.
+    view
+        ``strong``: they are silenced in the strong views; ``own``: in one more view, the weak
+        one, which then has half of the unlabelled loss (UniMatch, Yang et al. 2023).
+    """
+
+    share: float = 0.0
+    view: str = "strong"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share < 1:
+            raise CryofixError(
+                f"augment.feature_dropout.share={self.share} must be at least 0 and below 1"
+            )
+        if self.view not in ("strong", "own"):
+            raise CryofixError(
+                f"augment.feature_dropout.view={self.view} is not known; use strong or own"
+            )
+
+
+@dataclass(frozen=True)
 class Views:
-    """Intensity changes of the weak and of the strong view."""
+    """What is done to the grey values of the weak view, and to strong views.
+
+    Attributes
+    ----------
+    weak, strong
+        Intensities.
+    strong_views
+        1, or 2 of independent draws, whose losses are averaged.
+    cutmix, feature_dropout
+        Further changes of the strong views.
+    """
 
     weak: Intensity = field(default_factory=Intensity)
     strong: Intensity = field(default_factory=Intensity)
+    strong_views: int = 1
+    cutmix: CutMix = field(default_factory=CutMix)
+    feature_dropout: FeatureDropout = field(default_factory=FeatureDropout)
+
+    def __post_init__(self) -> None:
+        if self.strong_views not in (1, 2):
+            raise CryofixError(f"augment.strong_views={self.strong_views} must be 1 or 2")
 
     @staticmethod
     def of(augment: Mapping[str, Any]) -> "Views":
-        """Build both from the ``augment`` group of the configuration."""
-        return Views(Intensity(**augment["weak"]), Intensity(**augment["strong"]))
+        """Build them from the ``augment`` group of the configuration."""
+        return Views(
+            Intensity(**augment["weak"]),
+            Intensity(**augment["strong"]),
+            augment["strong_views"],
+            CutMix(**augment["cutmix"]),
+            FeatureDropout(**augment["feature_dropout"]),
+        )

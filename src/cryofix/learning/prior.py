@@ -1,0 +1,121 @@
+"""The prior: which share of the pixels is particle, and how well the labels tell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.errors import CryofixError
+from cryofix.scoring.bootstrap import Bounds, interval
+from cryofix.scoring.resampling import mean
+
+ONE = (
+    "regions of the only labelled micrograph: how micrographs differ is not in it, so it is too"
+    " narrow"
+)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Share of particle pixels among the valid ones.
+
+    Attributes
+    ----------
+    labelled
+        Mean over the labelled micrographs, in (0, 1).
+    ci95
+        Bootstrap interval of that; None where nothing can be resampled.
+    resampled
+        What the interval was resampled over.
+    given
+        What the user knows better; None takes the labels'.
+    """
+
+    labelled: float
+    ci95: Bounds
+    resampled: str
+    given: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.given is not None and not 0 < self.given < 1:
+            raise CryofixError(
+                f"prior.value={self.given} must lie between 0 and 1: it is the share of particle"
+                " pixels; null estimates it from the labels"
+            )
+
+    @property
+    def value(self) -> float:
+        """What policies and regularisers aim at."""
+        return self.labelled if self.given is None else self.given
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain containers for ``results.json`` and ``status.json``."""
+        return {
+            "value": self.value,
+            "source": "labels" if self.given is None else "given",
+            "labels": {"value": self.labelled, "ci95": self.ci95, "resampled": self.resampled},
+        }
+
+    def describe(self) -> str:
+        """Return one sentence for the log."""
+        said = f"labels say {100 * self.labelled:.2f} %"
+        if self.ci95 is not None:
+            low, high = self.ci95
+            said += f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
+        if self.given is None:
+            return f"prior: {said}."
+        return f"prior: {100 * self.given:.2f} % as given; {said}."
+
+
+def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
+    """Estimate the prior from the labelled micrographs, with a bootstrap interval over them.
+
+    With a single one, its regions of a tile's size are resampled instead.
+
+    Raises
+    ------
+    CryofixError
+        When there is no particle in them, and when ``given`` is no share.
+    """
+    shares = data.prior_per_micrograph()
+    labelled = sum(shares) / max(1, len(shares))
+    if not 0 < labelled < 1:
+        raise CryofixError(
+            f"the labelled micrographs ({', '.join(data.split.labelled)}) hold no"
+            " particle inside the scored area: raise ratio or change label_draw"
+        )
+    if len(shares) > 1:
+        ci95 = interval([(share, 1.0) for share in shares], mean).bounds
+        return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", given)
+    counts = [
+        row
+        for annotated in data.part("labelled")
+        for row in region_counts(*data.maps(annotated), data.tile_px)
+    ]
+    return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", given)
+
+
+def region_counts(
+    target: NDArray[np.bool_], valid: NDArray[np.bool_], side: int
+) -> Sequence[tuple[int, int]]:
+    """Return (particle, valid) pixels of each square region that has valid ones.
+
+    Parameters
+    ----------
+    target, valid
+        Maps of a micrograph, (rows, columns).
+    side
+        Of the squares; those at the right and the bottom are smaller.
+    """
+    rows, columns = target.shape
+    counts = []
+    for top in range(0, rows, side):
+        for left in range(0, columns, side):
+            part = slice(top, top + side), slice(left, left + side)
+            count = int(valid[part].sum())
+            if count:
+                counts.append((int((target[part] & valid[part]).sum()), count))
+    return counts

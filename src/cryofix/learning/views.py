@@ -1,0 +1,176 @@
+"""Views of unlabelled tiles: what the student is shown, and what it has to make of each.
+
+Every draw depends on (seed, stream, index of the tile) alone, as the intensities do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cryofix.data.intensity import change_intensity
+from cryofix.errors import CryofixError
+from cryofix.learning.settings import CutMix, Views
+from cryofix.masking import PseudoLabels
+
+# Streams of random numbers; 13 is that of torch's global generator. One for each strong view.
+LABELLED_VIEW, WEAK_VIEW = 10, 11
+STRONG_VIEWS, CUTS, FEATURES = (12, 14), (15, 16), (17, 18)
+FEATURES_OF_WEAK_VIEW = 19
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One view, and what the student has to reproduce on it.
+
+    Attributes
+    ----------
+    image
+        What it is shown, (batch, 1, height, width).
+    maps
+        ``valid``, ``whole``, ``known`` and ``target`` of the batch, bool or float, same shape.
+    prob
+        Teacher's p, same shape.
+    pseudo
+        What the policy made of it.
+    share
+        Of the unlabelled loss; those of all lessons add up to 1.
+    dropout
+        What each tile's draw of silenced features depends on; None silences none.
+    """
+
+    image: Tensor
+    maps: Mapping[str, Tensor]
+    prob: Tensor
+    pseudo: PseudoLabels
+    share: float = 1.0
+    dropout: Sequence[Sequence[int]] | None = None
+
+    def mixed(self, box: Tensor) -> "Lesson":
+        """Return this lesson with the pixels in ``box`` taken from each tile's partner."""
+        target, weight = (exchanged(each, box) for each in (self.pseudo.target, self.pseudo.weight))
+        return replace(
+            self,
+            image=exchanged(self.image, box),
+            maps={key: exchanged(value, box) for key, value in self.maps.items()},
+            prob=exchanged(self.prob, box),
+            pseudo=replace(self.pseudo, target=target, weight=weight),
+        )
+
+
+def lessons(
+    batch: Mapping[str, Tensor],
+    weak: Tensor,
+    prob: Tensor,
+    pseudo: PseudoLabels,
+    views: Views,
+    seed: int,
+) -> list[Lesson]:
+    """Return the strong views of a batch, then the weak one without some features if wanted.
+
+    Parameters
+    ----------
+    batch
+        Unlabelled tiles; ``whole`` has one map for each strong view.
+    weak
+        Their weak view.
+    prob, pseudo
+        What teacher and policy made of that.
+    views
+        How views are made.
+    seed
+        Of all draws.
+    """
+    indices = batch["index"].tolist()
+    drops = views.feature_dropout.share > 0
+    own = drops and views.feature_dropout.view == "own"
+    maps = {key: batch[key] for key in ("valid", "known", "target")}
+    result = []
+    for number in range(views.strong_views):
+        whole = batch["whole"][:, number : number + 1]
+        strong = change_intensity(batch["image"], views.strong, seed, STRONG_VIEWS[number], indices)
+        lesson = Lesson(
+            strong * whole,
+            {**maps, "whole": whole},
+            prob,
+            pseudo,
+            share=(0.5 if own else 1.0) / views.strong_views,
+            dropout=_keys(seed, FEATURES[number], indices) if drops and not own else None,
+        )
+        if views.cutmix.probability > 0:
+            lesson = lesson.mixed(boxes(views.cutmix, batch, seed, CUTS[number]))
+        result.append(lesson)
+    if own:
+        whole = torch.ones_like(batch["valid"])
+        maps["whole"] = whole
+        keys = _keys(seed, FEATURES_OF_WEAK_VIEW, indices)
+        result.append(Lesson(weak, maps, prob, pseudo, share=0.5, dropout=keys))
+    return result
+
+
+def exchanged(maps: Tensor, box: Tensor) -> Tensor:
+    """Return ``maps`` with the pixels in ``box`` taken from each tile's partner."""
+    return torch.where(box, _partners(maps), maps)
+
+
+def boxes(cutmix: CutMix, batch: Mapping[str, Tensor], seed: int, stream: int) -> Tensor:
+    """Return where each tile shows its partner: a random rectangle, or nothing.
+
+    CutMix (Yun et al. 2019), for segmentation French et al. 2020; rectangles have the proportions
+    of the tile and lie inside it. A partner of the same micrograph changes nothing.
+
+    Returns
+    -------
+    bool, (batch, 1, height, width).
+    """
+    image, micrographs = batch["image"], batch["micrograph"]
+    height, width = image.shape[-2:]
+    drawn = np.stack(
+        [
+            np.random.default_rng((seed, stream, index)).uniform(size=4)
+            for index in batch["index"].tolist()
+        ]
+    )
+    area = cutmix.area_min + (cutmix.area_max - cutmix.area_min) * drawn[:, 1]
+    area = np.where(drawn[:, 0] < cutmix.probability, area, 0)
+    inside = _inside(height, area, drawn[:, 2], image.device)[:, :, None]
+    inside = inside & _inside(width, area, drawn[:, 3], image.device)[:, None, :]
+    others = micrographs != _partners(micrographs)
+    return inside[:, None] & others[:, None, None, None]
+
+
+def _partners(tiles: Tensor) -> Tensor:
+    """Return the other tile of each pair: 0 and 1, 2 and 3, however many processes share them."""
+    return tiles.reshape(-1, 2, *tiles.shape[1:]).flip(1).reshape(tiles.shape)
+
+
+def _inside(length: int, area: Any, place: Any, device: torch.device) -> Tensor:
+    """Return the rows, or columns, of each tile's rectangle, (batch, length)."""
+    side = np.round(np.sqrt(area) * length)
+    first = np.floor(place * (length - side + 1))
+    start, end = (torch.from_numpy(each).to(device)[:, None] for each in (first, first + side))
+    position = torch.arange(length, device=device)
+    return (position >= start) & (position < end)
+
+
+def check_pairs(config: Mapping[str, Any], processes: int) -> None:
+    """Refuse CutMix where a process has no pairs of tiles.
+
+    Raises
+    ------
+    CryofixError
+        With the batch size to give.
+    """
+    batch = config["data"]["batch_unlabelled"]
+    if config["augment"]["cutmix"]["probability"] > 0 and batch % (2 * processes):
+        raise CryofixError(
+            f"data.batch_unlabelled={batch} does not come in pairs, which CutMix mixes: give a"
+            f" multiple of {2 * processes}, or augment.cutmix.probability=0"
+        )
+
+
+def _keys(seed: int, stream: int, indices: Sequence[int]) -> list[tuple[int, int, int]]:
+    return [(seed, stream, index) for index in indices]
