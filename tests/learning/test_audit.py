@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT, LOG_ODDS_STEPS, Audit, audit
-from cryofix.learning.losses import NORMALISERS, unlabelled_loss
+from cryofix.learning.losses import NORMALISERS, UNLABELLED, unlabelled_loss
 from cryofix.masking import PolicyContext, PseudoLabels, Symmetric
 
 P = (0.9, 0.6, 0.1, 0.4)  # of the teacher: kept as particle, unsure, kept as background, unsure
@@ -28,10 +28,11 @@ def audited(
     pseudo: PseudoLabels | None = None,
     normaliser: str = "valid",
     p: tuple[float, ...] = P,
+    kind: str = "bce",
 ) -> Audit:
     pseudo = pseudo or Symmetric(0.8)(tiles(p), parts["valid"], PolicyContext())
     logits = torch.logit(tiles(STUDENT))
-    return audit(parts, tiles(p), pseudo, logits, prior=0.25, normaliser=normaliser)
+    return audit(parts, tiles(p), pseudo, logits, prior=0.25, normaliser=normaliser, loss=kind)
 
 
 def test_rates_of_four_pixels() -> None:
@@ -54,18 +55,20 @@ def test_without_hidden_labels_nothing_is_said_of_true_classes() -> None:
     assert found.log_odds.sum(axis=1).tolist() == [0, 0, 4]
 
 
+@pytest.mark.parametrize("kind", UNLABELLED)
 @pytest.mark.parametrize("normaliser", NORMALISERS)
-def test_gradient_shares_are_those_of_the_loss(normaliser: str) -> None:
+def test_gradient_shares_are_those_of_the_loss(normaliser: str, kind: str) -> None:
     """Against the gradient that autograd finds, on a batch with soft weights."""
     parts = batch()
     parts["whole"] = tiles((1, 1, 1, 0)).bool()
     target, weight = tiles((1, 1, 0, 0)), tiles((1.0, 0.5, 2.0, 1.0))
     pseudo = PseudoLabels(target, weight, {})
     logits = torch.logit(tiles(STUDENT)).requires_grad_()
-    loss = unlabelled_loss(logits, target, weight, parts["valid"] & parts["whole"], normaliser)
+    seen = parts["valid"] & parts["whole"]
+    loss = unlabelled_loss(logits, target, weight, seen, normaliser, kind)
     (gradient,) = torch.autograd.grad(loss, logits)
     expected = gradient.abs()[target >= 0.5].sum() / gradient.abs().sum()
-    rates = audited(parts, pseudo, normaliser).rates
+    rates = audited(parts, pseudo, normaliser, kind=kind).rates
     assert rates["gradient_particle_share"] == pytest.approx(float(expected))
     assert rates["gradient_background_share"] == pytest.approx(1 - float(expected))
 

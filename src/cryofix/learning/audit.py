@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cryofix.learning.losses import unlabelled_push
 from cryofix.learning.ranks import gathered
 from cryofix.masking import PseudoLabels
 from cryofix.scoring.curves import IntArray
@@ -47,6 +48,7 @@ def audit(
     *,
     prior: float,
     normaliser: str,
+    loss: str = "bce",
 ) -> Audit:
     """Measure what the mask keeps of each class, and what that makes of the gradient.
 
@@ -66,12 +68,13 @@ def audit(
         Share of particle pixels.
     normaliser
         Of the unlabelled loss; with ``class`` each class is divided by its own weights.
+    loss
+        ``bce`` or ``mse``.
     """
     valid, known = batch["valid"], batch["valid"] & batch["known"]
     seen = valid & batch["whole"]
     weight = pseudo.weight * seen
-    # |dL/dlogit| of binary cross-entropy, up to the normaliser.
-    push = weight * (torch.sigmoid(logits) - pseudo.target).abs()
+    push = weight * unlabelled_push(logits, pseudo.target, loss)
     particle = pseudo.target >= 0.5
     shift = 0.0 if pseudo.student_logit_shift is None else pseudo.student_logit_shift
     sums = torch.stack(

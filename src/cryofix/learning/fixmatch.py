@@ -271,6 +271,7 @@ class FixMatch(LightningModule):
             logits,
             prior=self.prior,
             normaliser=self.unlabelled.normaliser,
+            loss=self.unlabelled.loss,
         )
         self.audited, self.log_odds = found.rates, found.log_odds
         measured = {**found.rates, "prior": self.prior}
@@ -300,7 +301,7 @@ class FixMatch(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Sum up the validation micrographs of all ranks."""
         self.validated = self.validation.sum_up()
-        if self.policy is not None and self.teacher.kind == "ema":  # otherwise it is the student
+        if self.policy is not None and self.teacher.kind == "ema":  # others are not validated
             self.validated["teacher_pixel_f1"] = self.validated["pixel_f1"]
         scalars = {f"validation/{key}": value for key, value in self.validated.items()}
         self.log_scalars(scalars, self.first_step + self.global_step)

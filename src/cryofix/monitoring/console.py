@@ -21,6 +21,12 @@ ROWS = (
     ("particle", "f1"),
     ("particle", "average_precision"),
 )
+METHODS = {
+    "fixmatch": "FixMatch",
+    "mean_teacher": "mean teacher",
+    "self_training": "self-training",
+    "unimatch": "UniMatch",
+}
 GAINS = {
     ("pixel", "f1"): "pixel_f1",
     ("pixel", "average_precision"): "average_precision",
@@ -83,7 +89,8 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
     table.add_column("supervised control", justify="right")
     fixmatch = results["fixmatch"]
     if fixmatch is not None:
-        table.add_column(f"FixMatch, {results['mask']}", justify="right")
+        method = METHODS.get(results["method"], results["method"])
+        table.add_column(f"{method}, {results['mask']}", justify="right")
         table.add_column("gain [95 % interval]", justify="right")
     for kind, name in ROWS:
         cells = [_label(kind, name), f"{results['supervised'][kind][name]:.3f}"]

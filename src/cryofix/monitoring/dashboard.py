@@ -133,7 +133,7 @@ def write_pictures(writer: SummaryWriter, module: FixMatch, step: int) -> None:
     )
     overlay = paint(
         grey(prediction.annotated.read()),
-        prediction.probability if module.teacher.kind == "ema" else shown.student,
+        shown.student if module.teacher.kind == "self" else prediction.probability,
         prediction.target,
         prediction.valid,
         policy,

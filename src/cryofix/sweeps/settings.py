@@ -14,7 +14,7 @@ REPETITION_KEYS = frozenset({"seed", "split_seed", "label_draw"})
 """Override keys that make a repetition, not another setting."""
 
 _WITHOUT_EFFECT = frozenset({"cache", "output"})  # on the numbers
-_IN_RESULT = frozenset({"data", "mask", "ratio", "method"}) | REPETITION_KEYS | _WITHOUT_EFFECT
+_IN_RESULT = frozenset({"data", "mask", "ratio"}) | REPETITION_KEYS | _WITHOUT_EFFECT
 _PLAIN_OVERRIDE = re.compile(r"\+{0,2}[\w./@-]+=.*|~[\w./@-]+")
 
 
@@ -37,7 +37,9 @@ def setting_of(run: Run, result: Result) -> Setting:
     others = {
         key: value
         for key, value in pairs.items()
-        if key not in _IN_RESULT and not key.startswith(("mask.", "hydra"))
+        if key not in _IN_RESULT
+        and not key.startswith(("mask.", "hydra"))
+        and (key, value) != ("method", "supervised")  # whose row is named after it
     }
     return Setting(
         result.data, result.mask, tuple(sorted(config.items())), tuple(sorted(others.items()))
