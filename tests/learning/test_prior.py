@@ -1,0 +1,103 @@
+"""The prior, estimated or given."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+from cryofix.errors import CryofixError
+from cryofix.learning.prior import Prior, estimate_prior, region_counts
+
+Maps = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
+
+@dataclass
+class Labelled:
+    """Stands for a data module: micrographs are their (target, valid) maps."""
+
+    micrographs: list[Maps]
+    tile_px: int = 16
+    split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
+
+    def prior_per_micrograph(self) -> list[float]:
+        return [float(target[valid].mean()) for target, valid in self.micrographs]
+
+    def part(self, name: str) -> list[Maps]:
+        assert name == "labelled"
+        return self.micrographs
+
+    def maps(self, micrograph: Maps) -> Maps:
+        return micrograph
+
+
+def micrographs(*shares: float) -> Any:
+    """Return a data module with micrographs that have these shares of particle pixels."""
+    result = []
+    for number, share in enumerate(shares):
+        random = np.random.default_rng(number)
+        result.append((random.uniform(size=(64, 64)) < share, random.uniform(size=(64, 64)) < 0.9))
+    return Labelled(result)
+
+
+def test_of_several_micrographs_they_are_resampled() -> None:
+    prior = estimate_prior(micrographs(0.02, 0.04, 0.06))
+    assert prior.ci95 is not None
+    low, high = prior.ci95
+    assert 0.01 < low < prior.value < high < 0.08
+    assert low < 0.03  # as far apart as micrographs are
+    assert high > 0.05
+    assert prior.resampled == "3 labelled micrographs"
+
+
+def test_of_one_micrograph_its_regions_are_resampled_and_it_says_so() -> None:
+    prior = estimate_prior(micrographs(0.05))
+    assert prior.ci95 is not None
+    assert prior.ci95[0] < prior.value < prior.ci95[1]
+    assert "16 regions of the only labelled micrograph" in prior.describe()
+    assert "too narrow" in prior.as_dict()["labels"]["resampled"]
+
+
+def test_the_same_labels_give_the_same_interval() -> None:
+    assert estimate_prior(micrographs(0.02, 0.05)) == estimate_prior(micrographs(0.02, 0.05))
+
+
+def test_what_is_given_counts_and_what_labels_say_is_told() -> None:
+    prior, labels = (
+        estimate_prior(micrographs(0.02, 0.05), 0.1),
+        estimate_prior(micrographs(0.02, 0.05)),
+    )
+    assert prior.value == 0.1
+    assert prior.labelled == labels.value
+    assert prior.as_dict()["source"] == "given"
+    assert prior.as_dict()["labels"] == labels.as_dict()["labels"]
+    assert "10.00 % as given" in prior.describe()
+
+
+@pytest.mark.parametrize("value", [0, 1, 4])
+def test_a_share_outside_0_and_1_is_refused(value: float) -> None:
+    with pytest.raises(CryofixError, match=rf"prior\.value={value}"):
+        Prior(0.04, None, "", given=value)
+
+
+def test_labels_without_a_particle_are_refused() -> None:
+    with pytest.raises(CryofixError, match="first"):
+        estimate_prior(micrographs(0.0))
+
+
+@given(
+    arrays(np.bool_, (21, 33)),
+    arrays(np.bool_, (21, 33)),
+    st.integers(1, 40),
+)
+def test_regions_hold_every_valid_pixel_once(
+    target: NDArray[np.bool_], valid: NDArray[np.bool_], side: int
+) -> None:
+    counts = region_counts(target, valid, side)
+    assert sum(total for _, total in counts) == valid.sum()
+    assert sum(particle for particle, _ in counts) == (target & valid).sum()
+    assert all(0 <= particle <= total > 0 for particle, total in counts)
