@@ -5,6 +5,7 @@ from segmentation_models_pytorch import Unet
 from torch import Tensor, nn
 
 from cryofix.errors import CryofixError
+from cryofix.learning.network import build_network
 from cryofix.picking import predict_map
 
 
@@ -42,6 +43,52 @@ def test_the_map_of_a_real_unet_does_not_depend_on_the_tiles(tile: int) -> None:
     whole = predict_map(network, image(400, 420))
     tiled = predict_map(network, image(400, 420), tile=tile, margin=144)
     assert np.abs(whole - tiled).max() < 1e-4
+
+
+SMALL = {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 8]}  # of model=unet_small
+
+
+def discs(shape: tuple[int, int], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw dark particles of 24 pixels in noise; return the image and where they are."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices(shape)
+    centres = random.uniform(0, 1, (count, 2)) * shape
+    inside = np.zeros(shape, dtype=bool)
+    for row, column in centres:
+        inside |= np.hypot(rows - row, columns - column) < 12
+    return (random.normal(size=shape) - 1.5 * inside).astype(np.float32), inside
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    """Train the default network until it finds discs: its norms and weights are no longer new."""
+    torch.manual_seed(0)
+    network = build_network(options=SMALL, prior=0.1)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.003)
+    for step in range(40):
+        seen, inside = zip(*(discs((96, 96), 3, seed=4 * step + i) for i in range(4)), strict=True)
+        logits = network(torch.from_numpy(np.stack(seen))[:, None])
+        target = torch.from_numpy(np.stack(inside)).float()[:, None]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, target)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+    return network.eval()
+
+
+def test_the_map_of_a_trained_model_does_not_depend_on_the_tiles(trained: nn.Module) -> None:
+    seen, inside = discs((390, 450), 30, seed=10_000)
+    whole = predict_map(trained, seen)
+    assert whole[inside].mean() > 0.7  # it has learnt what a particle is
+    assert whole[~inside].mean() < 0.2
+    maps = [predict_map(trained, seen, tile=tile) for tile in (320, 384)]
+    assert max(np.abs(each - whole)[inside].max() for each in maps) < 1e-3
+
+
+def test_a_margin_below_the_reach_of_a_trained_model_is_seen(trained: nn.Module) -> None:
+    seen, inside = discs((390, 450), 30, seed=10_000)
+    cut = predict_map(trained, seen, tile=64, margin=16)
+    assert np.abs(cut - predict_map(trained, seen))[inside].max() > 0.01
 
 
 def test_a_group_norm_does_depend_on_the_tiles() -> None:
