@@ -28,7 +28,7 @@ from cryofix.learning.validation import Validation
 from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, Lesson, lessons
 from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
 from cryofix.scoring.curves import IntArray
-from cryofix.scoring.rates import Rates
+from cryofix.scoring.rates import Rates, bounded_drift
 
 DROPOUT = 13  # stream of everything that draws from torch's global generator
 
@@ -275,6 +275,7 @@ class FixMatch(LightningModule):
         )
         self.audited, self.log_odds = found.rates, found.log_odds
         measured = {**found.rates, "prior": self.prior}
+        measured["drift"] = bounded_drift(measured["particle_keep"], measured["background_keep"])
         scalars = {f"mask/{key}": each for key, each in measured.items() if each is not None}
         policy = {f"policy/{key}": float(each) for key, each in lesson.pseudo.scalars.items()}
         self.log_scalars(scalars | policy, self.first_step + self.global_step + 1)

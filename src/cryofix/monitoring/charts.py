@@ -13,10 +13,7 @@ PAGES: dict[str, Charts] = {
             "mask/particle_keep",
             "mask/background_keep",
         ),
-        "Drift: log(particle keep / background keep) (healthy: near 0)": (
-            "mask/drift",
-            "guard/drift",
-        ),
+        "Drift, log of their ratio (healthy: near 0)": ("mask/drift",),
         "Kept particle share / prior (healthy: {} to {:g})".format(*HEALTHY_SHARE): (
             "mask/share_over_prior",
         ),
@@ -34,9 +31,12 @@ PAGES: dict[str, Charts] = {
             "mask/gradient_background_share",
         ),
     },
-    "Are the pseudo-labels right? (needs hidden labels)": {
-        "Keep rates by true class": ("mask/true_particle_keep", "mask/true_background_keep"),
-        "Precision and recall of the pseudo-labels": (
+    "Are the pseudo-labels right?": {
+        "Keep rates by true class (of hidden labels)": (
+            "mask/true_particle_keep",
+            "mask/true_background_keep",
+        ),
+        "Precision and recall of the pseudo-labels (hidden labels)": (
             "mask/pseudo_precision",
             "mask/pseudo_recall",
         ),
@@ -45,7 +45,12 @@ PAGES: dict[str, Charts] = {
     "What the mask and the guard do": {
         "Thresholds on p": ("policy/particle_threshold", "policy/background_threshold"),
         "Weight of the unlabelled loss": ("unlabelled/lambda",),
-        "Alarm of the guard (1: raised)": ("guard/alarm",),
+        "The guard: smoothed logarithms (healthy: near 0), alarm (1: raised)": (
+            "guard/drift",
+            "guard/kept_share",
+            "guard/predicted_share",
+            "guard/alarm",
+        ),
     },
     "Does it learn? (validation)": {
         "F1 of pixels and particles": ("validation/pixel_f1", "validation/particle_f1"),

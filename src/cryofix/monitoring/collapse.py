@@ -25,10 +25,9 @@ from rich.panel import Panel
 from cryofix.errors import CryofixError
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.masking import MaskingPolicy
-from cryofix.scoring.keep_rates import Rates
+from cryofix.scoring.rates import NOTHING, Rates, bounded_drift
 
 ACTIONS = ("warn", "stop", "switch")
-NOTHING = 1e-4  # stands for a keep rate or share of zero, so that its logarithm is finite
 
 
 @dataclass
@@ -230,14 +229,10 @@ def measures(audit: Rates, prior: float) -> dict[str, float]:
     prior
         Share of particle pixels.
     """
-    particle, background = audit["particle_keep"], audit["background_keep"]
-    drift = 0.0
-    if particle is not None and background is not None:
-        drift = math.log(max(particle, NOTHING) / max(background, NOTHING))
     share = audit["particle_share"]
     positive = audit["predicted_positive"]
     return {
-        "drift": drift,
+        "drift": bounded_drift(audit["particle_keep"], audit["background_keep"]) or 0.0,
         "kept share": math.log(max(share or 0.0, NOTHING * prior) / prior),
         "predicted share": math.log(max(positive or 0.0, NOTHING * prior) / prior),
     }

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from cryofix.diagnosis.overlay import grey, paint
+from cryofix.diagnosis.overlay import Overlay, grey, paint
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT
 from cryofix.learning.fixmatch import FixMatch
-from cryofix.masking import PolicyContext
+from cryofix.learning.validation import Shown
+from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.monitoring.charts import layout
-from cryofix.monitoring.pictures import maps_row, with_legend
+from cryofix.monitoring.pictures import micrograph_and_truth, with_legend
 from cryofix.scoring import curves
 from cryofix.scoring.curves import IntArray
 from cryofix.scoring.particles import ParticleRecord
@@ -33,6 +35,9 @@ CURVE_THRESHOLDS = np.linspace(0, 1, 101)  # even steps, as the page expects; at
 
 class Dashboard(Callback):
     """Write the page when a stage starts, histograms at audits, the rest after validations."""
+
+    def __init__(self) -> None:
+        self._introduced = False  # whether micrograph and truth, which stay the same, were shown
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say which scalars share a chart; every stage does, so that none has to be waited for."""
@@ -56,7 +61,22 @@ class Dashboard(Callback):
         for writer in writers(trainer):
             for name, scored in pl_module.validation.curves.items():
                 write_curve(writer, f"precision_recall/{name}", scored, step)
-            write_pictures(writer, pl_module, step)
+            for name, picture in self.pictures(pl_module).items():
+                writer.add_image(f"maps/{name}", picture, step, dataformats="HWC")
+
+    def pictures(self, module: FixMatch) -> dict[str, NDArray[Any]]:
+        """Return what to show of one validation micrograph, (rows, columns, 3) each."""
+        shown, policy = module.validation.shown, module.active_policy()
+        if shown is None:
+            return {}
+        prediction = shown.prediction
+        found: dict[str, NDArray[Any]] = {"p": grey(prediction.probability, 0, 1)}
+        if not self._introduced:
+            found["micrograph_and_truth"] = micrograph_and_truth(prediction)
+            self._introduced = True
+        if policy is not None:
+            found["pseudo_labels"] = with_legend(pseudo_labels(module, shown, policy))
+        return found
 
 
 def writers(trainer: Trainer) -> list[SummaryWriter]:
@@ -116,22 +136,15 @@ def write_curve(
     )
 
 
-def write_pictures(writer: SummaryWriter, module: FixMatch, step: int) -> None:
-    """Write the maps of one validation micrograph, and what the mask makes of it."""
-    shown, policy = module.validation.shown, module.active_policy()
-    if shown is None:
-        return
+def pseudo_labels(module: FixMatch, shown: Shown, policy: MaskingPolicy) -> Overlay:
+    """Paint what the policy would make of a validation micrograph in training."""
     prediction = shown.prediction
-    row = maps_row(prediction)
-    writer.add_image("maps/micrograph_truth_prediction", row, step, dataformats="HWC")
-    if policy is None:
-        return
     context = PolicyContext(
         prior=module.prior,
         progress=min(1.0, module.global_step / module.steps.stage),
         supervised_precision=module.supervised_precision,
     )
-    overlay = paint(
+    return paint(
         grey(prediction.annotated.read()),
         shown.student if module.teacher.kind == "self" else prediction.probability,
         prediction.target,
@@ -139,7 +152,6 @@ def write_pictures(writer: SummaryWriter, module: FixMatch, step: int) -> None:
         policy,
         context,
     )
-    writer.add_image("maps/pseudo_labels", with_legend(overlay), step, dataformats="HWC")
 
 
 def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:

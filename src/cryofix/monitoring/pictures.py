@@ -4,28 +4,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from cryofix.diagnosis.bins import FloatArray
 from cryofix.diagnosis.overlay import Overlay, grey
 from cryofix.learning.evaluation import Prediction
 
 NOT_SCORED = 0.35  # level of grey in the map of the truth
 
 
-def maps_row(prediction: Prediction) -> NDArray[np.float32]:
-    """Return micrograph, truth and p side by side, (rows, 3 x columns, 3) in [0, 1]."""
+def micrograph_and_truth(prediction: Prediction) -> FloatArray:
+    """Return both side by side, (rows, 2 x columns, 3) in [0, 1]."""
     truth = np.where(prediction.valid, prediction.target, NOT_SCORED).astype(np.float32)
-    panels = (
-        grey(prediction.annotated.read()),
-        grey(truth, 0, 1),
-        grey(prediction.probability, 0, 1),
-    )
-    return np.concatenate(panels, axis=1).astype(np.float32)
+    return np.concatenate([grey(prediction.annotated.read()), grey(truth, 0, 1)], axis=1)
 
 
 def with_legend(overlay: Overlay) -> NDArray[np.uint8]:
     """Return an overlay with its legend below, (rows and more, columns, 3)."""
     painted = (255 * overlay.painted).round().astype(np.uint8)
     rows, columns, _ = painted.shape
-    size = max(11, columns // 30)  # of the letters: to be read when the picture is scaled down
+    size = max(11, columns // 22)  # of the letters: to be read when the picture is scaled down
     font = ImageFont.load_default(size)
     places: list[tuple[float, float]] = []
     x, y = size / 2, size / 2

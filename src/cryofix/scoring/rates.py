@@ -14,12 +14,25 @@ BACKGROUND, PARTICLE, UNKNOWN = 0, 1, 2
 
 Rates = dict[str, float | None]
 
+NOTHING = 1e-4
+"""Stands for a keep rate or share of zero where its logarithm has to be finite."""
+
 
 def drift(particle_keep: float | None, background_keep: float | None) -> float | None:
     """Return log(particle keep / background keep), or None where a rate is 0 or unknown."""
     if not particle_keep or not background_keep:
         return None
     return math.log(particle_keep / background_keep)
+
+
+def bounded_drift(particle_keep: float | None, background_keep: float | None) -> float | None:
+    """Return the drift with rates of at least NOTHING: what keeps nothing is far out, not unknown.
+
+    None where a class is not predicted at all.
+    """
+    if particle_keep is None or background_keep is None:
+        return None
+    return drift(max(particle_keep, NOTHING), max(background_keep, NOTHING))
 
 
 def class_rates(
