@@ -10,7 +10,19 @@ from omegaconf import OmegaConf
 from cryofix.config import config_folder
 
 CONF = config_folder()
-GROUPS = ("data", "model", "mask", "teacher", "augment", "loss", "trainer", "guard", "experiment")
+GROUPS = (
+    "data",
+    "model",
+    "mask",
+    "method",
+    "teacher",
+    "augment",
+    "loss",
+    "regulariser",
+    "trainer",
+    "guard",
+    "experiment",
+)
 CHOICES = [
     f"{group}={path.stem}"
     for group in GROUPS
@@ -48,3 +60,56 @@ def test_the_users_spelling_works() -> None:
     config = compose("train", overrides=["mask=class_aware", "ratio=0.05"])
     assert config.mask._target_ == "cryofix.masking.ClassAware"
     assert config.data._target_ == "cryofix.data.datamodule.CryoDataModule"
+
+
+def test_methods_are_settings_of_one_loop_which_the_user_may_change_again() -> None:
+    fixmatch = compose("train")
+    assert (fixmatch.method, fixmatch.unlabelled.loss, fixmatch.teacher.kind) == (
+        "fixmatch",
+        "bce",
+        "ema",
+    )
+    mean_teacher = compose("train", overrides=["method=mean_teacher"])
+    assert mean_teacher.mask._target_ == "cryofix.masking.NoMask"
+    assert (mean_teacher.mask.target, mean_teacher.unlabelled.loss) == ("soft", "mse")
+    rounds = compose("train", overrides=["method=self_training", "mask=quota"])
+    assert rounds.teacher.kind == "frozen"
+    assert rounds.mask._target_ == "cryofix.masking.Quota"
+    paper = compose("train", overrides=["method=unimatch", "mask=symmetric", "teacher=self"])
+    assert (paper.teacher.kind, paper.data.strong_views) == ("self", 2)
+    assert paper.augment.feature_dropout == {"share": 0.5, "view": "own"}
+    one = compose("train", overrides=["method=unimatch", "augment.strong_views=1"])
+    assert one.augment.strong_views == 1
+    assert compose("train", overrides=["method=unimatch", "trainer=smoke"]).steps.stage == 6
+
+
+def test_the_orthogonal_pieces_are_values_of_their_own() -> None:
+    config = compose(
+        "train",
+        overrides=[
+            "mask.target=soft",
+            "mask.temperature=0.5",
+            "unlabelled.normaliser=kept",
+            "unlabelled.ramp=sigmoid",
+            "teacher=self",
+            "steps.burn_in=10",
+            "prior.value=0.03",
+            "regulariser=nnpu",
+            "regulariser.supervised_weight=0.2",
+            "augment.cutout.holes=0",
+            "augment.cutmix.probability=0.5",
+            "augment.feature_dropout.share=0.3",
+            "augment.strong_views=2",
+        ],
+    )
+    assert config.data.cutout.holes == 0
+    assert config.regulariser._target_.endswith("NonNegativePU")
+    assert compose("train").regulariser is None
+    assert compose("train").prior.value is None
+
+
+def test_every_method_and_regulariser_is_in_the_documentation() -> None:
+    page = (CONF.parent / "docs" / "methods.md").read_text()
+    for group in ("method", "regulariser", "teacher"):
+        for path in (CONF / group).glob("*.yaml"):
+            assert f"{group}={path.stem}" in page

@@ -101,6 +101,28 @@ def test_holes_are_only_punched_when_asked(annotated: list[Annotated]) -> None:
     assert any(not stream(annotated)[i]["whole"].all() for i in range(8))
 
 
+def test_a_second_strong_view_has_holes_of_its_own_and_changes_nothing_else(
+    annotated: list[Annotated],
+) -> None:
+    one, two = stream(annotated), stream(annotated, strong_views=2)
+    differ = 0
+    for index in range(8):
+        item, more = one[index], two[index]
+        assert more["whole"].shape == (2, 48, 48)
+        assert torch.equal(more["whole"][:1], item["whole"])
+        assert torch.equal(more["image"], item["image"])
+        differ += not torch.equal(more["whole"][0], more["whole"][1])
+    assert differ > 4
+
+
+def test_tiles_know_their_micrograph(annotated: list[Annotated]) -> None:
+    tiles = stream(annotated)
+    found = {index: int(tiles[index]["micrograph"]) for index in range(12)}
+    assert set(found.values()) == {0, 1, 2}
+    for index, number in found.items():
+        assert bool(tiles[index]["known"].any()) == (number < 2)  # the last one has no labels
+
+
 def test_a_micrograph_smaller_than_a_tile_is_padded_and_not_known_there(
     annotated: list[Annotated],
 ) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cryofix.learning.losses import NORMALISERS, SUPERVISED, unlabelled_loss
 from cryofix.learning.ranks import anywhere, gathered, on_first
+from cryofix.learning.regularisers import GeneralisedExpectation, LabelledPart, NonNegativePU
 
 
 def main(folder: Path, rank: int, ranks: int) -> None:
@@ -33,6 +34,13 @@ def main(folder: Path, rank: int, ranks: int) -> None:
         (gradient,) = torch.autograd.grad(loss, mine)
         results[name] = loss.detach()
         results[f"{name} gradient"] = gradient / ranks  # as averaging over processes does
+    for regulariser in (GeneralisedExpectation(), NonNegativePU()):
+        name = type(regulariser).__name__
+        mine = logits.clone().requires_grad_()
+        loss = regulariser(mine, valid, LabelledPart(mine, target, valid), 0.1)
+        (gradient,) = torch.autograd.grad(loss, mine)
+        results[name] = loss.detach()
+        results[f"{name} gradient"] = gradient / ranks
     results["first"] = on_first(lambda: torch.tensor(rank))
     results["anywhere"] = torch.tensor([anywhere(False), anywhere(rank == ranks - 1)])
     results["gathered"] = torch.tensor(gathered(10 * rank))

@@ -86,6 +86,33 @@ def test_the_three_normalisers_on_a_case_done_by_hand() -> None:
     assert float(losses["class"]) == pytest.approx(math.log(2))
 
 
+def test_mean_teachers_loss_is_0_without_gradient_where_student_and_teacher_agree() -> None:
+    logits, _, valid = maps()
+    teacher = torch.sigmoid(logits.detach())
+    everything = torch.ones_like(teacher)
+    loss = unlabelled_loss(logits, teacher, everything, valid, "valid", "mse")
+    backward(loss)
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+    further = unlabelled_loss(logits + 0.1, teacher, everything, valid, "valid", "mse")
+    assert float(further.detach()) > 0
+
+
+def test_the_squared_loss_on_a_case_done_by_hand() -> None:
+    logits = torch.zeros(1, 1, 1, 2)  # p = 0.5
+    target = torch.tensor([[[[0.9, 0.2]]]])
+    everything = torch.ones_like(target)
+    loss = unlabelled_loss(logits, target, everything, everything.bool(), "valid", "mse")
+    assert float(loss) == pytest.approx((0.4**2 + 0.3**2) / 2)
+
+
+def test_an_unknown_distance_is_said() -> None:
+    logits, target, valid = maps()
+    with pytest.raises(CryofixError, match=r"unlabelled\.loss=mae"):
+        unlabelled_loss(logits, target, target, valid, "valid", "mae")
+
+
 @pytest.mark.parametrize("kind", NORMALISERS)
 def test_nothing_kept_is_zero_and_finite(kind: str) -> None:
     logits, target, valid = maps()

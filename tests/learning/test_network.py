@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cryofix.errors import CryofixError
-from cryofix.learning.network import build_network, fixed_running_statistics
+from cryofix.learning.network import build_network, fixed_running_statistics, without_features
 
 SMALL = {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 8]}
 
@@ -79,3 +79,58 @@ def test_strong_views_leave_running_statistics_alone_and_still_normalise() -> No
     assert network.num_batches_tracked == 0
     network(images)
     assert float(network.running_mean.detach()) > 0.1
+
+
+@pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "fpn"])
+def test_dropping_no_feature_is_the_network(architecture: str) -> None:
+    torch.manual_seed(0)
+    network = build_network(architecture=architecture, encoder="resnet18").eval()
+    images = torch.randn(2, 1, 64, 64)
+    with torch.no_grad():
+        found = without_features(network, images, 0.0, [(0,), (1,)])
+        torch.testing.assert_close(found, network(images), rtol=0, atol=0)
+
+
+def test_which_features_are_dropped_depends_on_the_tiles_key_alone() -> None:
+    torch.manual_seed(0)
+    network = build_network(encoder="resnet18", norm="group").eval()
+    image = torch.randn(1, 1, 64, 64)
+    with torch.no_grad():
+        pair = without_features(network, image.repeat(2, 1, 1, 1), 0.5, [(7, 1), (7, 2)])
+        alone = without_features(network, image, 0.5, [(7, 2)])
+        whole = network(image)
+    torch.testing.assert_close(pair[1:], alone)
+    assert not torch.allclose(pair[:1], pair[1:])
+    assert not torch.allclose(whole, alone)
+
+
+def test_dropped_features_get_no_gradient_and_the_others_are_scaled_up() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.level = torch.ones(1, 1000, 1, 1, requires_grad=True)
+
+        def encoder(self, images: torch.Tensor) -> list[torch.Tensor]:
+            return [images, self.level]
+
+        def decoder(self, features: list[torch.Tensor]) -> torch.Tensor:
+            return features[1]
+
+        def segmentation_head(self, decoded: torch.Tensor) -> torch.Tensor:
+            return decoded
+
+    parts = Parts()
+    left = without_features(parts, torch.zeros(1, 1, 4, 4), 0.75, [(0,)])
+    assert set(left.flatten().tolist()) == {0, 4}
+    assert float(left.detach().mean()) == pytest.approx(1, abs=0.2)
+    (gradient,) = torch.autograd.grad(left.sum(), parts.level)
+    assert torch.equal(gradient, left.detach())
+
+
+def test_an_architecture_whose_features_are_not_a_list_is_said() -> None:
+    class Other(nn.Module):
+        def encoder(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+            return (images,)
+
+    with pytest.raises(CryofixError, match="feature_dropout"):
+        without_features(Other(), torch.zeros(1, 1, 4, 4), 0.5, [(0,)])

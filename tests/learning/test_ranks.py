@@ -53,7 +53,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, tor
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in names}
 
 
-@pytest.mark.parametrize("name", [*SUPERVISED, *NORMALISERS])
+REGULARISERS = ("GeneralisedExpectation", "NonNegativePU")
+
+
+@pytest.mark.parametrize("name", [*SUPERVISED, *NORMALISERS, *REGULARISERS])
 def test_each_process_gets_the_loss_of_the_whole_batch_and_its_share_of_the_gradient(
     results: dict[str, dict[str, torch.Tensor]], name: str
 ) -> None:

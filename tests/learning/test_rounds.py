@@ -26,9 +26,9 @@ class Constant:
 
 
 def average(weight: float = 1.0) -> nn.Module:
-    network = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.BatchNorm2d(1))
-    nn.init.constant_(network[0].weight, weight)
-    return network.requires_grad_(False).eval()
+    convolution = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(convolution.weight, weight)
+    return nn.Sequential(convolution, nn.BatchNorm2d(1)).requires_grad_(False).eval()
 
 
 def teacher(*greys: float, labelled: int = 2, **settings: Any) -> FrozenTeacher:
