@@ -23,7 +23,7 @@ from cryofix.learning.regularisers import LabelledPart, Regulariser
 from cryofix.learning.rounds import FrozenTeacher
 from cryofix.learning.schedule import learning_rate_factor, ramp
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
-from cryofix.learning.teacher import EvalOnly, average_of
+from cryofix.learning.teacher import RunningAverage
 from cryofix.learning.validation import Validation
 from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, Lesson, lessons
 from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
@@ -83,7 +83,7 @@ class FixMatch(LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.average = EvalOnly(average_of(network, teacher.decay))
+        self.average = RunningAverage(network, teacher.decay)
         self.frozen: FrozenTeacher | None = None
         if policy is not None and teacher.kind == "frozen":
             unlabelled_micrographs = data.stream("unlabelled").micrographs
@@ -151,13 +151,22 @@ class FixMatch(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step the student, then its average, once for each optimiser step."""
         super().optimizer_step(*args, **kwargs)
-        self.average.update(self.network)
+        self.average.update()
+
+    def on_train_start(self) -> None:
+        """Follow the student's tensors, which are on their device now."""
+        self.average.follow(self.network)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Let what draws from the global generator (dropout) depend on seed and step alone."""
         # Ranks have different tiles, so they drop out different features of them.
         rank = (self.trainer.global_rank,) if self.trainer.global_rank else ()
-        torch.manual_seed(sample_seed(self.seed, DROPOUT, self.first_step, batch_idx, *rank))
+        seed = sample_seed(self.seed, DROPOUT, self.first_step, batch_idx, *rank)
+        if self.device.type == "cpu":
+            # torch.manual_seed writes down the stack for devices that are not in use.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
         if self.frozen is not None:
             self.frozen.follow(self.average.network, self.global_step, self.device)
 
