@@ -22,12 +22,12 @@ class SimulatorConfig:
 
     micrographs: int = 60
     """How many micrographs the data set has; micrograph ``i`` is the same whatever this says."""
-    shape: tuple[int, int] = (768, 768)
+    shape: tuple[int, int] = (640, 640)
     """Rows and columns."""
     pixel_size_angstrom: float = 2.5
     particle_diameter_angstrom: float = 120.0
 
-    particles_per_micrograph: float = 60.0
+    particles_per_micrograph: float = 48.0
     """Mean number of particles placed, the ignored ones included, aggregates not."""
     crowding_spread: float = 0.7
     """Standard deviation of that number between micrographs, as a share of its mean."""
@@ -44,7 +44,7 @@ class SimulatorConfig:
     astigmatism_um: float = 0.08
     """Largest difference between the two main defoci."""
 
-    snr_min: float = 0.025
+    snr_min: float = 0.045
     snr_max: float = 0.2
     """Signal variance over noise variance inside the particle discs, drawn log-uniformly."""
     dose_electrons_per_angstrom2: float = 40.0
