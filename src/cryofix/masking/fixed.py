@@ -46,7 +46,7 @@ class Symmetric(MaskingPolicy):
     Parameters
     ----------
     threshold
-        tau, a probability; 0.95 in FixMatch.
+        tau, a probability; 0.70 in the reference run, 0.95 in FixMatch.
     at_least_precision
         Raise tau to the supervised model's precision on validation:
         ``tau = max(threshold, precision)``.
@@ -56,7 +56,7 @@ class Symmetric(MaskingPolicy):
 
     def __init__(
         self,
-        threshold: float = 0.95,
+        threshold: float = 0.70,
         at_least_precision: bool = False,
         **common: Unpack[CommonKeywords],
     ) -> None:
