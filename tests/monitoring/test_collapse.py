@@ -10,6 +10,7 @@ from cryofix.monitoring.collapse import CollapseGuard, measures
 
 PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
+A_LITTLE_LOW = {**HEALTHY, "kept share": -0.1}
 
 
 def audit(
@@ -47,12 +48,25 @@ def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [("drift", -2.0), ("drift", 2.0), ("kept share", -3.0), ("predicted share", 2)],
+    "measured",
+    [
+        {**HEALTHY, "drift": -2.0, "kept share": -0.1},
+        {**HEALTHY, "drift": 2.0, "kept share": 0.1},
+        {**HEALTHY, "kept share": -3.0},
+        {**HEALTHY, "predicted share": 2.0},
+    ],
 )
-def test_each_number_can_raise_it_by_itself(key: str, value: float) -> None:
+def test_each_number_can_raise_it_by_itself(measured: dict[str, float]) -> None:
     guard = CollapseGuard()
-    assert steps_until_change(guard, {**HEALTHY, key: value}) > 0
+    assert steps_until_change(guard, measured) > 0
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_drift_back_to_the_prior_heals(side: int) -> None:
+    """Quota keeps .46 of predicted particles and .81 of background of a model that sees too many."""
+    guard = CollapseGuard()
+    measured = {**HEALTHY, "drift": -2.0 * side, "kept share": 0.5 * side}
+    assert steps_until_change(guard, measured) == 0
 
 
 def test_a_healthy_run_with_noise_stays_silent() -> None:
@@ -72,8 +86,8 @@ def test_one_bad_audit_is_not_sustained() -> None:
 
 def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
     guard = CollapseGuard(drift=1.0)
-    assert steps_until_change(guard, {**HEALTHY, "drift": -1.5}) > 0
-    assert steps_until_change(guard, {**HEALTHY, "drift": -0.8}) == 0
+    assert steps_until_change(guard, {**A_LITTLE_LOW, "drift": -1.5}) > 0
+    assert steps_until_change(guard, {**A_LITTLE_LOW, "drift": -0.8}) == 0
     assert steps_until_change(guard, HEALTHY) > 0
     assert guard.record.alarmed  # it was
 

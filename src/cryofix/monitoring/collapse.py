@@ -7,8 +7,9 @@ Three numbers are watched, each smoothed over audits by an exponential moving av
 - the *kept share*, particle share among what is kept over the prior;
 - the *predicted share*, predicted-positive pixels over the prior.
 
-One that has left its healthy range in ``patience`` audits in a row raises the alarm. The alarm
-ends when all have been inside a range half as wide (in logarithms) for as long: that hysteresis
+One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift counts
+only where the kept share lies on the same side of the prior: quota, alignment and a relabelling mask
+drift back towards it, which heals. The alarm ends when all have been inside a range half as wide (in logarithms) for as long: that hysteresis
 keeps a number at the edge from ringing. Nothing is judged in the first ``warm_up`` audits.
 """
 
@@ -55,7 +56,7 @@ class CollapseGuard(Callback):
     Parameters
     ----------
     drift
-        The healthy drift lies between minus and plus this.
+        The healthy drift lies between minus and plus this, or leads back to the prior.
     share
         The healthy kept share and predicted share lie between 1/share and share times the prior.
     smoothing
@@ -72,11 +73,11 @@ class CollapseGuard(Callback):
 
     def __init__(
         self,
-        drift: float = 1.0,
-        share: float = 5.0,
-        smoothing: float = 0.8,
-        warm_up: int = 5,
-        patience: int = 4,
+        drift: float = 0.7,
+        share: float = 3.0,
+        smoothing: float = 0.7,
+        warm_up: int = 3,
+        patience: int = 3,
         action: str = "warn",
         switch_to: MaskingPolicy | None = None,
         recommend: str = "mask=none",
@@ -165,9 +166,7 @@ class CollapseGuard(Callback):
         if self._audits <= self.warm_up:
             return False
         width = 0.5 if self._alarm else 1.0
-        outside = any(
-            abs(self._smoothed[key]) > width * limit for key, limit in self.limits.items()
-        )
+        outside = max(self._excess().values()) > width
         self._streak = self._streak + 1 if outside != self._alarm else 0
         if self._streak < self.patience:
             return False
@@ -175,6 +174,13 @@ class CollapseGuard(Callback):
         if self._alarm and not self.record.alarmed:
             self.record.alarmed, self.record.first_step = True, step
         return True
+
+    def _excess(self) -> dict[str, float]:
+        """Return how far each number is from health, relative to its limit."""
+        smoothed = dict(self._smoothed)
+        if smoothed["drift"] * smoothed["kept share"] <= 0:  # back to the prior
+            smoothed["drift"] = 0.0
+        return {key: abs(smoothed[key]) / limit for key, limit in self.limits.items()}
 
     def _raise_alarm(self, trainer: Trainer, module: FixMatch) -> None:
         """Say it everywhere, then do what is configured."""
@@ -206,7 +212,8 @@ class CollapseGuard(Callback):
             value = latest.get(key)
             return "no" if value is None else f"{100 * value:.0f} %"
 
-        worst = max(self.limits, key=lambda key: abs(smoothed[key]) / self.limits[key])
+        excess = self._excess()
+        worst = max(excess, key=lambda key: excess[key])
         if worst == "drift":
             side = "background" if smoothed["drift"] < 0 else "particles"
             return (
