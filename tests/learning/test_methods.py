@@ -1,0 +1,149 @@
+"""Methods and pieces on the one loop: each has an effect, and each can be interrupted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+
+from cryofix.config import build, config_folder, to_plain
+from cryofix.learning.checkpoint import load_checkpoint
+from cryofix.learning.experiment import Experiment
+from cryofix.learning.prior import estimate_prior
+from cryofix.monitoring.console import quieten
+from cryofix.monitoring.progress import Display
+from support import SMALL, results, run_train
+
+PIECES = {
+    "ge_kl": ["regulariser=ge_kl"],
+    "nnpu": ["regulariser=nnpu"],
+    "less_supervised": ["regulariser=nnpu", "regulariser.supervised_weight=0"],
+    "cutmix": ["augment.cutmix.probability=1"],
+    "feature_dropout": ["augment.feature_dropout.share=0.5"],
+    "own_view": ["augment.feature_dropout.share=0.5", "augment.feature_dropout.view=own"],
+    "two_views": ["augment.strong_views=2"],
+    "frozen": ["teacher=frozen", "teacher.share=1"],
+    "fewer_micrographs": ["teacher=frozen"],
+    "mse": ["unlabelled.loss=mse"],
+}
+METHODS = {
+    "mean_teacher": ["method=mean_teacher", "regulariser=ge_kl"],
+    # A round of two steps, interrupted after the third.
+    "self_training": ["method=self_training", "teacher.round_steps=2", "regulariser=nnpu"],
+    "unimatch": ["method=unimatch", "mask=quota"],
+    "dropout": ["augment.feature_dropout.share=0.5", "unlabelled.batch_norm=shared"],
+}
+
+
+def experiment(folder: Path, *overrides: str) -> Experiment:
+    """Return an experiment whose stages can be trained one by one."""
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        fixed = ["names={data: a, mask: b}", "output=none", "ratio=0.5"]
+        # Soft targets follow the teacher where hard ones of a model this young are all background.
+        fixed += ["unlabelled.ramp=constant", "mask.target=soft"]
+        config = compose("train", overrides=[*fixed, *SMALL, *overrides])
+    made = Experiment(
+        config=to_plain(config),
+        folder=folder,
+        shared=None,
+        data=build(config.data),
+        policy=build(config.mask),
+        display=Display(quiet=True),
+        guard=build(config.guard),
+        regulariser=build(config.regulariser),
+    )
+    made.prior = estimate_prior(made.data, config.prior.value)
+    return made
+
+
+def trained(folder: Path, steps: int, *overrides: str, masked: bool = True) -> dict[str, Any]:
+    """Train the FixMatch stage up to a step, from where the folder's checkpoint is."""
+    quieten()
+    made = experiment(folder, *overrides)
+    return load_checkpoint(made._stage("fixmatch", None, steps, made.policy if masked else None))
+
+
+def different(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    states = one["state_dict"], other["state_dict"]
+    assert states[0].keys() == states[1].keys()
+    return [key for key, value in states[0].items() if not torch.equal(value, states[1][key])]
+
+
+@pytest.fixture(scope="module")
+def fixmatch(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return trained(tmp_path_factory.mktemp("fixmatch"), 2)
+
+
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_piece_changes_what_is_learnt(
+    fixmatch: dict[str, Any], tmp_path: Path, piece: str
+) -> None:
+    found = trained(tmp_path, 2, *PIECES[piece])["state_dict"]
+    key = "network.segmentation_head.0.weight"
+    assert not torch.equal(found[key], fixmatch["state_dict"][key])
+    assert all(torch.isfinite(value).all() for value in found.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_goes_on_where_it_was_interrupted(tmp_path: Path, method: str) -> None:
+    straight = trained(tmp_path / "straight", 4, *METHODS[method])
+    first = trained(tmp_path / "twice", 3, *METHODS[method])
+    again = trained(tmp_path / "twice", 4, *METHODS[method])
+    assert (first["global_step"], again["global_step"]) == (3, 4)
+    assert different(first, again)
+    assert not different(straight, again)
+
+
+def test_no_further_view_moves_the_running_statistics(tmp_path: Path) -> None:
+    still = ["optimiser.learning_rate=0"]  # so that all see the same weights
+    control = trained(tmp_path / "control", 3, *still, masked=False)["state_dict"]
+    views = trained(tmp_path / "views", 3, *still, "method=unimatch", "regulariser=ge_kl")
+    running = [key for key in control if "network" in key and "running" in key]
+    assert len(running) > 10
+    for key in running:
+        assert torch.equal(views["state_dict"][key], control[key]), key
+
+
+def test_a_run_records_method_prior_and_regulariser(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    overrides = ("method=self_training", "mask=quota", "regulariser=nnpu", "prior.value=0.05")
+    run_train(*SMALL, "ratio=0.25", *overrides, f"output={run}")
+    content = results(run)
+    assert content["method"] == "self_training"
+    assert content["prior"] == 0.05
+    assert content["prior_estimate"]["source"] == "given"
+    assert "only labelled micrograph" in content["prior_estimate"]["labels"]["resampled"]
+    status = json.loads((run / "status.json").read_text())
+    assert status["prior"] == content["prior_estimate"]
+    state = load_checkpoint(run / "checkpoints/fixmatch/last.ckpt")["state_dict"]
+    assert int(state["frozen.chosen"].sum()) == -(-len(state["frozen.chosen"]) // 2)
+    control = load_checkpoint(run / "checkpoints/supervised/last.ckpt")["state_dict"]
+    assert not [key for key in control if key.startswith("frozen")]
+
+
+def test_a_given_prior_changes_neither_burn_in_nor_control(tmp_path: Path) -> None:
+    keys = {
+        experiment(tmp_path, *overrides)._stage_key()
+        for overrides in (
+            [],
+            ["prior.value=0.1"],
+            ["method=unimatch"],
+            ["method=self_training", "regulariser=nnpu"],
+            ["augment.strong.noise=2", "augment.cutout.holes=0", "unlabelled.weight=3"],
+        )
+    }
+    assert len(keys) == 1
+    others = {
+        experiment(tmp_path, override)._stage_key()
+        for override in ("augment.weak.noise=0.2", "teacher.decay=0.9", "data.tile_px=32")
+    }
+    assert len(others | keys) == 4
+    biases = [
+        experiment(tmp_path, *value)
+        ._module(None, 0)
+        .network.state_dict()["segmentation_head.0.bias"]
+        for value in ([], ["prior.value=0.3"])
+    ]
+    assert torch.equal(*biases)
