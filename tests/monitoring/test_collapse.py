@@ -63,7 +63,7 @@ def test_each_number_can_raise_it_by_itself(measured: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("side", [-1, 1])
 def test_a_drift_back_to_the_prior_heals(side: int) -> None:
-    """Quota keeps .46 of predicted particles and .81 of background of a model that sees too many."""
+    """Quota keeps .46 of predicted particles and .81 of background where too many are seen."""
     guard = CollapseGuard()
     measured = {**HEALTHY, "drift": -2.0 * side, "kept share": 0.5 * side}
     assert steps_until_change(guard, measured) == 0

@@ -7,11 +7,11 @@ Three numbers are watched, each smoothed over audits by an exponential moving av
 - the *kept share*, particle share among what is kept over the prior;
 - the *predicted share*, predicted-positive pixels over the prior.
 
-One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift counts
-only where the kept share lies on the same side of the prior: quota, alignment and other masks that
-relabel drift back towards it, which heals. The alarm ends when all have been inside a range half as
-wide (in logarithms) for as long: that hysteresis keeps a number at the edge from ringing. Nothing is
-judged in the first ``warm_up`` audits.
+One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift
+counts only where the kept share lies on the same side of the prior: quota, alignment and other
+masks that relabel drift back towards it, which heals. The alarm ends when all have been inside a
+range half as wide (in logarithms) for as long: that hysteresis keeps a number at the edge from
+ringing. Nothing is judged in the first ``warm_up`` audits.
 """
 
 import math
