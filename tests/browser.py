@@ -92,8 +92,10 @@ def opened_browser(profile: Path) -> Iterator[Browser]:
                 time.sleep(0.1)
         else:
             pytest.fail("chromedriver did not answer for 10 s")
-        yield browser
-        browser.close()
+        try:
+            yield browser
+        finally:
+            browser.close()  # Chromium does not end with its driver
     finally:
         process.terminate()
         process.wait(10)
