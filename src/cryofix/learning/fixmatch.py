@@ -19,9 +19,10 @@ from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.audit import audit
 from cryofix.learning.losses import supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics, without_features
+from cryofix.learning.optimiser import scheduled_adamw
 from cryofix.learning.regularisers import LabelledPart, Regulariser
 from cryofix.learning.rounds import FrozenTeacher
-from cryofix.learning.schedule import learning_rate_factor, ramp
+from cryofix.learning.schedule import ramp
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.teacher import RunningAverage
 from cryofix.learning.validation import Validation
@@ -128,24 +129,14 @@ class FixMatch(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return AdamW and its schedule over burn-in and stage."""
-        settings = self.optimiser
-        total = self.steps.burn_in + self.steps.stage
-        optimiser = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=settings.learning_rate,
-            weight_decay=settings.weight_decay,
+        optimiser, schedule = scheduled_adamw(
+            self.network,
+            self.optimiser,
+            first_step=self.first_step,
+            total=self.steps.burn_in + self.steps.stage,
             fused=self.device.type == "cuda",
+            state=self._optimiser_state,
         )
-        if self._optimiser_state is not None:
-            optimiser.load_state_dict(self._optimiser_state)
-            for group in optimiser.param_groups:
-                group["lr"] = group["initial_lr"] = settings.learning_rate
-
-        def factor(step: int) -> float:
-            step += self.first_step
-            return learning_rate_factor(step, settings.warm_up, total, settings.final)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
