@@ -1,0 +1,161 @@
+"""The pages of the real TensorBoard in a real browser, after a real training."""
+
+import itertools
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import Browser, opened_browser
+from cryofix.monitoring.charts import PAGES
+from support import SMALL, free_port, run_train
+
+pytestmark = pytest.mark.slow
+
+# Enough of a training for p to pass 0.5 somewhere, so that no line is missing.
+TRAINING = (
+    *SMALL,
+    "ratio=0.5",
+    "loss=tversky",
+    "optimiser={warm_up: 5, learning_rate: 0.01}",
+    "teacher.decay=0.8",
+    "steps={burn_in: 60, stage: 24, validate_every: 12, checkpoint_every: 20, log_every: 2,"
+    " audit_every: 2}",
+)
+STAGES = ("burn_in", "supervised", "fixmatch")
+SECONDS = 120  # for a page to draw, on a machine that has other things to do
+
+# Pages are nested in shadow roots, which selectors do not look into.
+FIND = """
+const find = (node, selector) => [
+  ...node.querySelectorAll(selector),
+  ...[...node.querySelectorAll('*')].filter(e => e.shadowRoot)
+    .flatMap(e => find(e.shadowRoot, selector)),
+];
+"""
+CHARTS = (
+    FIND
+    + """
+return find(document, 'tf-custom-scalar-multi-line-chart-card').map(card => ({
+  title: find(card.shadowRoot, 'tf-card-heading')[0].displayName,
+  series: find(card.shadowRoot, '.match-list-entry')
+    .map(e => e.textContent.trim().split(/\\s+/)[1]),
+  lines: find(card.shadowRoot, 'path.line').filter(e => (e.getAttribute('d') || '').length > 10)
+    .length,
+}))
+"""
+)
+TEXT = (
+    FIND
+    + """
+return [document, ...find(document, '*').map(e => e.shadowRoot).filter(r => r)]
+  .map(root => (root.body || root).textContent).join(' ')
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Train, then serve what was written until the tests are done."""
+    run = tmp_path_factory.mktemp("runs") / "run"
+    run_train(*TRAINING, f"output={run}")
+    program = Path(sys.executable).with_name("tensorboard")
+    port = free_port()
+    served = f"http://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [program, "--logdir", run / "tensorboard", "--host", "127.0.0.1", "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait(lambda: answers(f"{served}/data/runs"), "TensorBoard to read its events")
+        yield served
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def browser(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with opened_browser(tmp_path_factory.mktemp("profile")) as opened:
+        opened.resize(1500, 1400)
+        yield opened
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            said = answer.read().decode()
+    except OSError:
+        return False
+    return all(stage in said for stage in STAGES)
+
+
+def wait(condition: Callable[[], Any], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {SECONDS} s for {what}")
+        time.sleep(0.5)
+
+
+def show(browser: Browser, address: str, page: str) -> None:
+    browser.open("about:blank")  # the same address with another fragment would not be loaded anew
+    browser.open(f"{address}/#{page}")
+
+
+def screenshot(browser: Browser, page: str, folder: Path) -> None:
+    browser.screenshot(folder / f"{page}.png")
+    assert (folder / f"{page}.png").stat().st_size > 20_000, "more than an empty page"
+
+
+def test_the_first_page_has_the_six_charts_with_their_lines(
+    browser: Browser, address: str, tmp_path: Path
+) -> None:
+    show(browser, address, "custom_scalars")
+    first = PAGES["Is it collapsing?"]
+
+    def drawn() -> bool:
+        charts = {chart["title"]: chart for chart in browser.run(CHARTS)}
+        return all(
+            title in charts
+            and set(charts[title]["series"]) == set(tags)
+            and charts[title]["lines"] >= len(tags)
+            for title, tags in first.items()
+        )
+
+    wait(drawn, f"the lines of {first}")
+    titles = [chart["title"] for chart in browser.run(CHARTS)]
+    assert titles == list(itertools.chain.from_iterable(PAGES.values()))
+    screenshot(browser, "custom_scalars", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("page", "tags"),
+    [
+        ("pr_curves", ("precision_recall/pixels", "precision_recall/particles")),
+        (
+            "histograms",
+            tuple(f"log_odds_of_p/{name}" for name in ("unlabelled", "true_particle")),
+        ),
+        ("images", ("maps/micrograph_and_truth", "maps/p", "maps/pseudo_labels")),
+    ],
+)
+def test_curves_histograms_and_pictures_are_there(
+    browser: Browser, address: str, tmp_path: Path, page: str, tags: tuple[str, ...]
+) -> None:
+    show(browser, address, page)
+    wait(lambda: all(tag in browser.run(TEXT) for tag in tags), f"{tags} on the page {page}")
+    screenshot(browser, page, tmp_path)
+
+
+def test_pictures_are_loaded(browser: Browser, address: str) -> None:
+    show(browser, address, "images")
+    widths = f"{FIND} return find(document, 'img').map(image => image.naturalWidth)"
+    wait(lambda: len(browser.run(widths)) >= 7, "three stages' maps and one overlay")
+    wait(lambda: min(browser.run(widths)) > 100, "the pictures")
