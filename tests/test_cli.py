@@ -64,6 +64,14 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
         (["ratio=1.5", *SMALL], ["ratio=1.5", "at most 1"]),
         (["method=magic", *SMALL], ["method=magic", "fixmatch"]),
         (["unlabelled.normaliser=sum", *SMALL], ["unlabelled.normaliser=sum", "kept"]),
+        (["unlabelled.loss=mae", *SMALL], ["unlabelled.loss=mae", "mse"]),
+        (["prior.value=4", *SMALL], ["prior.value=4", "between 0 and 1"]),
+        (["regulariser=ge_kl", "regulariser.weight=-1"], ["regulariser.weight=-1"]),
+        (
+            [*SMALL, "augment.cutmix.probability=0.5", "data.batch_unlabelled=3"],
+            ["data.batch_unlabelled=3", "multiple of 2"],
+        ),
+        (["teacher=frozen", "teacher.share=2", *SMALL], ["teacher.share=2", "at most 1"]),
     ],
 )
 def test_wrong_overrides(

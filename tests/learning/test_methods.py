@@ -33,7 +33,12 @@ METHODS = {
     # A round of two steps, interrupted after the third.
     "self_training": ["method=self_training", "teacher.round_steps=2", "regulariser=nnpu"],
     "unimatch": ["method=unimatch", "mask=quota"],
-    "dropout": ["augment.feature_dropout.share=0.5", "unlabelled.batch_norm=shared"],
+    "bf16": [
+        "augment.feature_dropout.share=0.5",
+        "unlabelled.batch_norm=shared",
+        "regulariser=nnpu",
+        "trainer.precision=bf16-mixed",
+    ],
 }
 
 
