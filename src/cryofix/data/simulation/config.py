@@ -29,7 +29,7 @@ class SimulatorConfig:
 
     particles_per_micrograph: float = 48.0
     """Mean number of particles placed, the ignored ones included, aggregates not."""
-    crowding_spread: float = 0.7
+    crowding_spread: float = 0.4
     """Standard deviation of that number between micrographs, as a share of its mean."""
     pair_fraction: float = 0.06
     """Share of the particles that lie too close to another one to be told apart."""
