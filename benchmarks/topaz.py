@@ -53,6 +53,8 @@ def main() -> None:
     parser.add_argument("--venv", type=Path, help="virtual environment of Topaz, made if missing")
     parser.add_argument("--epochs", type=int, default=4, help="of Topaz's training")
     parser.add_argument("--updates", type=int, default=150, help="in each of these epochs")
+    told = "particles that Topaz is told to expect, relative to the labels"
+    parser.add_argument("--expected", type=float, default=1.1, help=told)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of cryofix.train")
     options = parser.parse_args()
     folder = options.output.absolute()
@@ -65,6 +67,7 @@ def main() -> None:
         data=data,
         program=topaz_program((options.venv or folder / "venv").absolute()),
         budget=("--num-epochs", str(options.epochs), "--epoch-size", str(options.updates)),
+        expected=options.expected,
     )
     write_report(folder, comparison.measure())
 
@@ -95,6 +98,8 @@ class Comparison:
         Topaz's.
     budget
         Its options that say how long it trains.
+    expected
+        Particles that it is told to expect in a micrograph, relative to the labels.
     """
 
     folder: Path
@@ -102,6 +107,7 @@ class Comparison:
     data: CryoDataModule
     program: Path
     budget: Sequence[str]
+    expected: float
 
     @property
     def commands(self) -> Commands:
@@ -134,7 +140,7 @@ class Comparison:
             "scored": {one.program.name: one for one in compare(programs, test, validation)},
             "normalise_seconds": normalising["seconds"] / len(images),
             "settings": list(self.settings),
-            "budget": list(self.budget),
+            "topaz": {"budget": list(self.budget), "expected": self.expected},
         }
 
     def ours(self, count: int) -> dict[str, Any]:
@@ -184,7 +190,7 @@ class Comparison:
         table = {"image_name": list(labels), "path": [self.normalised(key) for key in labels]}
         pd.DataFrame(table).to_csv(inputs / f"{name}_images.txt", sep="\t", index=False)
         folder = self.folder / f"{name}_train"
-        expected = sum(map(len, labels.values())) / count
+        expected = self.expected * sum(map(len, labels.values())) / count
         command: list[str | Path] = [self.program, "train", "--device", "-1", *TOPAZ_TRAINING]
         command += [*self.budget, "--num-particles", f"{expected:.0f}"]
         command += ["--train-images", inputs / f"{name}_images.txt"]

@@ -72,7 +72,7 @@ def write_report(folder: Path, measured: Mapping[str, Any]) -> None:
     print(text)
     with atomic_write(folder / "report.md") as temporary:
         temporary.write_text(text + "\n")
-    others = {key: measured[key] for key in ("rows", "normalise_seconds", "settings", "budget")}
+    others = {key: measured[key] for key in ("rows", "normalise_seconds", "settings", "topaz")}
     write_json(
         folder / "report.json", {**others, "scores": scores, "gains": paired, "machine": machine}
     )
