@@ -32,14 +32,14 @@ def test_a_pixel_is_inside_exactly_when_it_is_near_a_centre(
 
 
 def test_x_is_the_column() -> None:
-    target, _ = target_maps(particles((20, 5)), particles(), 2, 4, (10, 30), EVERYTHING)
+    target, _ = target_maps(particles((20, 5)), particles(), 2, 4, (0, 0, 10, 30), EVERYTHING)
     assert target[5, 20]
     assert target.sum() == 13
 
 
 def test_ignored_particles_count_for_neither_side_and_labels_win() -> None:
     target, valid = target_maps(
-        particles((10, 10)), particles((13, 10)), 2, 5, (20, 30), EVERYTHING
+        particles((10, 10)), particles((13, 10)), 2, 5, (0, 0, 20, 30), EVERYTHING
     )
     assert target[10, 10]
     assert valid[10, 10]
@@ -48,7 +48,18 @@ def test_ignored_particles_count_for_neither_side_and_labels_win() -> None:
 
 
 def test_outside_the_interior_nothing_is_known() -> None:
-    _, valid = target_maps(particles(), particles(), 2, 5, (20, 30), (4, 3, 25, 16))
+    _, valid = target_maps(particles(), particles(), 2, 5, (0, 0, 20, 30), (4, 3, 25, 16))
     rows, columns = np.nonzero(valid)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (4, 3, 25, 16)
     assert valid.sum() == 22 * 14
+
+
+@given(row=st.integers(0, 14), column=st.integers(0, 19))
+def test_a_part_is_what_the_whole_has_there(row: int, column: int) -> None:
+    known = particles((3, 4), (12.5, 7), (22, 14)), particles((14, 9), (27, 2))
+    settings = 3.0, 5.0
+    interior = (2, 1.5, 26.2, 17)
+    whole = target_maps(*known, *settings, (0, 0, 20, 30), interior)
+    part = target_maps(*known, *settings, (row, column, 6, 11), interior)
+    for all_of_it, some in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(some, all_of_it[row : row + 6, column : column + 11])

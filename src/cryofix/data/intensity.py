@@ -4,7 +4,8 @@ Every draw depends on (seed, stream, index of the sample) alone, so that the sam
 run sees the same numbers whatever the number of workers, ranks or restarts.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,17 @@ def sample_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+@functools.lru_cache(maxsize=4)  # tiles of a run have one size
+def _frequencies(
+    height: int, width: int, device: torch.device
+) -> tuple[Tensor, Mapping[int, Tensor]]:
+    """Return |k| in cycles per pixel, as rfft2 orders it, and the cosines that make up a gain."""
+    rows = torch.fft.fftfreq(height, device=device)
+    columns = torch.fft.rfftfreq(width, device=device)
+    frequency = (rows[:, None] ** 2 + columns**2).sqrt()
+    return frequency, {n: torch.cos(2 * torch.pi * n * frequency) for n in (1, 2, 3)}
+
+
 def change_intensity(
     images: Tensor, intensity: Intensity, seed: int, stream: int, indices: Sequence[int]
 ) -> Tensor:
@@ -68,13 +80,10 @@ def change_intensity(
     signed = 2 * drawn - 1
     if intensity.blur_px > 0 or intensity.amplitude > 0:
         spectrum = torch.fft.rfft2(images)
-        rows = torch.fft.fftfreq(images.shape[-2], device=images.device)
-        columns = torch.fft.rfftfreq(images.shape[-1], device=images.device)
-        frequency = (rows[:, None] ** 2 + columns**2).sqrt()
+        frequency, waves = _frequencies(images.shape[-2], images.shape[-1], images.device)
         sigma = drawn[:, 0] * intensity.blur_px
         exponent = -2 * (torch.pi * sigma * frequency) ** 2
-        for order in (1, 2, 3):
-            wave = torch.cos(2 * torch.pi * order * frequency)
+        for order, wave in waves.items():
             exponent = exponent + intensity.amplitude * signed[:, order] * wave
         images = torch.fft.irfft2(spectrum * exponent.exp(), s=images.shape[-2:])
     images = (

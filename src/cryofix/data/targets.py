@@ -53,7 +53,7 @@ def target_maps(
     ignored: Particles,
     radius_px: float,
     ignore_radius_px: float,
-    shape: tuple[int, int],
+    box: tuple[int, int, int, int],
     interior: tuple[float, float, float, float],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return what is to be predicted and where it is known.
@@ -61,15 +61,15 @@ def target_maps(
     Parameters
     ----------
     particles
-        Labelled particles, in pixels of the map.
+        Labelled particles, in pixels of the micrograph.
     ignored
         Particles that count for neither side: overlapping, obscured or cut off.
     radius_px
         Radius of the discs that are to be predicted.
     ignore_radius_px
         Radius around an ignored particle in which nothing is known.
-    shape
-        (rows, columns) of the map.
+    box
+        (row, column, height, width) of the part of the micrograph to be mapped.
     interior
         (x0, y0, x1, y1): outside this box nothing is known (detector edge, unlabelled border).
 
@@ -80,10 +80,14 @@ def target_maps(
     valid
         Boolean map, False where a pixel counts for neither side.
     """
-    target = discs(particles.x, particles.y, radius_px, shape)
-    valid = ~discs(ignored.x, ignored.y, ignore_radius_px, shape) | target
+    row, column, height, width = box
+    target, unknown = (
+        discs(part.x - column, part.y - row, radius, (height, width))
+        for part, radius in ((particles, radius_px), (ignored, ignore_radius_px))
+    )
+    valid = ~unknown | target
     x0, y0, x1, y1 = interior
-    for edges, first, last in ((valid, y0, y1), (valid.T, x0, x1)):
-        edges[: max(0, math.ceil(first))] = False
-        edges[max(0, math.floor(last) + 1) :] = False
+    for lines, start, first, last in ((valid, row, y0, y1), (valid.T, column, x0, x1)):
+        lines[: max(0, math.ceil(first - start))] = False
+        lines[max(0, math.floor(last - start) + 1) :] = False
     return target, valid

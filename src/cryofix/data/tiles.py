@@ -52,21 +52,14 @@ class Annotated:
         box: tuple[int, int, int, int] | None = None,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return target and validity of a box (row, column, height, width), or of everything."""
-        row, column, height, width = box or (0, 0, *self.micrograph.shape)
-        x0, y0, x1, y1 = self.interior
-        particles, ignored = (
-            Particles(x=part.x - column, y=part.y - row)
-            for part in (self.particles or Particles.empty(), self.ignored)
-        )
-        target, valid = target_maps(
-            particles,
-            ignored,
+        return target_maps(
+            self.particles or Particles.empty(),
+            self.ignored,
             radius_px,
             ignore_radius_px,
-            (height, width),
-            (x0 - column, y0 - row, x1 - column, y1 - row),
+            box or (0, 0, *self.micrograph.shape),
+            self.interior,
         )
-        return target, valid
 
     def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
         """Read a box (row, column, height, width), or everything, as float32."""
