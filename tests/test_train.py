@@ -38,6 +38,23 @@ def test_a_run_leaves_every_file(run: Path) -> None:
     assert list(run.glob("tensorboard/fixmatch/events*"))
 
 
+def test_a_compiled_student_trains_as_the_plain_one(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced by Dynamo and run as it is, since what a backend generates may round differently."""
+    compiled = []
+
+    def trace(network: torch.nn.Module) -> None:
+        compiled.append(network)
+        original(network, backend="eager")
+
+    original = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", trace)
+    run_train(*SMALL, "ratio=0.5", "compute.compile=true", f"output={tmp_path / 'run'}")
+    assert len(compiled) == 3, "burn-in, control and FixMatch"
+    assert results(tmp_path / "run") == results(run)
+
+
 def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
     status = json.loads((run / "status.json").read_text())
     assert status["state"] == "finished"

@@ -200,6 +200,8 @@ class Experiment:
             first_step=first_step,
             metadata=self._metadata(),
         )
+        if self.config["compute"]["compile"]:
+            module.network.compile()  # in place, so that weights keep their names
         return module
 
     def _metadata(self, thresholds: Thresholds | None = None) -> dict[str, Any]:
