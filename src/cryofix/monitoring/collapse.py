@@ -81,7 +81,7 @@ class CollapseGuard(Callback):
         patience: int = 3,
         action: str = "warn",
         switch_to: MaskingPolicy | None = None,
-        recommend: str = "mask=quota",
+        recommend: str = "teacher=ema mask=quota",
     ) -> None:
         if action not in ACTIONS:
             raise CryofixError(f"guard.action={action} is not known; use {', '.join(ACTIONS)}")
