@@ -5,10 +5,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))  # for tests/support.py
+
+# How long an example takes says what else the machine is doing.
+hypothesis.settings.register_profile("cryofix", deadline=None)
+hypothesis.settings.load_profile("cryofix")
 
 # Shape annotations are checked under pytest only; users pay nothing for them.
 install_import_hook(

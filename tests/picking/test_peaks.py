@@ -25,7 +25,6 @@ def paint(
 @given(
     st.floats(30, 50), st.floats(30, 50), st.sampled_from([2.0, 3.0, 4.0, 6.0, 12.0, 12.3]),
 )  # fmt: skip
-@settings(deadline=None)
 def test_the_centre_of_a_disc_is_found_within_a_third_of_a_pixel(
     x: float, y: float, radius: float
 ) -> None:
@@ -95,7 +94,7 @@ def test_a_collapsed_map_keeps_its_ranking_of_picks() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1, 8), st.floats(2, 12))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_picks_of_any_map_keep_their_distance_and_are_sorted_probabilities(
     seed: int, radius: float, min_distance: float
 ) -> None:
