@@ -1,17 +1,32 @@
 """What tests share: the commands run in this process on little data; free ports."""
 
 import json
+import runpy
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
+
+import torch
 
 SMALL = (
     "trainer=smoke",
     "data.simulate.micrographs=8",
     "compute.channels_last=false",
 )
+
+REFERENCE = [  # threshold, kept %, particle share %, particle keep %, background keep %
+    (0.50, 100.0, 3.3, 100.0, 100.0),
+    (0.60, 95.5, 1.9, 56.8, 96.8),
+    (0.70, 81.0, 1.0, 24.2, 82.9),
+    (0.80, 47.8, 0.5, 7.4, 49.1),
+    (0.90, 15.1, 0.3, 1.5, 15.6),
+]
+# The table is rounded: 49.1 with its neighbours would give 47.7 kept, so it was 49.13 or more.
+UNROUNDED = [(*row[:4], 49.14 if row[0] == 0.80 else row[4]) for row in REFERENCE]
+PARTICLE_SHARE = 0.0327
 
 
 def run_train(*overrides: str) -> float | None:
@@ -36,3 +51,30 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def one_and_two_processes(script: Path, folder: Path, *arguments: Path) -> dict[str, Any]:
+    """Run a script's ``main(*arguments, folder, rank, count)`` alone, and as each of two.
+
+    Returns what it saved in ``folder`` as ``{count}-{rank}.pt``, by that name.
+    """
+    words = [str(path) for path in (script, *arguments, folder)]
+    started = [
+        subprocess.Popen(
+            [sys.executable, *words, str(rank), "2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        runpy.run_path(str(script))["main"](*arguments, folder, 0, 1)
+        for process in started:
+            output, _ = process.communicate(timeout=300)
+            assert process.returncode == 0, output
+    finally:
+        for process in started:
+            process.kill()
+    names = ("1-0", "2-0", "2-1")
+    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in names}

@@ -6,25 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-REFERENCE = [  # threshold, kept %, particle share %, particle keep %, background keep %
-    (0.50, 100.0, 3.3, 100.0, 100.0),
-    (0.60, 95.5, 1.9, 56.8, 96.8),
-    (0.70, 81.0, 1.0, 24.2, 82.9),
-    (0.80, 47.8, 0.5, 7.4, 49.1),
-    (0.90, 15.1, 0.3, 1.5, 15.6),
-]
-PARTICLE_SHARE = 0.0327
+from support import PARTICLE_SHARE, UNROUNDED
 
 
 @pytest.fixture(scope="session")
 def reference() -> NDArray[np.float32]:
-    """Give probabilities with the shares of the reference run, spread evenly between them.
-
-    The printed table is rounded: 49.1 with its neighbours would give 47.7 kept, so it was 49.14.
-    """
+    """Give probabilities with the shares of the reference run, spread evenly between them."""
     parts = []
     for column, share in ((3, PARTICLE_SHARE), (4, 1 - PARTICLE_SHARE)):
-        keep = [49.14 if row[column] == 49.1 else row[column] for row in REFERENCE] + [0.0]
+        keep = [row[column] for row in UNROUNDED] + [0.0]
         for (low, high), (more, less) in zip(
             pairwise([0.5, 0.6, 0.7, 0.8, 0.9, 1.0]), pairwise(keep), strict=True
         ):

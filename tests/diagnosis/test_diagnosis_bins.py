@@ -11,8 +11,7 @@ from cryofix.diagnosis.histogram import ProbabilityHistogram, shifted
 from cryofix.errors import CryofixError
 from cryofix.scoring.keep_rates import THRESHOLDS, ConfidenceHistogram
 from cryofix.scoring.pixels import PixelHistogram
-
-from .conftest import REFERENCE
+from support import REFERENCE
 
 probabilities = st.floats(0, 1, width=32)
 

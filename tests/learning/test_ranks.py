@@ -1,8 +1,5 @@
 """Several processes: who is which, what does not fit, and losses of the whole batch."""
 
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +9,7 @@ import torch
 from cryofix.errors import CryofixError
 from cryofix.learning.losses import NORMALISERS, SUPERVISED
 from cryofix.learning.ranks import Ranks
+from support import one_and_two_processes
 
 ONE_PROCESS = Path(__file__).with_name("one_process.py")
 CONFIG: dict[str, Any] = {
@@ -32,25 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, tor
     target = (logits + noise > torch.tensor([0.5, 1.0, 2.0, 2.0]).view(4, 1, 1, 1)).float()
     weight = weight.clamp(0, 1)
     torch.save((logits, target, weight, valid), folder / "batch.pt")
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(ONE_PROCESS), str(folder), str(rank), "2"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        runpy.run_path(str(ONE_PROCESS))["main"](folder, 0, 1)
-        for process in started:
-            output, _ = process.communicate(timeout=300)
-            assert process.returncode == 0, output
-    finally:
-        for process in started:
-            process.kill()
-    names = ("1-0", "2-0", "2-1")
-    return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in names}
+    return one_and_two_processes(ONE_PROCESS, folder)
 
 
 REGULARISERS = ("GeneralisedExpectation", "NonNegativePU")

@@ -1,8 +1,5 @@
 """Two processes that share a batch keep the state, and give the labels, that one would."""
 
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +7,7 @@ import pytest
 import torch
 
 from cryofix.masking.ranks import exact_sums
+from support import one_and_two_processes
 
 CONF = Path(__file__).parents[2] / "conf" / "mask"
 POLICIES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -30,26 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         valid = noise[0] < torch.tensor([0.9, 0.8, 0.3, 0.0]).view(4, 1, 1, 1)
         batches.append((unlabelled, valid, labelled, (noise[1] < labelled).float()))
     torch.save(batches, folder / "batches.pt")
-    started = [
-        subprocess.Popen(
-            [sys.executable, str(ONE_RANK), str(CONF), str(folder), str(rank), "2"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    try:
-        runpy.run_path(str(ONE_RANK))["main"](CONF, folder, 0, 1)
-        for process in started:
-            output, _ = process.communicate(timeout=120)
-            assert process.returncode == 0, output
-    finally:
-        for process in started:
-            process.kill()
-    return {
-        name: torch.load(folder / f"{name}.pt", weights_only=True) for name in ("1-0", "2-0", "2-1")
-    }
+    return one_and_two_processes(ONE_RANK, folder, CONF)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

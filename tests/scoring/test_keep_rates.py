@@ -10,17 +10,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.scoring import THRESHOLDS, ConfidenceHistogram, WeightTally, drift
-
-REFERENCE = [  # threshold, kept %, particle share %, particle keep %, background keep %
-    (0.50, 100.0, 3.3, 100.0, 100.0),
-    (0.60, 95.5, 1.9, 56.8, 96.8),
-    (0.70, 81.0, 1.0, 24.2, 82.9),
-    (0.80, 47.8, 0.5, 7.4, 49.1),
-    (0.90, 15.1, 0.3, 1.5, 15.6),
-]
-# The table is rounded: 49.1 with its neighbours would give 47.7 kept, so it was 49.13 or more.
-UNROUNDED = [(*row[:4], 49.14 if row[0] == 0.80 else row[4]) for row in REFERENCE]
-PARTICLE_SHARE = 0.0327
+from support import PARTICLE_SHARE, REFERENCE, UNROUNDED
 
 
 def reference_maps(pixels: int = 400_000) -> np.ndarray:
