@@ -103,6 +103,7 @@ def fourier_crop(
     image: NDArray[np.float32],
     shape: tuple[int, int],
     highpass_period_px: float = 0.0,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> NDArray[np.float32]:
     """Resample by cropping (or padding) the Fourier transform.
 
@@ -114,6 +115,8 @@ def fourier_crop(
         The (rows, columns) wanted; larger than the input's means upsampling.
     highpass_period_px
         Periods longer than this, in *output* pixels, are removed with a Gaussian edge; 0 keeps all.
+    limits
+        Grey values are clipped to these first.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def fourier_crop(
     keep_rows, keep_columns = min(rows, image.shape[0]), min(columns, image.shape[1])
     positive, negative = (keep_rows + 1) // 2, keep_rows // 2
     half_columns = keep_columns // 2 + 1
-    spectrum = _spectrum(image, half_columns)
+    spectrum = _spectrum(image, half_columns, limits)
     cropped = np.zeros((rows, columns // 2 + 1), dtype=spectrum.dtype)
     cropped[:positive, :half_columns] = spectrum[:positive, :half_columns]
     if negative:
@@ -141,7 +144,9 @@ def fourier_crop(
     return small.astype(np.float32, copy=False)
 
 
-def _spectrum(image: NDArray[np.float32], half_columns: int) -> NDArray[np.complex64]:
+def _spectrum(
+    image: NDArray[np.float32], half_columns: int, limits: tuple[float, float]
+) -> NDArray[np.complex64]:
     """Return the first columns of the half-complex transform, all rows: what cropping keeps.
 
     The rows go through in blocks, and only the columns that stay are transformed the other way:
@@ -150,7 +155,7 @@ def _spectrum(image: NDArray[np.float32], half_columns: int) -> NDArray[np.compl
     spectrum = np.empty((image.shape[0], half_columns), dtype=np.complex64)
     step = max(1, BLOCK_PX // image.shape[1])
     for start in range(0, image.shape[0], step):
-        block = image[start : start + step].astype(np.float32, copy=False)
+        block = np.clip(image[start : start + step], *limits).astype(np.float32, copy=False)
         spectrum[start : start + step] = scipy.fft.rfft(block, axis=1)[:, :half_columns]
     transformed: NDArray[np.complex64] = scipy.fft.fft(spectrum, axis=0, overwrite_x=True)
     return transformed
@@ -199,9 +204,9 @@ def preprocess(
     # Plain floats: with NumPy's float64 the whole image, and its transform, would become float64.
     low, median, high = map(float, np.percentile(sample, (0.05, 50.0, 99.95)))
     # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
-    bulk = np.clip(image, median - 2 * (median - low), median + 2 * (high - median))
+    bulk = median - 2 * (median - low), median + 2 * (high - median)
     period = preprocessing.highpass_diameters * particle_px
-    return normalise(fourier_crop(bulk, shape, period), preprocessing.clip_sigma)
+    return normalise(fourier_crop(image, shape, period, bulk), preprocessing.clip_sigma)
 
 
 def content_digest(path: Path, cache: Path) -> str:
