@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.learning.schedule import RAMPS, learning_rate_factor, ramp
+from cryofix.learning.settings import Steps
 
 
 @pytest.mark.parametrize("kind", RAMPS)
@@ -31,3 +32,9 @@ def test_learning_rate_warms_up_peaks_and_ends_at_its_final_value() -> None:
     assert rates[10] == 1
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[100] == pytest.approx(0.05)
+
+
+def test_each_of_the_first_steps_is_audited_and_then_every_so_many() -> None:
+    steps = Steps(stage=40, audit_every=10, audit_first=3)
+    assert [step for step in range(1, 41) if steps.audits(step)] == [1, 2, 3, 10, 20, 30, 40]
+    assert not Steps(audit_first=0).audits(1)

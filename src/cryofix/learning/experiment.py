@@ -152,7 +152,8 @@ class Experiment:
     def _stage_key(self) -> str:
         """Name what burn-in and control depend on: all but the mask and what goes with it."""
         config = self.config
-        parts = {key: config[key] for key in ("model", "loss", "optimiser", "steps", "seed")}
+        keys = ("model", "loss", "optimiser", "steps", "seed", "compute")
+        parts = {key: config[key] for key in keys}
         parts["augment"] = {key: config["augment"][key] for key in ("geometry", "weak")}
         parts["average"] = config["teacher"]["decay"]
         parts["data"] = {

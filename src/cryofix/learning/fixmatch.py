@@ -172,7 +172,7 @@ class FixMatch(LightningModule):
             part = LabelledPart(logits, labelled["target"], labelled["valid"])
             loss, more = self._unlabelled_step(policy, batch["unlabelled"], part, loss)
             scalars.update(more)
-        if self._due(self.steps.log_every):
+        if (self.global_step + 1) % self.steps.log_every == 0:
             scalars["loss/total"] = loss.detach()
             self.log_scalars(scalars, self.first_step + self.global_step + 1)
         return loss
@@ -195,7 +195,7 @@ class FixMatch(LightningModule):
             if pseudo.student_logit_shift is not None:
                 logits = logits + pseudo.student_logit_shift
             parts.append(lesson.share * self._distance(lesson, logits))
-            if len(parts) == 1 and self._due(self.steps.audit_every):
+            if len(parts) == 1 and self.steps.audits(self.global_step + 1):
                 self._audit(lesson, logits.detach())
         loss = torch.stack(parts).sum()
         grown = ramp(self.unlabelled.ramp, self.global_step, self.unlabelled.ramp_steps)
@@ -284,9 +284,6 @@ class FixMatch(LightningModule):
         """Return the batch's images under weak changes of intensity."""
         indices = batch["index"].tolist()
         return change_intensity(batch["image"], self.views.weak, self.seed, stream, indices)
-
-    def _due(self, every: int) -> bool:
-        return (self.global_step + 1) % every == 0
 
     def log_scalars(self, scalars: Mapping[str, Tensor | float], step: int) -> None:
         """Write scalars at a step counted from the very first stage."""

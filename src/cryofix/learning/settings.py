@@ -24,18 +24,26 @@ class Steps:
         Steps of the supervised control, and of FixMatch, after it.
     validate_every, checkpoint_every, log_every, audit_every
         Validation, ``last.ckpt``, TensorBoard scalars, keep-rate audit.
+    audit_first
+        Every one of so many first steps with pseudo-labels is audited, because a student that
+        swings does so there, in fewer steps than lie between two audits.
     """
 
-    burn_in: int = 600
-    stage: int = 600
+    burn_in: int = 1000
+    stage: int = 1000
     validate_every: int = 100
     checkpoint_every: int = 50
     log_every: int = 10
     audit_every: int = 10
+    audit_first: int = 50
+
+    def audits(self, step: int) -> bool:
+        """Return whether this step of a semi-supervised stage, counted from 1, is audited."""
+        return step <= self.audit_first or step % self.audit_every == 0
 
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
-            if value < (0 if key == "burn_in" else 1):
+            if value < (0 if key in ("burn_in", "audit_first") else 1):
                 raise CryofixError(f"steps.{key}={value} is too small; give a positive number")
 
 

@@ -135,7 +135,7 @@ class CollapseGuard(Callback):
     ) -> None:
         """Take in the latest audit."""
         assert isinstance(pl_module, FixMatch)
-        if not pl_module.audited or trainer.global_step % pl_module.steps.audit_every:
+        if not pl_module.audited or not pl_module.steps.audits(trainer.global_step):
             return
         self.latest = dict(pl_module.audited)
         changed = self.judge(measures(pl_module.audited, pl_module.prior), trainer.global_step)

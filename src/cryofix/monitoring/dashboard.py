@@ -50,7 +50,7 @@ class Dashboard(Callback):
         """Write the histogram of p of the latest audit."""
         assert isinstance(pl_module, FixMatch)
         counts = pl_module.log_odds
-        if counts is not None and trainer.global_step % pl_module.steps.audit_every == 0:
+        if counts is not None and pl_module.steps.audits(trainer.global_step):
             for writer in writers(trainer):
                 write_log_odds(writer, counts, pl_module.first_step + trainer.global_step)
 
