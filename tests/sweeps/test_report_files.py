@@ -20,7 +20,7 @@ from cryofix.sweeps.html import page
 from cryofix.sweeps.keeping import mask_panels, start_panels
 from cryofix.sweeps.markdown import markdown
 from cryofix.sweeps.svg import DIVERGING, colour, ink_on, signed
-from cryofix.sweeps.table import csv_table
+from cryofix.sweeps.table import csv_table, runs_table
 
 HOSTILE = "<script>alert(1)</script>\"'&|`=cmd()[red]\x1b[31m"
 VOID = {"meta", "link"}
@@ -170,6 +170,20 @@ def test_csv_holds_the_numbers_of_the_rows(summary: Summary) -> None:
         assert line["seeds"] == "0 1 2"
 
 
+def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: Summary) -> None:
+    lines = list(csv.DictReader(io.StringIO(runs_table(summary))))
+    assert len(lines) == 24
+    for row in summary.rows:
+        found = [
+            float(line["fixmatch_particle_f1"]) - float(line["supervised_particle_f1"])
+            for line in lines
+            if (line["mask"], line["settings"], float(line["ratio"]))
+            == (row.setting.mask, summary.namer.settings(row.setting), row.ratio)
+        ]
+        assert len(found) == row.n
+        assert sum(found) / row.n == pytest.approx(row.gains["particle_f1"].mean)
+
+
 def test_markdown_has_rows_maps_and_jobs(summary: Summary) -> None:
     written = markdown(summary)
     assert written.count("| simulated | symmetric |") == 6
@@ -231,7 +245,7 @@ def test_a_report_is_made_without_any_one_optional_key(
 def test_a_sweep_without_any_result_still_reports(sweep: Any, tmp_path: Path) -> None:
     sweep.run("0", ["seed=0"], None, {"state": "running"})
     summary = summarise(collect(sweep.path))
-    assert len(write_report(summary, tmp_path)) == 3
+    assert len(write_report(summary, tmp_path)) == 4
     assert "running" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "report.csv").read_text() == ""
 

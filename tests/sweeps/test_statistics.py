@@ -1,6 +1,7 @@
 """Means, intervals and groups, checked against numbers worked out by other means."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryofix.errors import CryofixError
 from cryofix.sweeps import collect, summarise
 from cryofix.sweeps.html import page
 from cryofix.sweeps.markdown import markdown
+from cryofix.sweeps.selection import judge_selection
 from cryofix.sweeps.settings import make_namer, override_line
 from cryofix.sweeps.statistics import (
     Row,
@@ -39,6 +41,28 @@ def test_interval_of_three_differences_by_hand() -> None:
     # mean 0.02, sd 0.01, t(0.975, 2) = 4.302653: half width 4.302653 * 0.01 / sqrt(3)
     low, high = t_interval([0.01, 0.02, 0.03]) or (0.0, 0.0)
     assert (low, high) == pytest.approx((0.02 - 0.024841, 0.02 + 0.024841), abs=1e-6)
+
+
+def test_selection_is_judged_by_the_branch_that_was_not_taken(
+    sweep: Any, make_results: Any
+) -> None:
+    taken = {"supervised": [(0.6, 0.5), (0.6, 0.7)], "fixmatch": [(0.6, 0.58), (0.6, 0.9)]}
+    for seed, (selected, scores) in enumerate(
+        (selected, scores) for selected, pairs in taken.items() for scores in pairs
+    ):
+        result = set_f1(make_results("none", 0.05, seed), *scores) | {"selected": selected}
+        sweep.run(str(seed), [f"seed={seed}"], result, {"state": "finished"})
+    summary = summarise(collect(sweep.path))
+    results = [run.result for run in summary.sweep.finished if run.result]
+    judged = judge_selection(results, "particle_f1")
+    assert judged is not None
+    assert (judged.n, judged.wrong) == (4, 2)
+    assert judged.cost == pytest.approx((0.1 + 0.02) / 4)
+    assert judged.worst == pytest.approx(-0.02)
+    assert any("worse branch in 2 of 4 runs" in note for note in summary.notes)
+    assert (
+        judge_selection([replace(each, selected=None) for each in results], "particle_f1") is None
+    )
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=12))

@@ -1,4 +1,4 @@
-"""Writing a report's three files, each whole or not at all."""
+"""Writing a report's files, each whole or not at all."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from cryofix.files import atomic_write
 from cryofix.sweeps.html import page
 from cryofix.sweeps.markdown import markdown
 from cryofix.sweeps.summary import Summary
-from cryofix.sweeps.table import csv_table
+from cryofix.sweeps.table import csv_table, runs_table
 
 
 def write_report(summary: Summary, folder: str | Path) -> list[Path]:
-    """Write ``report.html``, ``report.md`` and ``report.csv`` into ``folder``; return their paths.
+    """Write ``report.html``, ``report.md``, ``report.csv`` and ``runs.csv``; return their paths.
 
     Raises
     ------
@@ -22,6 +22,7 @@ def write_report(summary: Summary, folder: str | Path) -> list[Path]:
         "report.html": page(summary),
         "report.md": markdown(summary),
         "report.csv": csv_table(summary),
+        "runs.csv": runs_table(summary),
     }
     written = []
     for name, content in contents.items():

@@ -68,6 +68,7 @@ class Result:
     supervised: Scores  # the control: by name of METRICS, only those that were there
     fixmatch: Scores
     validation: Scores  # of FixMatch; empty if the file has none
+    selected: str | None  # on validation: supervised or fixmatch
     run_intervals: Mapping[str, tuple[float, float]]  # 95 %, over test micrographs, of each gain
     keep_rates: tuple[KeepRate, ...]  # of the model that FixMatch starts from, by threshold
     mask_keep: MaskKeep | None
@@ -94,7 +95,7 @@ def read_result(path: Path) -> Result:
         key = "mask" if not mask else "ratio" if not ratio else "fixmatch"
         raise Unreadable(f"{path.name} has no usable value for '{key}'")
     collapse = mapping(content.get("collapse"))
-    alarmed = collapse.get("alarmed")
+    alarmed, selected = collapse.get("alarmed"), text(content.get("selected"), 20)
     return Result(
         data=text(content.get("data"), 80) or "unknown data",
         mask=mask if fixmatch else CONTROL_ONLY,
@@ -105,6 +106,7 @@ def read_result(path: Path) -> Result:
         supervised=supervised,
         fixmatch=fixmatch,
         validation=_validation(content),
+        selected=selected if selected in ("supervised", "fixmatch") else None,
         run_intervals=_intervals(content.get("gain")),
         keep_rates=_keep_rates(content.get("keep_rates")),
         mask_keep=_mask_keep(content.get("mask_keep_rates")),

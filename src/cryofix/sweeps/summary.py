@@ -9,6 +9,7 @@ from cryofix.sweeps.collect import Sweep
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.results import METRICS
 from cryofix.sweeps.runs import State
+from cryofix.sweeps.selection import judge_selection
 from cryofix.sweeps.settings import Namer, make_namer
 from cryofix.sweeps.statistics import Row, make_rows
 
@@ -66,13 +67,16 @@ class Summary:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on completeness, and on results of other schema versions (each once)."""
+        """Remarks on completeness, on selection, and on results of other schema versions."""
         versions: dict[str, int] = {}
         for run in self.sweep.finished:
             for note in run.result.notes if run.result else ():
                 versions[note] = versions.get(note, 0) + 1
+        results = [run.result for run in self.sweep.finished if run.result is not None]
+        selection = judge_selection(results, self.metric)
         return (
             *self.sweep.notes,
+            *([] if selection is None else [f"{METRIC_TITLES[self.metric]}: {selection}"]),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
         )
 

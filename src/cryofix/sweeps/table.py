@@ -1,17 +1,28 @@
-"""The report as a CSV table: one line a setting and ratio, every number in full."""
+"""The report as CSV: a line for each setting and ratio, and one for each run; numbers in full."""
 
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 
-from cryofix.sweeps.results import METRICS
+from cryofix.sweeps.results import METRICS, Result
 from cryofix.sweeps.statistics import Row
 from cryofix.sweeps.summary import Summary
 
 
 def csv_table(summary: Summary) -> str:
     """Return the table with a head line; cells of unknown values are empty."""
-    lines = [_cells(row, summary) for row in summary.rows]
+    return _written([_cells(row, summary) for row in summary.rows])
+
+
+def runs_table(summary: Summary) -> str:
+    """Return a table of all finished runs, in the order of the rows that they belong to."""
+    return _written(
+        [_what(row, summary) | _of_run(result) for row in summary.rows for result in row.results]
+    )
+
+
+def _written(lines: Sequence[Mapping[str, object]]) -> str:
     stream = io.StringIO()
     if lines:
         writer = csv.DictWriter(stream, fieldnames=list(lines[0]), lineterminator="\n")
@@ -20,14 +31,40 @@ def csv_table(summary: Summary) -> str:
     return stream.getvalue()
 
 
-def _cells(row: Row, summary: Summary) -> dict[str, object]:
+def _of_run(result: Result) -> dict[str, object]:
+    split_seed, label_draw = result.draw
     cells: dict[str, object] = {
+        "seed": result.seed,
+        "split_seed": split_seed,
+        "label_draw": label_draw,
+        "selected": result.selected,
+    }
+    for branch, scores in (("fixmatch", result.fixmatch), ("supervised", result.supervised)):
+        cells |= {f"{branch}_{name}": scores.get(name) for name in METRICS}
+    keep = result.mask_keep
+    return cells | {
+        "validation_particle_f1": result.validation.get("particle_f1"),
+        "min_drift": result.min_drift,
+        "collapse_alarm": result.alarmed,
+        "particle_keep": None if keep is None else keep.particle,
+        "background_keep": None if keep is None else keep.background,
+        "seconds": result.seconds,
+    }
+
+
+def _what(row: Row, summary: Summary) -> dict[str, object]:
+    return {
         "data": _inert(row.setting.data),
         "mask": _inert(row.setting.mask),
         "settings": _inert(summary.namer.settings(row.setting)),
         "mask_config": json.dumps(dict(row.setting.mask_config)),
         "other_overrides": json.dumps(dict(row.setting.others)),
         "ratio": row.ratio,
+    }
+
+
+def _cells(row: Row, summary: Summary) -> dict[str, object]:
+    cells = _what(row, summary) | {
         "runs": row.n,
         "seeds": " ".join(sorted({str(r.seed) for r in row.results if r.seed is not None})),
         "label_draws": len({r.draw for r in row.results}),
