@@ -1,48 +1,58 @@
-"""Peak memory of training with few and with many micrographs, each in a process of its own."""
+"""Peak memory of a whole training with few and with many micrographs to train on.
 
-import argparse
-import json
-import subprocess
+`cryofix.train` from simulating to the report, a process for each number. Micrographs are small, so
+that 2 000 of them take a minute. Those that are scored are the same few: of each of them the
+scores keep 0.2 MB for the bootstrap, whatever its size.
+"""
+
 import sys
 import tempfile
 from pathlib import Path
 
-CHILD = """
-import itertools, json, resource, sys
-from cryofix.data.datamodule import CryoDataModule
-data = CryoDataModule(cache=sys.argv[1], ratio=0.5, seed=0, limit=int(sys.argv[2]),
-                      simulate={"micrographs": int(sys.argv[2]), "shape": [512, 512]})
-data.setup()
-for batch in itertools.islice(data.train_dataloader(), int(sys.argv[3])):
-    pass
-print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
-"""
+from benchmarks.clock import used_by
+from benchmarks.rows import Row, finish, parser
+
+SETTINGS = (
+    "trainer=smoke",
+    "data.limit=null",
+    "+data.simulate.shape=[128,128]",
+    "+data.simulate.pixel_size_angstrom=5",
+    "+data.simulate.particles_per_micrograph=8",
+    "data.test=4",
+    "data.validation=4",
+    "ratio=0.5",
+)
 
 
-def peak_mib(cache: Path, micrographs: int, steps: int) -> float:
-    """Return the peak resident memory, in MiB, of simulating, preprocessing and loading."""
-    command = [sys.executable, "-c", CHILD, str(cache), str(micrographs), str(steps)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    peak: float = json.loads(done.stdout.splitlines()[-1])
-    return peak
+def peak_mib(folder: Path, micrographs: int) -> float:
+    """Return the peak resident memory of training on so many micrographs."""
+    command = [
+        *(sys.executable, "-m", "cryofix.train", *SETTINGS),
+        f"data.simulate.micrographs={micrographs}",
+        f"cache={folder / 'cache'}",
+        f"output={folder / str(micrographs)}",
+    ]
+    return used_by(command).peak_mib
 
 
 def main() -> None:
-    """Print the row."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--few", type=int, default=40)
-    parser.add_argument("--many", type=int, default=400)
-    parser.add_argument("--steps", type=int, default=200)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as cache:
-        few, many = (
-            peak_mib(Path(cache), count, arguments.steps)
-            for count in (arguments.few, arguments.many)
+    """Print a row for each number but the first, which the others are measured against."""
+    options = parser(__doc__)
+    options.add_argument("micrographs", type=int, nargs="*", default=[20, 200, 2000])
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        few, *more = [(count, peak_mib(Path(folder), count)) for count in given.micrographs]
+    rows = [
+        Row(
+            name=f"peak memory of training, {count} micrographs",
+            ours=f"{peak:.0f} MiB",
+            limit=f"{few[1]:.0f} MiB with {few[0]}",
+            ratio=peak / few[1],
+            target=1.1,
         )
-    print(
-        f"peak memory: {few:.0f} MiB with {arguments.few} micrographs, {many:.0f} MiB with"
-        f" {arguments.many}, ratio {many / few:.3f}"
-    )
+        for count, peak in more
+    ]
+    finish(rows, given.rows)
 
 
 if __name__ == "__main__":

@@ -4,30 +4,36 @@
 
 Two numbers: one micrograph after the other in one process with all threads (latency), and several
 processes with a share of the cores each, as `cryofix.pick` works by itself (throughput; without
-the seconds that the processes take to start). Without a checkpoint the default network has random
-weights: the same work for network and crop, and as many peaks as noise gives.
+the seconds that the processes take to start). The row is the first of them against the network
+alone on the cropped array. Without a checkpoint the default network has random weights: the same
+work for network and crop, and as many peaks as noise gives.
 """
 
-import argparse
 import functools
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra import compose, initialize_config_dir
+from torch import nn
 
-from cryofix.config import config_folder, to_plain
+from benchmarks import clock
+from benchmarks.rows import Row, finish, parser
+from benchmarks.training import train_config
+from cryofix.config import to_plain
 from cryofix.data.preprocess import Preprocessing
 from cryofix.formats import write_mrc
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
 from cryofix.pick import rebuild
 from cryofix.picking.jobs import Work, choose_workers, plan_jobs, run_jobs
-from cryofix.picking.micrographs import Picked, Recipe, pick_micrograph
+from cryofix.picking.micrographs import Recipe, pick_micrograph
+from cryofix.picking.results import Job
+from cryofix.picking.sliding import STRIDE
 
 STAGES = {"read": "read", "crop": "Fourier crop", "network": "network", "peaks": "peaks"}
 
@@ -44,65 +50,85 @@ def write_micrograph(path: Path, side: int, diameter: float, seed: int) -> None:
     write_mrc(path, image, 1.0)
 
 
-def default_model() -> dict[str, Any]:
-    """Return the network that `cryofix.train` builds when nothing is said."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return to_plain(compose("train", overrides=["names={}", "output=none"]).model)
+def picker(checkpoint: str | None, diameter: float) -> tuple[dict[str, Any], nn.Module, Recipe]:
+    """Return the keywords of a network, the network and its recipe: trained ones or the default."""
+    if checkpoint:
+        trained = load_picker(checkpoint)
+        recipe = Recipe.as_trained(trained.metadata, diameter_px=diameter)
+        return trained.metadata["config"]["model"], trained.network, recipe
+    torch.manual_seed(0)
+    model = to_plain(train_config([]).model)
+    network = build_network(**{**model, "prior": 0.04}).eval()
+    recipe = Recipe(24.0, 6.0, Preprocessing(), diameter_px=diameter, fixed_px=True)
+    return model, network, recipe
+
+
+def latency(network: nn.Module, path: Path, recipe: Recipe) -> dict[str, float]:
+    """Return the seconds from a file to its picks, and those of the network alone."""
+    began = clock.now()
+    picked = pick_micrograph(network, path, recipe)
+    total = clock.now() - began
+    rows, columns = (-side % STRIDE for side in picked.small.shape)
+    # The network takes no other sides than multiples of the stride.
+    array = nn.functional.pad(torch.from_numpy(picked.small)[None, None], (0, columns, 0, rows))
+    with torch.inference_mode():
+        began = clock.now()
+        network(array)
+        alone = clock.now() - began
+    return {**picked.seconds, "total": total, "alone": alone, "picks": len(picked.particles)}
+
+
+def throughput(
+    model: Mapping[str, Any], network: nn.Module, recipe: Recipe, jobs: Sequence[Job], workers: int
+) -> float:
+    """Return the seconds on the wall of a micrograph when several processes pick."""
+    state = {key: value.numpy() for key, value in network.state_dict().items()}
+    threads = choose_workers(workers, len(jobs))[1]
+    work = Work(functools.partial(rebuild, model, state), recipe, "", 0.5, "cpu", threads)
+    finished = [time.perf_counter() for _outcome in run_jobs(jobs, work, workers)]
+    # The first of each process waited for imports.
+    return (finished[-1] - finished[workers - 1]) / (len(finished) - workers)
 
 
 def main() -> None:
-    """Print both numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", help="run folder; the default network if not given")
-    parser.add_argument("--side", type=int, default=4096)
-    parser.add_argument("--diameter", type=float, default=108.0, help="of a particle, pixels")
-    parser.add_argument("--repeats", type=int, default=6)
-    parser.add_argument("--threads", type=int, default=choose_workers(1, 1)[1])
-    parser.add_argument("--workers", type=int, default=choose_workers(None, 99)[0])
-    options = parser.parse_args()
-    if options.checkpoint:
-        picker = load_picker(options.checkpoint)
-        model, network = picker.metadata["config"]["model"], picker.network
-        metadata = picker.metadata
-        recipe = Recipe.as_trained(metadata, diameter_px=options.diameter)
-    else:
-        torch.manual_seed(0)
-        model = default_model()
-        network = build_network(**{**model, "prior": 0.04}).eval()
-        recipe = Recipe(24.0, 6.0, Preprocessing(), diameter_px=options.diameter, fixed_px=True)
+    """Print both numbers and the row."""
+    options = parser(__doc__, cpu_time=True)
+    options.add_argument("--checkpoint", help="run folder; the default network if not given")
+    options.add_argument("--side", type=int, default=4096)
+    options.add_argument("--diameter", type=float, default=108.0, help="of a particle, pixels")
+    options.add_argument("--repeats", type=int, default=6)
+    options.add_argument("--threads", type=int, default=choose_workers(1, 1)[1])
+    options.add_argument("--workers", type=int, default=choose_workers(None, 99)[0])
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    clock.use(given.cpu_time)
+    model, network, recipe = picker(given.checkpoint, given.diameter)
     network = network.to(memory_format=torch.channels_last)
-    torch.set_num_threads(options.threads)
+    micrograph = f"{given.side} x {given.side} MRC"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for number in range(options.repeats):
+        for number in range(given.repeats):
             path = folder / "raw" / f"m{number}.mrc"
-            write_micrograph(path, options.side, options.diameter, number)
+            write_micrograph(path, given.side, given.diameter, number)
         jobs, _ = plan_jobs([str(folder / "raw")], folder / "results")
-        rows = [_timed(network, job.source, recipe) for job in (jobs[0], *jobs)][1:]
-        stages = {stage: statistics.median(row[stage] for row in rows) for stage in rows[0]}
-        total = stages.pop("total")
+        rows = [latency(network, job.source, recipe) for job in (jobs[0], *jobs)][1:]
+        median = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         print(
-            f"{options.side} x {options.side} MRC, {stages.pop('picks'):.0f} picks, particles of"
-            f" {options.diameter:g} px, {options.threads} threads: {total:.2f} s"
+            f"{micrograph}, {median['picks']:.0f} picks, particles of {given.diameter:g} px,"
+            f" {torch.get_num_threads()} threads"
         )
-        for stage, seconds in stages.items():
-            print(f"  {STAGES[stage]:<13}{seconds:6.2f} s  {100 * seconds / total:4.0f} %")
-        state = {key: value.numpy() for key, value in network.state_dict().items()}
-        threads = choose_workers(options.workers, 99)[1]
-        work = Work(functools.partial(rebuild, model, state), recipe, "", 0.5, "cpu", threads)
-        began = []
-        for _outcome in run_jobs(jobs * 2, work, options.workers):
-            began.append(time.perf_counter())
-        # The first of each process waited for imports.
-        each = (began[-1] - began[options.workers - 1]) / (len(began) - options.workers)
-        print(f"{options.workers} processes of {threads} threads: {each:.2f} s per micrograph")
-
-
-def _timed(network: torch.nn.Module, path: Path, recipe: Recipe) -> dict[str, float]:
-    began = time.perf_counter()
-    picked: Picked = pick_micrograph(network, path, recipe)
-    total = time.perf_counter() - began
-    return {**picked.seconds, "total": total, "picks": float(len(picked.particles))}
+        for stage, title in STAGES.items():
+            print(f"  {title:<13}{median[stage]:6.2f} s on the wall")
+        each = throughput(model, network, recipe, jobs * 2, given.workers)
+        print(f"{given.workers} processes: {each:.2f} s on the wall for a micrograph")
+    row = Row(
+        name=f"picking, {micrograph}",
+        ours=f"{median['total']:.2f} s",
+        limit=f"{median['alone']:.2f} s of the network alone",
+        ratio=median["total"] / median["alone"],
+        target=1.3,
+    )
+    finish([row], given.rows)
 
 
 if __name__ == "__main__":

@@ -3,64 +3,36 @@
 Both in one process, alternating, so that whatever else the machine does hits both alike.
 """
 
-import argparse
 import itertools
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from omegaconf import DictConfig
 
-from cryofix.config import config_folder, to_plain
+from benchmarks import clock
+from benchmarks.rows import Row, finish, parser
+from benchmarks.training import Bare, train_config
+from cryofix.config import to_plain
 from cryofix.learning.checkpoint import AtomicCheckpointIO
 from cryofix.learning.fixmatch import FixMatch
-from cryofix.learning.losses import supervised_loss, unlabelled_loss
-from cryofix.learning.network import build_network, fixed_running_statistics
+from cryofix.learning.network import build_network
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.monitoring.console import quieten
+
+WARM = 5  # steps that are not counted
 
 
-class Bare:
-    """The same network's forwards, backward and optimiser step on tensors in memory."""
-
-    def __init__(self, module: FixMatch, tile: int, batch: int) -> None:
-        self.network = build_network(**MODEL).to(module.device, memory_format=torch.channels_last)
-        self.teacher = build_network(**MODEL).to(module.device, memory_format=torch.channels_last)
-        self.teacher.eval()
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), fused=module.device.type == "cuda"
-        )
-        shape = (batch, 1, tile, tile)
-        self.images = torch.randn(shape, device=module.device)
-        self.target = (torch.rand(shape, device=module.device) < 0.04).float()
-        self.valid = torch.ones(shape, dtype=torch.bool, device=module.device)
-
-    def step(self) -> None:
-        """Supervised forward, teacher forward, strong forward, one backward, one step."""
-        self.optimiser.zero_grad()
-        loss = supervised_loss(self.network(self.images), self.target, self.valid, {"bce": 1.0})
-        with torch.no_grad():
-            pseudo = (torch.sigmoid(self.teacher(self.images)) >= 0.5).float()
-        with fixed_running_statistics(self.network):
-            logits = self.network(self.images)
-        loss = loss + unlabelled_loss(logits, pseudo, torch.ones_like(pseudo), self.valid, "valid")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-
-
-MODEL: dict[str, Any] = {}
-
-
-class Clock(Callback):
+class Stopwatch(Callback):
     """Time cryofix's steps and, after each, one bare step."""
 
-    def __init__(self, tile: int, batch: int) -> None:
-        self.tile, self.batch = tile, batch
+    def __init__(self, config: DictConfig) -> None:
+        self.config = config
         self.ours: list[float] = []
         self.bare: list[float] = []
         self._peer: Bare | None = None
@@ -68,37 +40,29 @@ class Clock(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *_: Any) -> None:
         """Stop our clock, time the peer, start our clock again (loading counts as ours)."""
-        now = _now(pl_module.device)
+        stopped = clock.now(pl_module.device)
         if self._peer is None:
-            self._peer = Bare(pl_module, self.tile, self.batch)
+            self._peer = Bare(self.config)
         else:
-            self.ours.append(now - self._since)
-        began = _now(pl_module.device)
+            self.ours.append(stopped - self._since)
+        began = clock.now(pl_module.device)
         self._peer.step()
-        self.bare.append(_now(pl_module.device) - began)
-        self._since = _now(pl_module.device)
+        self._since = clock.now(pl_module.device)
+        self.bare.append(self._since - began)
 
 
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def measure(overrides: list[str], steps: int) -> dict[str, float]:
-    """Return median seconds of a step, bare and ours, and their ratio."""
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        # Names of results only; there is no run folder here.
-        config = compose("train", overrides=["names={}", "output=none", *overrides])
-    MODEL.update(to_plain(config.model))
+def fixmatch(config: DictConfig, steps: int) -> FixMatch:
+    """Return the module that cryofix.train would train, without a burn-in before it."""
     data = instantiate(config.data)
     data.setup()
-    network = build_network(**MODEL).to(memory_format=torch.channels_last)
+    network = build_network(**to_plain(config.model))
+    if config.compute.channels_last:
+        network = network.to(memory_format=torch.channels_last)
     module = FixMatch(
         network,
         instantiate(config.mask),
         data,
-        steps=Steps(burn_in=0, stage=steps),
+        steps=Steps(**{**to_plain(config.steps), "burn_in": 0, "stage": steps}),
         optimiser=Optimiser(**to_plain(config.optimiser)),
         teacher=Teacher(**to_plain(config.teacher)),
         unlabelled=Unlabelled(**to_plain(config.unlabelled)),
@@ -107,43 +71,51 @@ def measure(overrides: list[str], steps: int) -> dict[str, float]:
         prior=0.04,
         seed=0,
     )
-    clock = Clock(config.data.tile_px, config.data.batch_labelled)
-    with tempfile.TemporaryDirectory() as folder:
-        from lightning.pytorch.loggers import TensorBoardLogger
+    if config.compute.compile:
+        module.network.compile()
+    return module
 
+
+def measure(overrides: list[str], steps: int, gpu: bool = False) -> tuple[float, float]:
+    """Return the median seconds of a step, ours and bare."""
+    config = train_config(overrides, gpu)
+    module, stopwatch = fixmatch(config, steps), Stopwatch(config)
+    with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             **to_plain(config.trainer),
             max_steps=steps,
             max_epochs=-1,
             limit_val_batches=0,
             logger=TensorBoardLogger(Path(folder), name="", version=""),
-            callbacks=[clock],
+            callbacks=[stopwatch],
             plugins=[AtomicCheckpointIO()],
             enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
         )
-        trainer.fit(module, data)
-    warm = 5
-    ours, bare = (
-        statistics.median(itertools.islice(part, warm, None)) for part in (clock.ours, clock.bare)
-    )
-    return {"bare_seconds": bare, "ours_seconds": ours, "ratio": ours / bare}
+        trainer.fit(module, module.data)
+    parts = (stopwatch.ours, stopwatch.bare)
+    ours, bare = (statistics.median(itertools.islice(part, WARM, None)) for part in parts)
+    return ours, bare
 
 
 def main() -> None:
     """Print the row."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gpu", action="store_true", help="the trainer=gpu preset")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("overrides", nargs="*", help="of cryofix.train")
-    arguments = parser.parse_args()
-    overrides = [*(["trainer=gpu"] if arguments.gpu else []), *arguments.overrides]
-    row = measure(overrides, arguments.steps)
-    print(
-        f"FixMatch step: {1000 * row['ours_seconds']:.1f} ms, bare compute"
-        f" {1000 * row['bare_seconds']:.1f} ms, ratio {row['ratio']:.3f}"
+    options = parser(__doc__, gpu=True, cpu_time=True)
+    options.add_argument("--steps", type=int, default=60)
+    options.add_argument("overrides", nargs="*", help="of cryofix.train")
+    given = options.parse_args()
+    quieten()
+    clock.use(given.cpu_time)
+    ours, bare = measure(given.overrides, given.steps, given.gpu)
+    row = Row(
+        name="FixMatch step",
+        ours=f"{1000 * ours:.1f} ms",
+        limit=f"{1000 * bare:.1f} ms of bare compute",
+        ratio=ours / bare,
+        target=1.05 if given.gpu else 1.10,
     )
+    finish([row], given.rows)
 
 
 if __name__ == "__main__":
