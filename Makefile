@@ -7,7 +7,7 @@ TRAIN_ARGS ?=
 TEST_ARGS ?= --numprocesses 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint types format bench tensorboard clean
+.PHONY: help setup train test test-slow lint types format bench notebooks tensorboard clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ format: $(READY) ## put the code in style
 
 bench: $(READY) ## measure what benchmarks/README.md lists
 	$(BIN)/python -m benchmarks
+
+notebooks: $(READY) ## run the notebooks again and keep their outputs, about ten minutes of one core
+	$(BIN)/python notebooks/execute.py
 
 tensorboard: $(READY) ## look at the runs in this folder
 	$(BIN)/tensorboard --logdir .
