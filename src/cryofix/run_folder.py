@@ -53,10 +53,14 @@ def refuse_another(folder: Path, config: dict[str, Any]) -> None:
     different = differences(folder, config)
     if different:
         before, now = _flat(_recorded(folder)), _flat(config)
-        key = different[0]
+        shared = [key for key in different if key in before and key in now]
+        if shared:
+            key = shared[0]
+            held = f"with {key}={before[key]}, not {now[key]} ({len(different)} differences)"
+        else:
+            held = f"of another version of cryofix, in which {different[0]} is not the same setting"
         raise CryofixError(
-            f"output={folder} holds a run with {key}={before.get(key)}, not {now.get(key)}"
-            f" ({len(different)} differences): choose another output, or remove the folder"
+            f"output={folder} holds a run {held}: choose another output, or remove the folder"
         )
 
 
