@@ -29,8 +29,8 @@ class Steps:
         swings does so there, in fewer steps than lie between two audits.
     """
 
-    burn_in: int = 1000
-    stage: int = 1000
+    burn_in: int = 700
+    stage: int = 700
     validate_every: int = 100
     checkpoint_every: int = 50
     log_every: int = 10
