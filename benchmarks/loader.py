@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from benchmarks.rows import Row, finish, parser
 from benchmarks.training import Bare, train_config
+from cryofix.monitoring.console import quieten
 
 # Cached at full resolution, so that a tile of 768 pixels fits.
 MICROGRAPHS = ("data.simulate.micrographs=12", "+data.simulate.shape=[1024,1024]")
@@ -65,6 +66,7 @@ def main() -> None:
     options.add_argument("--batches", type=int, default=40)
     options.add_argument("overrides", nargs="*", help="of cryofix.train")
     given = options.parse_args()
+    quieten()
     workers = given.workers or (8 if given.gpu else 1)
     rows = [
         measure(tile_px, given.gpu, workers, given.batches, given.overrides) for tile_px in TILES
