@@ -62,7 +62,8 @@ def fixmatch(config: DictConfig, steps: int) -> FixMatch:
         network,
         instantiate(config.mask),
         data,
-        steps=Steps(**{**to_plain(config.steps), "burn_in": 0, "stage": steps}),
+        # Most steps are not audited; what audits cost is in the row of the policies.
+        steps=Steps(**{**to_plain(config.steps), "burn_in": 0, "stage": steps, "audit_first": 0}),
         optimiser=Optimiser(**to_plain(config.optimiser)),
         teacher=Teacher(**to_plain(config.teacher)),
         unlabelled=Unlabelled(**to_plain(config.unlabelled)),
