@@ -131,8 +131,8 @@ plt.show()
 # the mean weight), and the drift, the logarithm of their ratio.
 #
 # Orange is kept as particle, blue as background, bare grey is ignored, yellow is kept and wrong, so
-# taught against the truth. The stronger the colour, the larger the weight. Dark discs count for
-# neither side: two particles touch there, or one is hidden.
+# taught against the truth. The stronger the colour, the larger the weight. Dark discs, where
+# there are any, count for neither side: particles touch there, or one is hidden.
 
 # %%
 context = seen.context(progress=1.0)
@@ -173,7 +173,8 @@ plt.show()
 #
 # ## What came of three of them
 # All from the same burn-in, against the same control. One seed, few steps, and the collapse
-# preset's heavy pseudo-labels: an illustration. What a mask is worth takes seeds and label draws.
+# preset's heavy pseudo-labels: an illustration of what a mask can prevent. Whether one is better
+# than labels alone takes seeds, label draws and the settings of a real training.
 
 # %%
 results = [

@@ -43,8 +43,11 @@ class Terminal:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
         ) as process:
-            assert process.stdout is not None
+            before = ""
             for line in process.stdout:
-                print(line.rstrip().replace(f"{self.folder}{os.sep}", ""), flush=True)
+                shown = line.rstrip().replace(f"{self.folder}{os.sep}", "")
+                on_the_way = " s left" in shown  # the next line takes its place
+                print(shown.ljust(len(before)), end="\r" if on_the_way else "\n", flush=True)
+                before = shown if on_the_way else ""
         if process.returncode:
             raise RuntimeError(f"{module} ended with code {process.returncode}")
