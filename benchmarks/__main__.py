@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(SCRIPTS)}")
     flags = {flag for flag in ("--gpu", "--cpu-time") if vars(given)[flag[2:].replace("-", "_")]}
     able = [script for script, known in SCRIPTS.items() if not given.gpu or "--gpu" in known]
-    load = os.getloadavg()[0]
+    code, load = commit(), os.getloadavg()[0]
     found: list[rows.Row] = []
     missing: list[tuple[str, str]] = []
     for script in given.scripts or able:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         missing += [(name, "not measured") for name in GPU_ROWS]
     missing.append(BY_ITSELF)
     text = (
-        f"{machine()}. {datetime.date.today()}, commit {commit()}, load average {load:.1f} before"
+        f"{machine()}. {datetime.date.today()}, commit {code}, load average {load:.1f} before"
         f" and {os.getloadavg()[0]:.1f} after.\n\n{rows.table(found, missing)}"
     )
     print(f"\n{text}")
