@@ -79,9 +79,10 @@ def show(axis, name):
     # Means of 2 x 2 pixels: less noise than the full resolution.
     rows, columns = (side // 2 * 2 for side in pixels.shape)
     small = pixels[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean(axis=(1, 3))
-    low, high = np.percentile(small, (1, 99))
+    middle = np.median(small)
+    reach = 4 * np.median(np.abs(small - middle))  # ice and carbon have no say in it
     extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
-    axis.imshow(small, cmap="gray", vmin=low, vmax=high, extent=extent)
+    axis.imshow(small, cmap="gray", vmin=middle - reach, vmax=middle + reach, extent=extent)
     axis.set(xticks=[], yticks=[])
 
 
@@ -167,8 +168,8 @@ starfile.read(cryofix.folder / listed["rlnMicrographCoordinates"][0]).head(3)
 # ## Look at the picks
 # On two of the micrographs that nobody labelled, against the truth of the simulator: picks that
 # have a particle (blue), picks that have none (orange), and particles without a pick (yellow,
-# dashed). An orange circle may be a particle that counts for neither side because it touches
-# another.
+# dashed). Some orange ones are particles that touch another or are cut off by the edge; they count
+# for neither side in the scores below.
 
 # %%
 picked = read_coordinates(star, headers)
@@ -184,7 +185,7 @@ for axis, name in zip(axes, truth, strict=False):
     circle(axis, picks.select(right), "#56b4e9")
     circle(axis, picks.select(~right), "#e4572e")
     circle(axis, particles.select(~found), "#f2c200", "--")
-    axis.set_title(f"{name}: {right.sum()} right, {(~right).sum()} wrong, {(~found).sum()} missed")
+    axis.set_title(f"{name}: {found.sum()} of {len(found)} found, {(~right).sum()} other picks")
 plt.show()
 
 # %% [markdown]
