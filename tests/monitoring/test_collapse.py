@@ -10,7 +10,7 @@ from cryofix.monitoring.collapse import CollapseGuard, measures
 
 PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
-A_LITTLE_LOW = {**HEALTHY, "kept share": -0.1}
+LOW = {**HEALTHY, "kept share": -0.6}
 
 
 def audit(
@@ -50,8 +50,8 @@ def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None
 @pytest.mark.parametrize(
     "measured",
     [
-        {**HEALTHY, "drift": -2.0, "kept share": -0.1},
-        {**HEALTHY, "drift": 2.0, "kept share": 0.1},
+        {**HEALTHY, "drift": -2.0, "kept share": -0.6},
+        {**HEALTHY, "drift": 2.0, "kept share": 0.6},
         {**HEALTHY, "kept share": -3.0},
         {**HEALTHY, "predicted share": 2.0},
     ],
@@ -59,6 +59,20 @@ def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None
 def test_each_number_can_raise_it_by_itself(measured: dict[str, float]) -> None:
     guard = CollapseGuard()
     assert steps_until_change(guard, measured) > 0
+
+
+def test_a_drift_without_harm_to_what_is_kept_is_none() -> None:
+    assert steps_until_change(CollapseGuard(), {**HEALTHY, "drift": -2.0, "kept share": -0.5}) == 0
+
+
+def test_audits_of_neighbouring_steps_are_averaged_longer() -> None:
+    """A few bad batches in a row are one bad draw of tiles where each step is audited."""
+    bad = {**HEALTHY, "kept share": -2.0}
+    early, late = CollapseGuard(warm_up=0), CollapseGuard(warm_up=0)
+    early.judge(HEALTHY, 0, early=True)
+    late.judge(HEALTHY, 0)
+    assert not any(early.judge(bad, step, early=True) for step in range(1, 9))
+    assert any(late.judge(bad, step) for step in range(1, 9))
 
 
 @pytest.mark.parametrize("side", [-1, 1])
@@ -86,8 +100,8 @@ def test_one_bad_audit_is_not_sustained() -> None:
 
 def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
     guard = CollapseGuard(drift=1.0)
-    assert steps_until_change(guard, {**A_LITTLE_LOW, "drift": -1.5}) > 0
-    assert steps_until_change(guard, {**A_LITTLE_LOW, "drift": -0.8}) == 0
+    assert steps_until_change(guard, {**LOW, "drift": -1.5}) > 0
+    assert steps_until_change(guard, {**LOW, "drift": -0.8}) == 0
     assert steps_until_change(guard, HEALTHY) > 0
     assert guard.record.alarmed  # it was
 

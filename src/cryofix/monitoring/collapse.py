@@ -7,11 +7,12 @@ Three numbers are watched, each smoothed over audits by an exponential moving av
 - the *kept share*, particle share among what is kept over the prior;
 - the *predicted share*, predicted-positive pixels over the prior.
 
-One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift
-counts only where the kept share lies on the same side of the prior: quota, alignment and other
-masks that relabel drift back towards it, which heals. The alarm ends when all have been inside a
-range half as wide (in logarithms) for as long: that hysteresis keeps a number at the edge from
-ringing. Nothing is judged in the first ``warm_up`` audits.
+One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift counts
+only where it has taken the kept share half-way out of its range: quota, alignment and other masks
+that relabel drift back towards the prior, which heals. Audits of neighbouring steps see almost the
+same teacher on other tiles, so they are averaged longer (``early_smoothing``). The alarm ends when
+all have been inside a range half as wide (in logarithms) for as long: that hysteresis keeps a
+number at the edge from ringing. Nothing is judged in the first ``warm_up`` audits.
 """
 
 import math
@@ -60,8 +61,8 @@ class CollapseGuard(Callback):
         The healthy drift lies between minus and plus this, or leads back to the prior.
     share
         The healthy kept share and predicted share lie between 1/share and share times the prior.
-    smoothing
-        Weight of the past in the moving averages.
+    smoothing, early_smoothing
+        Weight of the past in the moving averages; the second where each step is audited.
     warm_up, patience
         Numbers of audits.
     action
@@ -77,6 +78,7 @@ class CollapseGuard(Callback):
         drift: float = 0.7,
         share: float = 3.0,
         smoothing: float = 0.7,
+        early_smoothing: float = 0.9,
         warm_up: int = 3,
         patience: int = 3,
         action: str = "warn",
@@ -95,7 +97,8 @@ class CollapseGuard(Callback):
             "kept share": math.log(share),
             "predicted share": math.log(share),
         }
-        self.smoothing, self.warm_up, self.patience = smoothing, warm_up, patience
+        self.smoothing, self.early_smoothing = smoothing, early_smoothing
+        self.warm_up, self.patience = warm_up, patience
         self.action, self.switch_to, self.recommend = action, switch_to, recommend
         self.record = CollapseRecord()
         self.latest: Rates | None = None
@@ -138,7 +141,11 @@ class CollapseGuard(Callback):
         if not pl_module.audited or not pl_module.steps.audits(trainer.global_step):
             return
         self.latest = dict(pl_module.audited)
-        changed = self.judge(measures(pl_module.audited, pl_module.prior), trainer.global_step)
+        changed = self.judge(
+            measures(pl_module.audited, pl_module.prior),
+            trainer.global_step,
+            early=trainer.global_step <= pl_module.steps.audit_first,
+        )
         pl_module.log_scalars(
             {"guard/alarm": float(self._alarm)}
             | {f"guard/{key.replace(' ', '_')}": value for key, value in self._smoothed.items()},
@@ -147,7 +154,7 @@ class CollapseGuard(Callback):
         if changed and self._alarm:
             self._raise_alarm(trainer, pl_module)
 
-    def judge(self, measured: dict[str, float], step: int) -> bool:
+    def judge(self, measured: dict[str, float], step: int, early: bool = False) -> bool:
         """Take in one audit and return whether the alarm was raised or ended by it.
 
         Parameters
@@ -156,10 +163,13 @@ class CollapseGuard(Callback):
             The three logarithms of :func:`measures`.
         step
             Of FixMatch.
+        early
+            Whether each step is audited.
         """
+        weight = self.early_smoothing if early else self.smoothing
         for key, value in measured.items():
             past = self._smoothed.get(key, value)
-            self._smoothed[key] = self.smoothing * past + (1 - self.smoothing) * value
+            self._smoothed[key] = weight * past + (1 - weight) * value
         self._audits += 1
         drift = self._smoothed["drift"]
         least = self.record.min_drift
@@ -178,10 +188,11 @@ class CollapseGuard(Callback):
 
     def _excess(self) -> dict[str, float]:
         """Return how far each number is from health, relative to its limit."""
-        smoothed = dict(self._smoothed)
-        if smoothed["drift"] * smoothed["kept share"] <= 0:  # back to the prior
-            smoothed["drift"] = 0.0
-        return {key: abs(smoothed[key]) / limit for key, limit in self.limits.items()}
+        excess = {key: abs(self._smoothed[key]) / limit for key, limit in self.limits.items()}
+        away = self._smoothed["drift"] * self._smoothed["kept share"] > 0
+        if not away or excess["kept share"] < 0.5:
+            excess["drift"] = 0.0
+        return excess
 
     def _raise_alarm(self, trainer: Trainer, module: FixMatch) -> None:
         """Say it everywhere, then do what is configured."""
