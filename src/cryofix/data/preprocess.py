@@ -139,7 +139,7 @@ def fourier_crop(
         cropped *= -np.expm1(-0.5 * frequency_squared * highpass_period_px**2 * 4).astype(
             np.float32
         )
-    small = scipy.fft.irfft2(cropped, s=shape, workers=1)
+    small = scipy.fft.irfft2(cropped, s=shape)
     small *= rows * columns / image.size
     return small.astype(np.float32, copy=False)
 
