@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cryofix.learning.experiment import Experiment
 
 SUPERVISED, FIXMATCH = "#4c78a8", "#e4572e"
-FOUND, WRONG, MISSED = "#2ca02c", "#d62728", "#1f77ff"
+FOUND, WRONG, MISSED = "#009e73", "#d55e00", "#56b4e9"  # told apart by all eyes (Okabe and Ito)
 COLOURS = {"supervised": SUPERVISED, "fixmatch": FIXMATCH, "model": FIXMATCH}
 
 
@@ -106,7 +106,7 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
     ):
         _circles(axis, particles, diameter_px, colour, style)
     axis.set_title(
-        f"{found.sum()} found (green), {(~found).sum()} unlabelled picks (red),"
+        f"{found.sum()} found (green), {(~found).sum()} unlabelled picks (orange),"
         f" {(~hit).sum()} missed (blue)"
     )
 
