@@ -35,7 +35,7 @@ class Steps:
     checkpoint_every: int = 50
     log_every: int = 10
     audit_every: int = 10
-    audit_first: int = 50
+    audit_first: int = 100
 
     def audits(self, step: int) -> bool:
         """Return whether this step of a semi-supervised stage, counted from 1, is audited."""
