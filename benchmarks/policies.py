@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from benchmarks import clock
 from benchmarks.rows import Row, finish, parser
 from benchmarks.training import Bare, train_config
-from cryofix.config import config_folder
+from cryofix.config import config_folder, to_plain
 from cryofix.learning.audit import audit
+from cryofix.learning.settings import Steps
 from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
 
 PRIOR = 0.04
@@ -89,10 +90,10 @@ def measure(config: DictConfig, repeats: int) -> Row:
         normaliser=config.unlabelled.normaliser,
     )
     looking = median_seconds(look, device, repeats)
-    every = config.steps.audit_every
-    print(f"  audit: {1000 * looking:.2f} ms, every {every} steps")
+    share = Steps(**to_plain(config.steps)).audited_share()
+    print(f"  audit: {1000 * looking:.2f} ms, in {100 * share:.0f} % of the steps")
     step = statistics.median(bare.seconds(max(5, repeats // 2)))
-    cost = costs[costliest] + looking / every
+    cost = costs[costliest] + looking * share
     return Row(
         name=f"policy ({costliest}, the costliest of {len(costs)}) and audit",
         ours=f"{1000 * cost:.2f} ms",

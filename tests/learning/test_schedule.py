@@ -37,4 +37,5 @@ def test_learning_rate_warms_up_peaks_and_ends_at_its_final_value() -> None:
 def test_each_of_the_first_steps_is_audited_and_then_every_so_many() -> None:
     steps = Steps(stage=40, audit_every=10, audit_first=3)
     assert [step for step in range(1, 41) if steps.audits(step)] == [1, 2, 3, 10, 20, 30, 40]
+    assert steps.audited_share() == 7 / 40
     assert not Steps(audit_first=0).audits(1)

@@ -41,6 +41,10 @@ class Steps:
         """Return whether this step of a semi-supervised stage, counted from 1, is audited."""
         return step <= self.audit_first or step % self.audit_every == 0
 
+    def audited_share(self) -> float:
+        """Return the share of a whole stage's steps that are audited."""
+        return sum(map(self.audits, range(1, self.stage + 1))) / self.stage
+
     def __post_init__(self) -> None:
         for key, value in vars(self).items():
             if value < (0 if key in ("burn_in", "audit_first") else 1):
