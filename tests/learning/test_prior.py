@@ -24,7 +24,11 @@ class Labelled:
     tile_px: int = 16
     split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
 
-    def prior_per_micrograph(self) -> list[float]:
+    validation: list[float] = field(default_factory=lambda: [0.03, 0.05])
+
+    def prior_per_micrograph(self, part: str = "labelled") -> list[float]:
+        if part == "validation":
+            return self.validation
         return [float(target[valid].mean()) for target, valid in self.micrographs]
 
     def part(self, name: str) -> list[Maps]:
@@ -78,10 +82,25 @@ def test_what_is_given_counts_and_what_labels_say_is_told() -> None:
     assert "10.00 % as given" in prior.describe()
 
 
+def test_validation_widens_what_the_guard_takes_for_healthy_and_nothing_else() -> None:
+    labels = estimate_prior(micrographs(0.02, 0.03))
+    assert labels.value == labels.labelled < 0.03
+    assert labels.span == (labels.value, pytest.approx(0.04))
+    assert estimate_prior(micrographs(0.02), 0.1).span == (pytest.approx(0.04), 0.1)
+    assert "validation says 4.00 %" in labels.describe()
+
+
+def test_validation_without_a_particle_says_nothing() -> None:
+    data = micrographs(0.02, 0.03)
+    data.validation = [0.0]
+    prior = estimate_prior(data)
+    assert prior.span == (prior.value, prior.value)
+
+
 @pytest.mark.parametrize("value", [0, 1, 4])
 def test_a_share_outside_0_and_1_is_refused(value: float) -> None:
     with pytest.raises(CryofixError, match=rf"prior\.value={value}"):
-        Prior(0.04, None, "", given=value)
+        Prior(0.04, None, "", 0.04, given=value)
 
 
 def test_labels_without_a_particle_are_refused() -> None:

@@ -32,7 +32,7 @@ def steps_until_change(guard: CollapseGuard, measured: dict[str, float], most: i
 
 
 def test_the_reference_run_is_measured_as_its_table_says() -> None:
-    measured = measures(audit(0.242, 0.829, 0.010, 0.033), 0.033)
+    measured = measures(audit(0.242, 0.829, 0.010, 0.033), (0.033, 0.033))
     assert measured["drift"] == pytest.approx(-1.23, abs=0.005)
     assert measured["kept share"] == pytest.approx(math.log(0.010 / 0.033))
     assert measured["predicted share"] == pytest.approx(0)
@@ -40,11 +40,21 @@ def test_the_reference_run_is_measured_as_its_table_says() -> None:
 
 def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None:
     guard = CollapseGuard(warm_up=5, patience=4)
-    measured = measures(audit(0.242, 0.829, 0.010, 0.033), 0.033)
+    measured = measures(audit(0.242, 0.829, 0.010, 0.033), (0.033, 0.033))
     assert steps_until_change(guard, measured) == 9
     assert guard.record.alarmed
     assert guard.record.first_step == 9
     assert guard.record.min_drift == pytest.approx(-1.23, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("share", "times"), [(0.01, 0.5), (0.02, 1), (0.03, 1), (0.04, 1), (0.2, 5)]
+)
+def test_shares_are_compared_with_the_nearer_end_of_what_is_thought_of_the_prior(
+    share: float, times: float
+) -> None:
+    measured = measures(audit(1.0, 1.0, share, share), (0.02, 0.04))
+    assert measured["kept share"] == measured["predicted share"] == pytest.approx(math.log(times))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +117,13 @@ def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
 
 
 def test_no_kept_particle_at_all_is_finite_and_alarms() -> None:
-    measured = measures(audit(0.0, 0.9, 0.0, 0.02), PRIOR)
+    measured = measures(audit(0.0, 0.9, 0.0, 0.02), (PRIOR, PRIOR))
     assert math.isfinite(sum(measured.values()))
     assert steps_until_change(CollapseGuard(), measured) > 0
 
 
 def test_nothing_predicted_is_a_collapse_too() -> None:
-    measured = measures(audit(None, 1.0, 0.0, 0.0), PRIOR)
+    measured = measures(audit(None, 1.0, 0.0, 0.0), (PRIOR, PRIOR))
     assert steps_until_change(CollapseGuard(), measured) > 0
 
 

@@ -224,9 +224,9 @@ class CryoDataModule(LightningDataModule):
         """Return the target and validity maps of a whole micrograph."""
         return annotated.maps(self.radius_px, self.ignore_radius_px)
 
-    def prior_per_micrograph(self) -> list[float]:
-        """Return the share of particle pixels among the valid ones of each labelled micrograph."""
-        maps = (self.maps(annotated) for annotated in self.part("labelled"))
+    def prior_per_micrograph(self, part: str = "labelled") -> list[float]:
+        """Return the share of particle pixels among the valid ones of each micrograph of a part."""
+        maps = (self.maps(annotated) for annotated in self.part(part))
         return [float(target[valid].mean()) for target, valid in maps if valid.any()]
 
     def write_split(self, path: Path) -> None:

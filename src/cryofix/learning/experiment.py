@@ -124,6 +124,7 @@ class Experiment:
         self.data.setup()
         on_first(lambda: self.data.write_split(self.folder / "splits.json"))
         self.prior = estimate_prior(self.data, self.config["prior"]["value"])
+        self.guard.prior_span = self.prior.span
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
         with self._stage_lock():

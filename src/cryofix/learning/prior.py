@@ -30,6 +30,10 @@ class Prior:
         Bootstrap interval of that; None where nothing can be resampled.
     resampled
         What the interval was resampled over.
+    validation
+        Mean over the validation micrographs; 0 where they hold no particle. Only the guard looks at
+        it: it has to know whether the model or the prior is wrong, while policies and losses see
+        labelled micrographs alone.
     given
         What the user knows better; None takes the labels'.
     """
@@ -37,6 +41,7 @@ class Prior:
     labelled: float
     ci95: Bounds
     resampled: str
+    validation: float
     given: float | None = None
 
     def __post_init__(self) -> None:
@@ -51,12 +56,19 @@ class Prior:
         """What policies and regularisers aim at."""
         return self.labelled if self.given is None else self.given
 
+    @property
+    def span(self) -> tuple[float, float]:
+        """Lowest and highest of what policies aim at and what validation says."""
+        said = [share for share in (self.value, self.validation) if share > 0]
+        return min(said), max(said)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain containers for ``results.json`` and ``status.json``."""
         return {
             "value": self.value,
             "source": "labels" if self.given is None else "given",
             "labels": {"value": self.labelled, "ci95": self.ci95, "resampled": self.resampled},
+            "validation": self.validation,
         }
 
     def describe(self) -> str:
@@ -65,6 +77,7 @@ class Prior:
         if self.ci95 is not None:
             low, high = self.ci95
             said += f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
+        said += f"; validation says {100 * self.validation:.2f} %"
         if self.given is None:
             return f"prior: {said}."
         return f"prior: {100 * self.given:.2f} % as given; {said}."
@@ -81,7 +94,8 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
         When there is no particle in them, and when ``given`` is no share.
     """
     shares = data.prior_per_micrograph()
-    labelled = sum(shares) / max(1, len(shares))
+    validation = _mean(data.prior_per_micrograph("validation"))
+    labelled = _mean(shares)
     if not 0 < labelled < 1:
         raise CryofixError(
             f"the labelled micrographs ({', '.join(data.split.labelled)}) hold no"
@@ -89,13 +103,17 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
         )
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
-        return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", given)
+        return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", validation, given)
     counts = [
         row
         for annotated in data.part("labelled")
         for row in region_counts(*data.maps(annotated), data.tile_px)
     ]
-    return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", given)
+    return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", validation, given)
+
+
+def _mean(shares: Sequence[float]) -> float:
+    return sum(shares) / max(1, len(shares))
 
 
 def region_counts(

@@ -7,6 +7,8 @@ Three numbers are watched, each smoothed over audits by an exponential moving av
 - the *kept share*, particle share among what is kept over the prior;
 - the *predicted share*, predicted-positive pixels over the prior.
 
+The prior is what the policies aim at or what the validation micrographs say, whichever is nearer.
+
 One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift counts
 only where it has taken the kept share half-way out of its range: quota, alignment and other masks
 that relabel drift back towards the prior, which heals. Audits of neighbouring steps see almost the
@@ -102,6 +104,7 @@ class CollapseGuard(Callback):
         self.action, self.switch_to, self.recommend = action, switch_to, recommend
         self.record = CollapseRecord()
         self.latest: Rates | None = None
+        self.prior_span: tuple[float, float] | None = None  # None takes what the policies aim at
         self.console = Console()
         self.listener: Callable[[dict[str, Any]], None] = lambda alarm: None
         self._smoothed: dict[str, float] = {}
@@ -142,7 +145,7 @@ class CollapseGuard(Callback):
             return
         self.latest = dict(pl_module.audited)
         changed = self.judge(
-            measures(pl_module.audited, pl_module.prior),
+            measures(pl_module.audited, self.prior_span or (pl_module.prior, pl_module.prior)),
             trainer.global_step,
             early=trainer.global_step <= pl_module.steps.audit_first,
         )
@@ -238,20 +241,26 @@ class CollapseGuard(Callback):
         return f"The share of pixels {what} is {factor:.2g} times the prior, and stays there."
 
 
-def measures(audit: Rates, prior: float) -> dict[str, float]:
+def measures(audit: Rates, priors: tuple[float, float]) -> dict[str, float]:
     """Return what the guard watches, as logarithms; 0 is healthy.
 
     Parameters
     ----------
     audit
         Keep rates of a batch; a rate of a class that is not predicted is None.
-    prior
-        Share of particle pixels.
+    priors
+        Share of particle pixels, lowest and highest of what is thought of it. A share between the
+        two is healthy, one beyond is compared with the nearer: the labels of one micrograph
+        misstate the prior by a factor of two, which is no collapse.
     """
-    share = audit["particle_share"]
-    positive = audit["predicted_positive"]
+    low, high = priors
+
+    def beyond(share: float | None) -> float:
+        share = max(share or 0.0, NOTHING * low)
+        return math.log(share / min(max(share, low), high))
+
     return {
         "drift": bounded_drift(audit["particle_keep"], audit["background_keep"]) or 0.0,
-        "kept share": math.log(max(share or 0.0, NOTHING * prior) / prior),
-        "predicted share": math.log(max(positive or 0.0, NOTHING * prior) / prior),
+        "kept share": beyond(audit["particle_share"]),
+        "predicted share": beyond(audit["predicted_positive"]),
     }
