@@ -79,7 +79,11 @@ def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
     } <= content.keys()
     assert content["schema"] == 1
     assert (content["data"], content["mask"]) == ("synthetic", "class_aware")
-    assert content["selected"] in ("supervised", "fixmatch")
+    assert content["selected_by"]["score"] == "particle average precision on validation"
+    chosen = {
+        key: found["particle_average_precision"] for key, found in content["validation"].items()
+    }
+    assert content["selected"] == max(("supervised", "fixmatch"), key=lambda name: chosen[name])
     pixel = {"precision", "recall", "f1", "threshold", "average_precision", "ece"}
     assert pixel | {"f1_at_validation_threshold"} <= content["fixmatch"]["pixel"].keys()
     assert {"first_step", "alarmed", "min_drift"} == content["collapse"].keys()

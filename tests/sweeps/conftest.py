@@ -118,10 +118,9 @@ def results(mask: str, ratio: float, seed: int, label_draw: int = 0, **mask_sett
             "average_precision": gain("particle", "average_precision"),
         },
         "selected": "fixmatch" if fixmatch > control else "supervised",
-        "selected_by": {
-            "score": "particle F1 on validation",
-            "supervised": control + 0.07,
-            "fixmatch": fixmatch + 0.07,
+        "validation": {
+            "supervised": {"particle_f1": control + 0.07},
+            "fixmatch": {"particle_f1": fixmatch + 0.07},
         },
         "keep_rates": keep_rates(0.9 + ratio),
         "mask_keep_rates": {

@@ -205,7 +205,7 @@ def test_best_uses_validation_when_every_candidate_has_it(sweep: Any, make_resul
         [(0.6, 0.70, 0.50), (0.7, 0.60, 0.65)]
     ):
         result = set_f1(make_results("symmetric", 0.05, 0, threshold=threshold), 0.5, test_f1)
-        result["selected_by"]["fixmatch"] = validation_f1
+        result["validation"]["fixmatch"]["particle_f1"] = validation_f1
         sweep.finished(str(number), result)
     (by_validation,) = summarise(collect(sweep.path)).best
     assert by_validation.source == "validation"
@@ -219,7 +219,7 @@ def test_best_by_test_is_declared_and_skips_lucky_single_seeds(
 ) -> None:
     for seed in range(3):
         result = set_f1(make_results("none", 0.05, seed), 0.5, 0.55)
-        sweep.finished(f"a{seed}", result | {"selected_by": None})
+        sweep.finished(f"a{seed}", result | {"validation": None})
     sweep.finished("lucky", set_f1(make_results("soft_weight", 0.05, 0), 0.5, 0.9))
     (best,) = summarise(collect(sweep.path)).best
     assert (best.row.setting.mask, best.source, best.passed_over) == ("none", "test", 1)

@@ -140,9 +140,13 @@ def _scores(value: object) -> Scores:
 
 
 def _validation(content: Mapping[str, object]) -> Scores:
-    """Return what the branch was selected by, which is particle F1 on validation."""
-    score = number(mapping(content.get("selected_by")).get("fixmatch"), 0.0, 1.0)
-    return {} if score is None else {"particle_f1": score}
+    """Return FixMatch's scores on validation; the first results had particle F1 alone."""
+    found = _scores(mapping(content.get("validation")).get("fixmatch"))
+    selected_by = mapping(content.get("selected_by"))
+    if not found and selected_by.get("score") == "particle F1 on validation":
+        score = number(selected_by.get("fixmatch"), 0.0, 1.0)
+        return {} if score is None else {"particle_f1": score}
+    return found
 
 
 def _mask_keep(value: object) -> MaskKeep | None:
