@@ -63,6 +63,19 @@ def test_quota_is_blind_to_calibration(prob: Tensor, other: Tensor) -> None:
     assert differ.double().mean() < 0.01
 
 
+@pytest.mark.parametrize(("decay", "follows"), [(0.5, True), (0.99, False)])
+def test_quota_follows_a_teacher_that_loses_its_particles(decay: float, follows: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logit = torch.randn((200, 1, 1, 1, 2000), generator=generator)
+    policy, context = Quota(decay=decay), PolicyContext(prior=0.04, progress=0.5)
+    for tile in logit[:100]:
+        labelled(policy, torch.sigmoid(tile), context)
+    for tile in logit[100:110]:
+        labels = labelled(policy, torch.sigmoid(tile - 4.0), context)
+    _, particles = composition(labels)
+    assert (particles == pytest.approx(0.04, abs=0.01)) == follows
+
+
 def test_quota_labels_particles_that_argmax_would_not() -> None:
     prob = torch.linspace(0.0, 0.3, 1000).view(1, 1, 1, 1000)
     labels = labelled(Quota(), prob, PolicyContext(prior=0.04, progress=1.0))

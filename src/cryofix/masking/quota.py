@@ -142,7 +142,9 @@ class Quota(MaskingPolicy):
         Multiplies the labelled prior, for unlabelled micrographs known to be denser or emptier;
         held inside [0.5, 2].
     decay
-        Of the histogram of p, see `histogram.Histogram`.
+        Of the histogram of p, see `histogram.Histogram`. Short, because a histogram that lags
+        behind a teacher that is losing its particles asks for probabilities that no pixel has any
+        more, and all that is kept is background (docs/collapse.md).
     """
 
     name = "quota"
@@ -152,7 +154,7 @@ class Quota(MaskingPolicy):
         share_start: float = 0.2,
         share_end: float = 0.8,
         prior_factor: float = 1.0,
-        decay: float = 0.99,
+        decay: float = 0.5,
         **common: Unpack[CommonKeywords],
     ) -> None:
         super().__init__(**common)
