@@ -152,3 +152,20 @@ def test_a_given_prior_changes_neither_burn_in_nor_control(tmp_path: Path) -> No
         for value in ([], ["prior.value=0.3"])
     ]
     assert torch.equal(*biases)
+
+
+def test_the_guard_judges_shares_by_labels_and_validation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ForkError(Exception):
+        pass
+
+    def stage(*_: object) -> None:
+        raise ForkError
+
+    made = experiment(tmp_path)
+    monkeypatch.setattr(Experiment, "_stage", stage)
+    with pytest.raises(ForkError):
+        made.run()
+    assert made.guard.prior_span == made.prior.span
+    assert made.guard.prior_span != (made.prior.value, made.prior.value)
