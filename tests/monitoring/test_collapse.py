@@ -127,11 +127,31 @@ def test_nothing_predicted_is_a_collapse_too() -> None:
     assert steps_until_change(CollapseGuard(), measured) > 0
 
 
+def test_a_student_that_loses_its_particles_on_validation_alarms_whatever_the_shares() -> None:
+    guard = CollapseGuard()
+    steps_until_change(guard, HEALTHY, 5)
+    scores = [(0.6, 0.55), (0.7, 0.34), (0.7, 0.36), (0.6, 0.3), (0.6, 0.34)]
+    alarms = [guard.judge_student(*pair, 10 * step) for step, pair in enumerate(scores, start=1)]
+    assert alarms == [False, False, False, False, True]
+    assert guard.record.first_step == 50
+    assert "pixel F1 on validation is 0.34, in 2 validations" in guard.cause()
+    assert steps_until_change(guard, HEALTHY) == 0  # it stays until the student is back
+    assert not guard.judge_student(0.6, 0.5, 60)
+    assert steps_until_change(guard, HEALTHY) == guard.patience
+
+
+def test_an_alarm_of_the_shares_is_not_raised_again_by_the_student() -> None:
+    guard = CollapseGuard(lost_patience=1)
+    assert guard.judge_student(0.6, 0.1, 1)
+    assert not guard.judge_student(0.6, 0.1, 2)
+
+
 def test_its_memory_survives_a_checkpoint() -> None:
     whole, first = CollapseGuard(), CollapseGuard()
     for step in range(7):
-        whole.judge({**HEALTHY, "drift": -1.3}, step)
-        first.judge({**HEALTHY, "drift": -1.3}, step)
+        for guard in (whole, first):
+            guard.judge({**HEALTHY, "drift": -1.3}, step)
+            guard.judge_student(0.6, 0.1 if step == 6 else 0.5, step)
     second = CollapseGuard()
     second.load_state_dict(first.state_dict())
     for step in range(7, 20):

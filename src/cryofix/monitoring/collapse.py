@@ -1,6 +1,7 @@
 """The guard: watch what the mask keeps, and say so, or act, when the class balance runs away.
 
-Three numbers are watched, each smoothed over audits by an exponential moving average:
+Three numbers of the pseudo-labels are watched, each smoothed over audits by an exponential moving
+average:
 
 - the *drift*, log(particle keep / background keep): how far the mask pushes the student's
   log-odds in each teacher generation;
@@ -15,6 +16,10 @@ that relabel drift back towards the prior, which heals. Audits of neighbouring s
 same teacher on other tiles, so they are averaged longer (``early_smoothing``). The alarm ends when
 all have been inside a range half as wide (in logarithms) for as long: that hysteresis keeps a
 number at the edge from ringing. Nothing is judged in the first ``warm_up`` audits.
+
+Shares cannot see a student that puts the right number of particles in wrong places. Its labels on
+validation can: it raises the alarm by itself when its pixel F1 there is below half of the average's
+best in ``lost_patience`` validations in a row. The average that is scored follows later.
 """
 
 import math
@@ -33,6 +38,7 @@ from cryofix.masking import MaskingPolicy
 from cryofix.scoring.rates import NOTHING, Rates, bounded_drift
 
 ACTIONS = ("warn", "stop", "switch")
+LOST = 0.5  # of the best pixel F1 of the average, and the student has lost its particles
 
 
 @dataclass
@@ -67,6 +73,8 @@ class CollapseGuard(Callback):
         Weight of the past in the moving averages; the second where each step is audited.
     warm_up, patience
         Numbers of audits.
+    lost_patience
+        Number of validations in a row.
     action
         ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``.
     switch_to
@@ -83,6 +91,7 @@ class CollapseGuard(Callback):
         early_smoothing: float = 0.9,
         warm_up: int = 3,
         patience: int = 3,
+        lost_patience: int = 2,
         action: str = "warn",
         switch_to: MaskingPolicy | None = None,
         recommend: str = "teacher=ema mask=quota",
@@ -100,7 +109,7 @@ class CollapseGuard(Callback):
             "predicted share": math.log(share),
         }
         self.smoothing, self.early_smoothing = smoothing, early_smoothing
-        self.warm_up, self.patience = warm_up, patience
+        self.warm_up, self.patience, self.lost_patience = warm_up, patience, lost_patience
         self.action, self.switch_to, self.recommend = action, switch_to, recommend
         self.record = CollapseRecord()
         self.latest: Rates | None = None
@@ -111,6 +120,9 @@ class CollapseGuard(Callback):
         self._audits = 0
         self._streak = 0  # audits in a row that argue against the present state
         self._alarm = False
+        self._best = 0.0  # pixel F1 of the average on validation
+        self._lost = 0  # validations in a row in which the student is far below it
+        self._student = 0.0  # pixel F1 of the student in the latest
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, in plain containers."""
@@ -121,6 +133,9 @@ class CollapseGuard(Callback):
             "audits": self._audits,
             "streak": self._streak,
             "alarm": self._alarm,
+            "best": self._best,
+            "lost": self._lost,
+            "student": self._student,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -128,7 +143,8 @@ class CollapseGuard(Callback):
         self.record = CollapseRecord(**state_dict["record"])
         self.latest, self._smoothed = state_dict["latest"], dict(state_dict["smoothed"])
         self._audits, self._streak = state_dict["audits"], state_dict["streak"]
-        self._alarm = state_dict["alarm"]
+        self._alarm, self._best = state_dict["alarm"], state_dict["best"]
+        self._lost, self._student = state_dict["lost"], state_dict["student"]
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the module the policy that may take over, so that checkpoints carry its state."""
@@ -157,6 +173,36 @@ class CollapseGuard(Callback):
         if changed and self._alarm:
             self._raise_alarm(trainer, pl_module)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take in the latest validation."""
+        assert isinstance(pl_module, FixMatch)
+        scores = pl_module.validated
+        pair = scores["pixel_f1"], scores["student_pixel_f1"]
+        if self.judge_student(*pair, trainer.global_step):
+            self._raise_alarm(trainer, pl_module)
+
+    def judge_student(self, average: float, student: float, step: int) -> bool:
+        """Take in one validation and return whether it raised the alarm.
+
+        Parameters
+        ----------
+        average, student
+            Pixel F1 at 0.5 on validation micrographs, of the running average and of the student.
+        step
+            Of FixMatch.
+        """
+        self._best, self._student = max(self._best, average), student
+        self._lost = self._lost + 1 if student < LOST * self._best else 0
+        if self._alarm or self._lost < self.lost_patience:
+            return False
+        self._begin(step)
+        return True
+
+    def _begin(self, step: int) -> None:
+        self._alarm, self._streak = True, 0
+        if not self.record.alarmed:
+            self.record.alarmed, self.record.first_step = True, step
+
     def judge(self, measured: dict[str, float], step: int, early: bool = False) -> bool:
         """Take in one audit and return whether the alarm was raised or ended by it.
 
@@ -180,19 +226,21 @@ class CollapseGuard(Callback):
         if self._audits <= self.warm_up:
             return False
         width = 0.5 if self._alarm else 1.0
-        outside = max(self._excess().values()) > width
+        outside = max(self._excess().values()) > width or (self._alarm and self._lost > 0)
         self._streak = self._streak + 1 if outside != self._alarm else 0
         if self._streak < self.patience:
             return False
-        self._alarm, self._streak = not self._alarm, 0
-        if self._alarm and not self.record.alarmed:
-            self.record.alarmed, self.record.first_step = True, step
+        if self._alarm:
+            self._alarm, self._streak = False, 0
+        else:
+            self._begin(step)
         return True
 
     def _excess(self) -> dict[str, float]:
         """Return how far each number is from health, relative to its limit."""
-        excess = {key: abs(self._smoothed[key]) / limit for key, limit in self.limits.items()}
-        away = self._smoothed["drift"] * self._smoothed["kept share"] > 0
+        now = {key: self._smoothed.get(key, 0.0) for key in self.limits}
+        excess = {key: abs(now[key]) / limit for key, limit in self.limits.items()}
+        away = now["drift"] * now["kept share"] > 0
         if not away or excess["kept share"] < 0.5:
             excess["drift"] = 0.0
         return excess
@@ -229,6 +277,12 @@ class CollapseGuard(Callback):
 
         excess = self._excess()
         worst = max(excess, key=lambda key: excess[key])
+        if excess[worst] <= 1:
+            return (
+                f"The student's pixel F1 on validation is {self._student:.2f}, in {self._lost}"
+                f" validations in a row below half of the average's best, {self._best:.2f}: it"
+                " loses the particles, whatever the shares of its pseudo-labels."
+            )
         if worst == "drift":
             side = "background" if smoothed["drift"] < 0 else "particles"
             return (
