@@ -29,8 +29,7 @@ SETTINGS = (
     "experiment=collapse",
     "steps.burn_in=200",
     "steps.stage=150",
-    "steps.validate_every=15",
-    "unlabelled.ramp_steps=75",
+    "unlabelled.ramp_steps=150",
     "teacher.decay=0.95",
     "seed=0",
 )
@@ -100,7 +99,7 @@ if alarm is not None:
     axis.text(alarm, 1.01, "the guard's alarm", ha="center", va="bottom", fontsize=9)
 axis.set(xlabel="step after the fork", ylabel="pixel recall at 0.5, validation", ylim=(0, 1))
 axis.grid(alpha=0.3)
-axis.legend(loc="center right")
+axis.legend(loc="upper right")
 plt.show()
 
 # %% [markdown]

@@ -25,7 +25,7 @@ SETTINGS = (
     "steps.burn_in=200",
     "steps.stage=80",
     "steps.validate_every=80",
-    "unlabelled.ramp_steps=40",
+    "unlabelled.ramp_steps=80",
     "teacher.decay=0.95",
     "seed=0",
 )
@@ -139,7 +139,7 @@ context = seen.context(progress=1.0)
 files = sorted((config_folder() / "mask").glob("*.yaml"))
 columns = 6
 rows = -(-len(files) // columns)
-figure, axes = plt.subplots(rows, columns, figsize=(2.1 * columns, 2.85 * rows))
+figure, axes = plt.subplots(rows, columns, figsize=(2.1 * columns, 3.1 * rows))
 for axis in axes.flat[len(files) :]:
     axis.set_axis_off()
 for axis, file in zip(axes.flat, files, strict=False):

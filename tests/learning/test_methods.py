@@ -169,3 +169,28 @@ def test_the_guard_judges_shares_by_labels_and_validation(
         made.run()
     assert made.guard.prior_span == made.prior.span
     assert made.guard.prior_span != (made.prior.value, made.prior.value)
+
+
+def test_a_switch_starts_from_the_average_and_can_be_interrupted(tmp_path: Path) -> None:
+    overrides = (
+        "guard.action=switch",
+        "guard.switch_to={_target_:cryofix.masking.Quota}",
+        "guard.share=1.0001",  # whatever it sees is an alarm
+        "guard.warm_up=2",
+        "guard.patience=1",
+    )
+    switched = trained(tmp_path / "halves", 3, *overrides)
+    state = switched["state_dict"]
+    assert state["switched"]
+    assert not trained(tmp_path / "before", 2, *overrides)["state_dict"]["switched"]
+    average = {
+        key: value for key, value in state.items() if key.startswith("average.average.module.")
+    }
+    assert average
+    for key, value in average.items():
+        assert torch.equal(value, state[key.replace("average.average.module.", "network.")]), key
+    moments = switched["optimizer_states"][0]["state"].values()
+    assert not any(one["exp_avg"].any() for one in moments)
+    assert any(one["exp_avg_sq"].any() for one in moments)
+    second = trained(tmp_path / "halves", 5, *overrides)
+    assert different(second, trained(tmp_path / "whole", 5, *overrides)) == []

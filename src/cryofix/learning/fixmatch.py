@@ -115,6 +115,15 @@ class FixMatch(LightningModule):
         """Return the policy in force: the configured one, or the guard's after a switch."""
         return self.fallback if bool(self.switched) else self.policy
 
+    @torch.no_grad()
+    def switch(self) -> None:
+        """Let the guard's policy take over, from the average, which a collapse reaches last."""
+        self.switched.fill_(True)
+        self.network.load_state_dict(self.average.network.state_dict())
+        for optimiser in self.trainer.optimizers:
+            for state in optimiser.state.values():
+                state["exp_avg"].zero_()  # it points to where the student was going
+
     def continue_from(self, checkpoint: Mapping[str, Any]) -> None:
         """Take student, average and optimiser from another stage's checkpoint."""
         for name in ("network", "average"):

@@ -78,7 +78,7 @@ class CollapseGuard(Callback):
     action
         ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``.
     switch_to
-        The policy that takes over; its state starts fresh.
+        The policy that takes over; its state starts fresh, and the student as its running average.
     recommend
         Override that the panel advises.
     """
@@ -146,11 +146,11 @@ class CollapseGuard(Callback):
         self._alarm, self._best = state_dict["alarm"], state_dict["best"]
         self._lost, self._student = state_dict["lost"], state_dict["student"]
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the module the policy that may take over, so that checkpoints carry its state."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give the module what may take over, before a checkpoint with its state is read."""
         assert isinstance(pl_module, FixMatch)
-        if self.action == "switch" and self.switch_to is not None:
-            pl_module.fallback = self.switch_to.to(pl_module.device)
+        if self.action == "switch":
+            pl_module.fallback = self.switch_to
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -250,8 +250,8 @@ class CollapseGuard(Callback):
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
             "stop": "this stage stops here (guard.action=stop)",
-            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over"
-            " (guard.action=switch)",
+            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over, from the"
+            " running average (guard.action=switch)",
         }
         text = f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend}"
         if trainer.is_global_zero:
@@ -265,7 +265,7 @@ class CollapseGuard(Callback):
         if self.action == "stop":
             trainer.should_stop = True
         elif self.action == "switch":
-            module.switched.fill_(True)
+            module.switch()
 
     def cause(self) -> str:
         """Return what is wrong in words, with the latest numbers."""
