@@ -194,3 +194,19 @@ def test_a_switch_starts_from_the_average_and_can_be_interrupted(tmp_path: Path)
     assert any(one["exp_avg_sq"].any() for one in moments)
     second = trained(tmp_path / "halves", 5, *overrides)
     assert different(second, trained(tmp_path / "whole", 5, *overrides)) == []
+
+
+@pytest.mark.parametrize(("kind", "after"), [("self", "ema"), ("ema", "ema"), ("frozen", "frozen")])
+def test_no_student_teaches_itself_after_a_switch(tmp_path: Path, kind: str, after: str) -> None:
+    made = experiment(tmp_path, f"teacher={kind}")
+    made.data.setup()
+    module = made._module(made.policy, 0)
+    assert module.active_teacher() == kind
+    module.switched.fill_(True)
+    assert module.active_teacher() == after
+    weak = torch.randn(2, 1, 32, 32)
+    module.network.requires_grad_(False)
+    for weights in module.average.network.parameters():
+        weights.add_(0.1)
+    by_student = torch.equal(module._teach(weak), module.network.eval()(weak))
+    assert not by_student or kind == "frozen"

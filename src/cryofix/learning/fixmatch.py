@@ -115,6 +115,10 @@ class FixMatch(LightningModule):
         """Return the policy in force: the configured one, or the guard's after a switch."""
         return self.fallback if bool(self.switched) else self.policy
 
+    def active_teacher(self) -> str:
+        """Return the kind of teacher in force: after a switch, no student teaches itself."""
+        return "ema" if self.teacher.kind == "self" and self.switched else self.teacher.kind
+
     @torch.no_grad()
     def switch(self) -> None:
         """Let the guard's policy take over, from the average, which a collapse reaches last."""
@@ -260,7 +264,7 @@ class FixMatch(LightningModule):
     @torch.no_grad()
     def _teach(self, weak: Tensor) -> Tensor:
         """Return the teacher's logits."""
-        if self.teacher.kind == "ema":
+        if self.active_teacher() == "ema":
             logits: Tensor = self.average(weak)
             return logits
         if self.frozen is not None:
@@ -308,7 +312,7 @@ class FixMatch(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Sum up the validation micrographs of all ranks."""
         self.validated = self.validation.sum_up()
-        if self.policy is not None and self.teacher.kind == "ema":  # others are not validated
+        if self.policy is not None and self.active_teacher() == "ema":  # others are not validated
             self.validated["teacher_pixel_f1"] = self.validated["pixel_f1"]
         scalars = {f"validation/{key}": value for key, value in self.validated.items()}
         self.log_scalars(scalars, self.first_step + self.global_step)

@@ -78,7 +78,8 @@ class CollapseGuard(Callback):
     action
         ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``.
     switch_to
-        The policy that takes over; its state starts fresh, and the student as its running average.
+        The policy that takes over. Its state starts fresh and the student as its running average,
+        which also teaches from then on where the student taught itself.
     recommend
         Override that the panel advises.
     """
@@ -250,8 +251,8 @@ class CollapseGuard(Callback):
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
             "stop": "this stage stops here (guard.action=stop)",
-            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over, from the"
-            " running average (guard.action=switch)",
+            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over, with the"
+            " running average as start and teacher (guard.action=switch)",
         }
         text = f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend}"
         if trainer.is_global_zero:

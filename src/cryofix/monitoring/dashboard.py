@@ -146,7 +146,7 @@ def pseudo_labels(module: FixMatch, shown: Shown, policy: MaskingPolicy) -> Over
     )
     return paint(
         grey(prediction.annotated.read()),
-        shown.student if module.teacher.kind == "self" else prediction.probability,
+        shown.student if module.active_teacher() == "self" else prediction.probability,
         prediction.target,
         prediction.valid,
         policy,
