@@ -1,12 +1,22 @@
 """The guard's judgement, on made-up audits."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import torch
+from rich.console import Console
+from torch import Tensor
 
 from cryofix.errors import CryofixError
+from cryofix.learning.prior import Prior
+from cryofix.learning.settings import Steps, Teacher
+from cryofix.masking import Quota
+from cryofix.monitoring import collapse
 from cryofix.monitoring.collapse import CollapseGuard, measures
+from cryofix.scoring.rates import Rates
 
 PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
@@ -142,8 +152,104 @@ def test_a_student_that_loses_its_particles_on_validation_alarms_whatever_the_sh
 
 def test_an_alarm_of_the_shares_is_not_raised_again_by_the_student() -> None:
     guard = CollapseGuard(lost_patience=1)
-    assert guard.judge_student(0.6, 0.1, 1)
-    assert not guard.judge_student(0.6, 0.1, 2)
+    assert steps_until_change(guard, {**HEALTHY, "kept share": -3.0}) > 0
+    assert not guard.judge_student(0.6, 0.1, 20)
+    assert "kept as particle" in guard.cause()
+
+
+def test_a_collapse_before_the_first_validation_is_measured_against_the_fork() -> None:
+    guard = CollapseGuard()
+    guard.best_f1 = 0.6  # as the experiment sets it
+    assert [guard.judge_student(0.0, 0.0, step) for step in (100, 200)] == [False, True]
+    assert "0.00, in 2 validations in a row below half of the average's best, 0.60" in guard.cause()
+
+
+@dataclass
+class Module:
+    """Stands for the module in training, whatever its class."""
+
+    audited: Rates
+    validated: dict[str, float]
+    policy: Any = None
+    prior: float = 0.08
+    first_step: int = 0
+    steps: Steps = field(default_factory=lambda: Steps(audit_every=1))
+    teacher: Teacher = field(default_factory=Teacher)
+    switched: Tensor = field(default_factory=lambda: torch.tensor(False))
+    switches: int = 0
+
+    def log_scalars(self, *_: Any) -> None:
+        """Keep nothing."""
+
+    def switch(self) -> None:
+        self.switched.fill_(True)
+        self.switches += 1
+
+
+class TrainerStub:
+    """Stands for Lightning's."""
+
+    loggers: tuple[()] = ()
+    is_global_zero = True
+    should_stop = False
+    global_step = 0
+
+
+@pytest.fixture
+def run_callback(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Return what hands audits and validations to a guard, as training does."""
+    monkeypatch.setattr(collapse, "FixMatch", Module)
+
+    def run(guard: CollapseGuard, module: Module, steps: int, validate: bool = False) -> Any:
+        guard.console = Console(quiet=True)
+        trainer: Any = TrainerStub()
+        for step in range(1, steps + 1):
+            trainer.global_step = step
+            guard.on_train_batch_end(trainer, module, None, None, step)  # type: ignore[arg-type]
+            if validate:
+                guard.on_validation_end(trainer, module)  # type: ignore[arg-type]
+        return trainer
+
+    return run
+
+
+def test_what_is_thought_of_the_prior_decides_in_training(run_callback: Callable[..., Any]) -> None:
+    """The labels say 8 %, validation says 2 %, and so does the model: it is right."""
+    module = Module(audit(1.0, 1.0, 0.02, 0.02), {})
+    guards = CollapseGuard(), CollapseGuard()
+    guards[1].prior = Prior(0.08, None, "", 0.02)
+    for guard in guards:
+        run_callback(guard, module, 10)
+    assert [guard.record.alarmed for guard in guards] == [True, False]
+
+
+@pytest.mark.parametrize(("particles", "alarmed"), [(0.04, True), (0.0, False)])
+def test_a_student_that_is_lost_on_validation_makes_the_guard_act_once(
+    run_callback: Callable[..., Any], particles: float, alarmed: bool
+) -> None:
+    module = Module(audit(1.0, 1.0, 0.04, 0.04), {"pixel_f1": 0.6, "student_pixel_f1": 0.1})
+    guard = CollapseGuard(action="switch", switch_to=Quota())
+    guard.prior = Prior(0.04, None, "", particles)
+    run_callback(guard, module, 4, validate=True)
+    assert (module.switches, guard.record.first_step) == ((1, 2) if alarmed else (0, None))
+    module.validated["student_pixel_f1"] = 0.6
+    run_callback(guard, module, 20, validate=True)  # the alarm ends
+    module.validated["student_pixel_f1"] = 0.1
+    said: list[dict[str, Any]] = []
+    guard.listener = said.append
+    run_callback(guard, module, 4, validate=True)
+    assert module.switches == alarmed
+    assert ["has taken over before" in alarm["text"] for alarm in said] == [True] * alarmed
+
+
+def test_a_checkpoint_of_before_the_student_was_watched_is_read() -> None:
+    state = CollapseGuard().state_dict()
+    for key in ("best_f1", "lost", "student_f1"):
+        del state[key]
+    guard = CollapseGuard()
+    guard.best_f1 = 0.6
+    guard.load_state_dict(state)
+    assert guard.best_f1 == 0.6
 
 
 def test_its_memory_survives_a_checkpoint() -> None:

@@ -127,7 +127,7 @@ class Experiment:
         self.data.setup()
         on_first(lambda: self.data.write_split(self.folder / "splits.json"))
         self.prior = estimate_prior(self.data, self.config["prior"]["value"])
-        self.guard.prior_span = self.prior.span
+        self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
         with self._stage_lock():
@@ -238,7 +238,9 @@ class Experiment:
             if start is not None:
                 module.continue_from(on_first(lambda: load_checkpoint(start)))
             if policy is not None:
-                module.supervised_precision = on_first(lambda: self._precision_at_fork(module))
+                at_fork = on_first(lambda: self._pixels_at_fork(module))
+                module.supervised_precision = at_fork["precision"]
+                self.guard.best_f1 = at_fork["f1"]
             self.data.first_step = first_step
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps, first_step)
@@ -304,13 +306,12 @@ class Experiment:
         thresholds = choose_thresholds(records["validation"])
         return Scored(records["validation"], records["test"], thresholds)
 
-    def _precision_at_fork(self, module: FixMatch) -> float:
-        """Return the pixel precision, at 0.5 and on validation, of the averaged burn-in model."""
+    def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
+        """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
-        scores = summarise(records, Thresholds(), samples=1)
-        precision: float = scores["pixel"]["precision"]
-        return precision
+        scores: dict[str, float] = summarise(records, Thresholds(), samples=1)["pixel"]
+        return scores
 
     def _keep_rates(self, checkpoint: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""

@@ -17,9 +17,11 @@ same teacher on other tiles, so they are averaged longer (``early_smoothing``). 
 all have been inside a range half as wide (in logarithms) for as long: that hysteresis keeps a
 number at the edge from ringing. Nothing is judged in the first ``warm_up`` audits.
 
-Shares cannot see a student that puts the right number of particles in wrong places. Its labels on
-validation can: it raises the alarm by itself when its pixel F1 there is below half of the average's
-best in ``lost_patience`` validations in a row. The average that is scored follows later.
+Shares cannot see a student that puts the right number of particles in wrong places. Labels of
+validation micrographs can: a pixel F1 of the student there below half of the best that the average
+had, at the fork or since, in ``lost_patience`` validations in a row raises the alarm by itself, and
+keeps it. The average that is scored follows the student, so this is as early as validations are
+frequent.
 """
 
 import math
@@ -34,6 +36,7 @@ from rich.panel import Panel
 
 from cryofix.errors import CryofixError
 from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.prior import Prior
 from cryofix.masking import MaskingPolicy
 from cryofix.scoring.rates import NOTHING, Rates, bounded_drift
 
@@ -114,16 +117,17 @@ class CollapseGuard(Callback):
         self.action, self.switch_to, self.recommend = action, switch_to, recommend
         self.record = CollapseRecord()
         self.latest: Rates | None = None
-        self.prior_span: tuple[float, float] | None = None  # None takes what the policies aim at
+        self.prior: Prior | None = None  # None takes what the policies aim at
         self.console = Console()
         self.listener: Callable[[dict[str, Any]], None] = lambda alarm: None
         self._smoothed: dict[str, float] = {}
         self._audits = 0
         self._streak = 0  # audits in a row that argue against the present state
         self._alarm = False
-        self._best = 0.0  # pixel F1 of the average on validation
-        self._lost = 0  # validations in a row in which the student is far below it
-        self._student = 0.0  # pixel F1 of the student in the latest
+        self.best_f1 = 0.0  # of the average on validation, in pixels; from the fork on
+        self._lost = 0  # validations in a row in which the student is far below the best
+        self._student_f1 = 0.0  # in the latest of them
+        self._by_student = False  # who raised the latest alarm
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, in plain containers."""
@@ -134,9 +138,9 @@ class CollapseGuard(Callback):
             "audits": self._audits,
             "streak": self._streak,
             "alarm": self._alarm,
-            "best": self._best,
+            "best_f1": self.best_f1,
             "lost": self._lost,
-            "student": self._student,
+            "student_f1": self._student_f1,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -144,8 +148,10 @@ class CollapseGuard(Callback):
         self.record = CollapseRecord(**state_dict["record"])
         self.latest, self._smoothed = state_dict["latest"], dict(state_dict["smoothed"])
         self._audits, self._streak = state_dict["audits"], state_dict["streak"]
-        self._alarm, self._best = state_dict["alarm"], state_dict["best"]
-        self._lost, self._student = state_dict["lost"], state_dict["student"]
+        self._alarm = state_dict["alarm"]
+        self.best_f1 = state_dict.get("best_f1", self.best_f1)  # not in checkpoints of early 0.1
+        self._lost = state_dict.get("lost", 0)
+        self._student_f1 = state_dict.get("student_f1", 0.0)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the module what may take over, before a checkpoint with its state is read."""
@@ -161,8 +167,9 @@ class CollapseGuard(Callback):
         if not pl_module.audited or not pl_module.steps.audits(trainer.global_step):
             return
         self.latest = dict(pl_module.audited)
+        aim = pl_module.prior
         changed = self.judge(
-            measures(pl_module.audited, self.prior_span or (pl_module.prior, pl_module.prior)),
+            measures(pl_module.audited, self.prior.span if self.prior else (aim, aim)),
             trainer.global_step,
             early=trainer.global_step <= pl_module.steps.audit_first,
         )
@@ -177,8 +184,9 @@ class CollapseGuard(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take in the latest validation."""
         assert isinstance(pl_module, FixMatch)
-        scores = pl_module.validated
-        pair = scores["pixel_f1"], scores["student_pixel_f1"]
+        if self.prior is not None and not self.prior.validation:
+            return  # without a particle there is nothing to lose
+        pair = pl_module.validated["pixel_f1"], pl_module.validated["student_pixel_f1"]
         if self.judge_student(*pair, trainer.global_step):
             self._raise_alarm(trainer, pl_module)
 
@@ -192,15 +200,15 @@ class CollapseGuard(Callback):
         step
             Of FixMatch.
         """
-        self._best, self._student = max(self._best, average), student
-        self._lost = self._lost + 1 if student < LOST * self._best else 0
+        self.best_f1, self._student_f1 = max(self.best_f1, average), student
+        self._lost = self._lost + 1 if student < LOST * self.best_f1 else 0
         if self._alarm or self._lost < self.lost_patience:
             return False
-        self._begin(step)
+        self._begin(step, by_student=True)
         return True
 
-    def _begin(self, step: int) -> None:
-        self._alarm, self._streak = True, 0
+    def _begin(self, step: int, by_student: bool) -> None:
+        self._alarm, self._streak, self._by_student = True, 0, by_student
         if not self.record.alarmed:
             self.record.alarmed, self.record.first_step = True, step
 
@@ -234,7 +242,7 @@ class CollapseGuard(Callback):
         if self._alarm:
             self._alarm, self._streak = False, 0
         else:
-            self._begin(step)
+            self._begin(step, by_student=False)
         return True
 
     def _excess(self) -> dict[str, float]:
@@ -248,11 +256,16 @@ class CollapseGuard(Callback):
 
     def _raise_alarm(self, trainer: Trainer, module: FixMatch) -> None:
         """Say it everywhere, then do what is configured."""
+        policy = getattr(self.switch_to, "name", "")
+        switched = bool(module.switched)
+        role = "start" if module.teacher.kind == "frozen" else "start and teacher"
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
             "stop": "this stage stops here (guard.action=stop)",
-            "switch": f"the policy {getattr(self.switch_to, 'name', '')} takes over, with the"
-            " running average as start and teacher (guard.action=switch)",
+            "switch": f"the run goes on with {policy}, which has taken over before"
+            if switched
+            else f"the policy {policy} takes over, with the running average as {role}"
+            " (guard.action=switch)",
         }
         text = f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend}"
         if trainer.is_global_zero:
@@ -265,7 +278,7 @@ class CollapseGuard(Callback):
                     logger.experiment.add_text("guard/alarm", text, step)
         if self.action == "stop":
             trainer.should_stop = True
-        elif self.action == "switch":
+        elif self.action == "switch" and not switched:
             module.switch()
 
     def cause(self) -> str:
@@ -278,10 +291,10 @@ class CollapseGuard(Callback):
 
         excess = self._excess()
         worst = max(excess, key=lambda key: excess[key])
-        if excess[worst] <= 1:
+        if self._by_student:
             return (
-                f"The student's pixel F1 on validation is {self._student:.2f}, in {self._lost}"
-                f" validations in a row below half of the average's best, {self._best:.2f}: it"
+                f"The student's pixel F1 on validation is {self._student_f1:.2f}, in {self._lost}"
+                f" validations in a row below half of the average's best, {self.best_f1:.2f}: it"
                 " loses the particles, whatever the shares of its pseudo-labels."
             )
         if worst == "drift":

@@ -68,9 +68,9 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
         console.print(line, highlight=False, soft_wrap=True)
     selected = results["selected_by"]
     console.print(
-        f"selected: [bold]{results['selected']}[/bold] ({selected['score']}:"
+        f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: "
         + ", ".join(
-            f" {name} {selected[name]:.3f}"
+            f"{name} {selected[name]:.3f}"
             for name in ("supervised", "fixmatch")
             if name in selected
         )
