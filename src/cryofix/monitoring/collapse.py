@@ -262,11 +262,11 @@ class CollapseGuard(Callback):
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
             "stop": "this stage stops here (guard.action=stop)",
-            "switch": f"the run goes on with {policy}, which has taken over before"
-            if switched
-            else f"the policy {policy} takes over, with the running average as {role}"
+            "switch": f"the policy {policy} takes over, with the running average as {role}"
             " (guard.action=switch)",
         }
+        if switched:
+            acts["switch"] = f"the run goes on with {policy}, which has taken over before"
         text = f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend}"
         if trainer.is_global_zero:
             title = f"collapse alarm at step {trainer.global_step} of FixMatch"
@@ -283,6 +283,12 @@ class CollapseGuard(Callback):
 
     def cause(self) -> str:
         """Return what is wrong in words, with the latest numbers."""
+        if self._by_student:
+            return (
+                f"The student's pixel F1 on validation is {self._student_f1:.2f}, in {self._lost}"
+                f" validations in a row below half of the average's best, {self.best_f1:.2f}: it"
+                " loses the particles, whatever the shares of its pseudo-labels."
+            )
         latest, smoothed = self.latest or {}, self._smoothed
 
         def percent(key: str) -> str:
@@ -291,12 +297,6 @@ class CollapseGuard(Callback):
 
         excess = self._excess()
         worst = max(excess, key=lambda key: excess[key])
-        if self._by_student:
-            return (
-                f"The student's pixel F1 on validation is {self._student_f1:.2f}, in {self._lost}"
-                f" validations in a row below half of the average's best, {self.best_f1:.2f}: it"
-                " loses the particles, whatever the shares of its pseudo-labels."
-            )
         if worst == "drift":
             side = "background" if smoothed["drift"] < 0 else "particles"
             return (
