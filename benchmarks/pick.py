@@ -28,7 +28,7 @@ from cryofix.config import to_plain
 from cryofix.data.preprocess import Preprocessing
 from cryofix.formats import write_mrc
 from cryofix.learning.checkpoint import load_picker
-from cryofix.learning.network import build_network
+from cryofix.learning.network import build_network, folded
 from cryofix.pick import rebuild
 from cryofix.picking.jobs import Work, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe, pick_micrograph
@@ -64,9 +64,10 @@ def picker(checkpoint: str | None, diameter: float) -> tuple[dict[str, Any], nn.
 
 
 def latency(network: nn.Module, path: Path, recipe: Recipe) -> dict[str, float]:
-    """Return the seconds from a file to its picks, and those of the network alone."""
+    """Return the seconds from a file to its picks, and those of the network alone, as trained."""
+    ours = folded(network).to(memory_format=torch.channels_last)  # as cryofix.pick does
     began = clock.now()
-    picked = pick_micrograph(network, path, recipe)
+    picked = pick_micrograph(ours, path, recipe)
     total = clock.now() - began
     rows, columns = (-side % STRIDE for side in picked.small.shape)
     # The network takes no other sides than multiples of the stride.

@@ -7,7 +7,12 @@ import torch
 from torch import nn
 
 from cryofix.errors import CryofixError
-from cryofix.learning.network import build_network, fixed_running_statistics, without_features
+from cryofix.learning.network import (
+    build_network,
+    fixed_running_statistics,
+    folded,
+    without_features,
+)
 
 SMALL = {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 8]}
 
@@ -134,3 +139,25 @@ def test_an_architecture_whose_features_are_not_a_list_is_said() -> None:
 
     with pytest.raises(CryofixError, match="feature_dropout"):
         without_features(Other(), torch.zeros(1, 1, 4, 4), 0.5, [(0,)])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "options", "norms"),
+    [
+        ("unet", "cryofix_small", SMALL, 0),
+        ("unet", "resnet18", {}, 0),
+        ("unetplusplus", "resnet18", {}, 42),  # torch.fx cannot follow its forward
+    ],
+)
+def test_a_folded_network_predicts_the_same(
+    architecture: str, encoder: str, options: dict[str, object], norms: int
+) -> None:
+    network = build_network(architecture=architecture, encoder=encoder, options=options)
+    network(torch.randn(4, 1, 64, 64))  # running statistics that are not 0 and 1
+    network.eval()
+    quick = folded(network)
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in quick.modules()) == norms
+    assert sum(isinstance(part, nn.BatchNorm2d) for part in network.modules()) > 0
+    for shape in ((1, 1, 64, 96), (2, 1, 160, 32)):
+        images = torch.randn(shape)
+        torch.testing.assert_close(quick(images), network(images), atol=1e-4, rtol=1e-4)

@@ -154,9 +154,14 @@ def _spectrum(
     """
     spectrum = np.empty((image.shape[0], half_columns), dtype=np.complex64)
     step = max(1, BLOCK_PX // image.shape[1])
-    for start in range(0, image.shape[0], step):
+
+    def transform(start: int) -> None:
         block = np.clip(image[start : start + step], *limits).astype(np.float32, copy=False)
-        spectrum[start : start + step] = scipy.fft.rfft(block, axis=1)[:, :half_columns]
+        rows = scipy.fft.rfft(block, axis=1, workers=1)
+        spectrum[start : start + step] = rows[:, :half_columns]
+
+    with ThreadPoolExecutor(scipy.fft.get_workers()) as pool:
+        list(pool.map(transform, range(0, image.shape[0], step)))
     transformed: NDArray[np.complex64] = scipy.fft.fft(spectrum, axis=0, overwrite_x=True)
     return transformed
 
@@ -169,12 +174,22 @@ def normalise(image: NDArray[np.float32], clip_sigma: float) -> NDArray[np.float
     ValueError
         When more than half of the pixels are equal, so that the spread is 0.
     """
-    median = np.median(image)
-    sigma = MAD_TO_SIGMA * np.median(np.abs(image - median))
+    median = _median(image)
+    sigma = MAD_TO_SIGMA * _median(np.abs(image - median))
     if not sigma > 0:
         raise ValueError("more than half of its pixels have the same value")
     normalised: NDArray[np.float32] = np.clip((image - median) / sigma, -clip_sigma, clip_sigma)
     return normalised.astype(np.float32, copy=False)
+
+
+def _median(image: NDArray[np.float32]) -> np.float32:
+    """Return what np.median does, in half its time: it looks for NaN, which there are none of."""
+    middle = image.size // 2
+    ordered = np.partition(image, middle, axis=None)
+    upper = ordered[middle]
+    if image.size % 2:
+        return np.float32(upper)
+    return np.float32((ordered[:middle].max() + upper) / 2)
 
 
 def preprocess(

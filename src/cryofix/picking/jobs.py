@@ -21,6 +21,7 @@ from torch import nn
 
 from cryofix.errors import CryofixError
 from cryofix.formats import find_micrographs
+from cryofix.learning.network import folded
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.results import Job, write_result
 
@@ -225,7 +226,7 @@ class Worker:
     def __init__(self, work: Work) -> None:
         self._work = work
         self._device = torch.device(work.device)
-        network = work.build().eval().to(self._device)
+        network = folded(work.build().eval()).to(self._device)
         self._network = network.to(memory_format=torch.channels_last)
 
     def pick(self, job: Job) -> Outcome:

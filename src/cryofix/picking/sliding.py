@@ -89,7 +89,7 @@ def predict_map(
             found = _predict(network, seen, tile, margin, batch, device)
             found = found.flip(1) if flipped else found
             views.append(torch.rot90(found, -turns, (0, 1)))
-        mean = torch.stack(views).mean(dim=0)
+        mean = torch.stack(views).mean(dim=0) if dihedral else views[0]
     return mean.contiguous().numpy()
 
 
