@@ -51,18 +51,21 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
         (selected, scores) for selected, pairs in taken.items() for scores in pairs
     ):
         result = set_f1(make_results("none", 0.05, seed), *scores) | {"selected": selected}
+        # On validation the third run's control is ahead, as on test; runs know no more than F1.
+        ahead = (0.2, 0.1) if seed == 2 else (0.1, 0.2)
+        for branch, score in zip(("supervised", "fixmatch"), ahead, strict=True):
+            result["validation"][branch] = {"particle_f1": score}
         sweep.run(str(seed), [f"seed={seed}"], result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
     results = [run.result for run in summary.sweep.finished if run.result]
     judged = judge_selection(results, "particle_f1")
-    assert judged is not None
-    assert (judged.n, judged.wrong) == (4, 2)
-    assert judged.cost == pytest.approx((0.1 + 0.02) / 4)
-    assert judged.worst == pytest.approx(-0.02)
-    assert any("worse branch in 2 of 4 runs" in note for note in summary.notes)
-    assert (
-        judge_selection([replace(each, selected=None) for each in results], "particle_f1") is None
-    )
+    assert [(each.n, each.wrong) for each in judged] == [(4, 2), (4, 1), (4, 2)]
+    assert [each.cost for each in judged] == pytest.approx([0.12 / 4, 0.1 / 4, 0.12 / 4])
+    assert [each.gain for each in judged] == pytest.approx([0.28 / 4, 0.3 / 4, 0.28 / 4])
+    assert [each.worst for each in judged] == pytest.approx([-0.02, -0.1, -0.1])
+    assert any("took the worse branch in 2 of 4 runs" in note for note in summary.notes)
+    assert any("F1 on validation it would have taken" in note for note in summary.notes)
+    assert judge_selection([replace(each, selected=None) for each in results], "particle_f1") == []
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=12))

@@ -68,6 +68,7 @@ class Result:
     supervised: Scores  # the control: by name of METRICS, only those that were there
     fixmatch: Scores
     validation: Scores  # of FixMatch; empty if the file has none
+    validation_control: Scores  # of the control, likewise
     selected: str | None  # on validation: supervised or fixmatch
     run_intervals: Mapping[str, tuple[float, float]]  # 95 %, over test micrographs, of each gain
     keep_rates: tuple[KeepRate, ...]  # of the model that FixMatch starts from, by threshold
@@ -105,7 +106,8 @@ def read_result(path: Path) -> Result:
         draw=(integer(content.get("split_seed")), integer(content.get("label_draw"))),
         supervised=supervised,
         fixmatch=fixmatch,
-        validation=_validation(content),
+        validation=_validation(content, "fixmatch"),
+        validation_control=_validation(content, "supervised"),
         selected=selected if selected in ("supervised", "fixmatch") else None,
         run_intervals=_intervals(content.get("gain")),
         keep_rates=_keep_rates(content.get("keep_rates")),
@@ -139,12 +141,12 @@ def _scores(value: object) -> Scores:
     return found
 
 
-def _validation(content: Mapping[str, object]) -> Scores:
-    """Return FixMatch's scores on validation; the first results had particle F1 alone."""
-    found = _scores(mapping(content.get("validation")).get("fixmatch"))
+def _validation(content: Mapping[str, object], branch: str) -> Scores:
+    """Return a branch's scores on validation; the first results had particle F1 alone."""
+    found = _scores(mapping(content.get("validation")).get(branch))
     selected_by = mapping(content.get("selected_by"))
     if not found and selected_by.get("score") == "particle F1 on validation":
-        score = number(selected_by.get("fixmatch"), 0.0, 1.0)
+        score = number(selected_by.get(branch), 0.0, 1.0)
         return {} if score is None else {"particle_f1": score}
     return found
 

@@ -73,10 +73,10 @@ class Summary:
             for note in run.result.notes if run.result else ():
                 versions[note] = versions.get(note, 0) + 1
         results = [run.result for run in self.sweep.finished if run.result is not None]
-        selection = judge_selection(results, self.metric)
+        selections = judge_selection(results, self.metric)
         return (
             *self.sweep.notes,
-            *([] if selection is None else [f"{METRIC_TITLES[self.metric]}: {selection}"]),
+            *(f"{METRIC_TITLES[self.metric]}: {selection}" for selection in selections),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
         )
 
