@@ -12,6 +12,7 @@ from cryofix.config import build, config_folder, to_plain
 from cryofix.learning.checkpoint import load_checkpoint
 from cryofix.learning.experiment import Experiment
 from cryofix.learning.prior import estimate_prior
+from cryofix.learning.sharing import stage_folder
 from cryofix.monitoring.console import quieten
 from cryofix.monitoring.progress import Display
 from support import SMALL, results, run_train
@@ -130,7 +131,7 @@ def test_a_run_records_method_prior_and_regulariser(tmp_path: Path) -> None:
 
 def test_a_given_prior_changes_neither_burn_in_nor_control(tmp_path: Path) -> None:
     keys = {
-        experiment(tmp_path, *overrides)._stage_key()
+        stage_folder(tmp_path, experiment(tmp_path, *overrides).config)
         for overrides in (
             [],
             ["prior.value=0.1"],
@@ -141,7 +142,7 @@ def test_a_given_prior_changes_neither_burn_in_nor_control(tmp_path: Path) -> No
     }
     assert len(keys) == 1
     others = {
-        experiment(tmp_path, override)._stage_key()
+        stage_folder(tmp_path, experiment(tmp_path, override).config)
         for override in ("augment.weak.noise=0.2", "teacher.decay=0.9", "data.tile_px=32")
     }
     assert len(others | keys) == 4

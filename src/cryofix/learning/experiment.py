@@ -4,19 +4,13 @@ Control and FixMatch continue from the same weights and optimiser, for the same 
 with the same labelled batches; only the unlabelled loss differs.
 """
 
-import hashlib
-import json
-import platform
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
-from filelock import FileLock
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
@@ -33,10 +27,12 @@ from cryofix.learning.evaluation import confidence_histogram, score_all
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.keeping import KeepCheckpoints
 from cryofix.learning.network import build_network
+from cryofix.learning.outcome import SELECTED_BY, Scored, environment, select
 from cryofix.learning.prior import estimate_prior
 from cryofix.learning.ranks import Ranks, is_first, leave, on_first
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.sharing import stage_folder, stage_lock
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.monitoring.collapse import CollapseGuard
@@ -51,28 +47,7 @@ from cryofix.scoring.scores import (
 )
 
 SCHEMA = 1
-# F1 on validation is taken at a threshold fitted to the same few micrographs, so it ranks the two
-# branches by luck: it chose the worse one twice as costly (docs/study.md).
-SELECTED_BY = "particle_average_precision"
 KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
-
-
-@dataclass(frozen=True)
-class Scored:
-    """One branch of the fork, scored."""
-
-    validation: list[MicrographRecord]
-    test: list[MicrographRecord]
-    thresholds: Thresholds
-
-    def scores(self) -> dict[str, Any]:
-        """Return the ``SCORES`` on test micrographs."""
-        return summarise(self.test, self.thresholds)
-
-    def validation_scores(self) -> dict[str, float]:
-        """Return the particle scores on validation that settings and branches are chosen by."""
-        scores = summarise(self.validation, self.thresholds, samples=1)["particle"]
-        return {f"particle_{key}": scores[key] for key in ("f1", "average_precision")}
 
 
 @dataclass
@@ -130,7 +105,7 @@ class Experiment:
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
-        with self._stage_lock():
+        with stage_lock(self.shared, self.config):
             burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
             control = self._stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
@@ -141,8 +116,7 @@ class Experiment:
         scored = {name: self._score(checkpoint) for name, checkpoint in stages.items()}
         self.keep_rates = self._keep_rates(load_checkpoint(burn_in) if burn_in else None)
         self.validation = {name: part.validation_scores() for name, part in scored.items()}
-        # Of equal scores the first is taken, which is the control.
-        selected = max(scored, key=lambda name: self.validation[name][SELECTED_BY])
+        selected = select(self.validation)  # of equal ones the control
         self._keep_selected(selected, scored[selected].thresholds)
         self.scored = scored
         return self._results(scored, selected)
@@ -151,38 +125,8 @@ class Experiment:
 
     def _stage_folder(self, name: str) -> Path:
         if self.shared is not None and name != "fixmatch":
-            return self.shared / self._stage_key() / name
+            return stage_folder(self.shared, self.config) / name
         return self.folder / "checkpoints" / name
-
-    def _stage_key(self) -> str:
-        """Name what burn-in and control depend on: all but the mask and what goes with it."""
-        config = self.config
-        keys = ("model", "loss", "optimiser", "steps", "seed", "compute")
-        parts = {key: config[key] for key in keys}
-        parts["augment"] = {key: config["augment"][key] for key in ("geometry", "weak")}
-        parts["average"] = config["teacher"]["decay"]
-        parts["data"] = {
-            key: value
-            for key, value in config["data"].items()
-            if key not in ("batch_unlabelled", "cutout", "strong_views")
-        }
-        # How the work is spread over devices is no other training.
-        parts["trainer"] = {
-            key: value
-            for key, value in config["trainer"].items()
-            if key not in ("accelerator", "devices", "num_nodes", "strategy", "sync_batchnorm")
-        }
-        parts["version"] = cryofix.__version__
-        text = json.dumps(parts, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-    def _stage_lock(self) -> Any:
-        """Let one process at a time train the shared stages; the system frees a dead owner's."""
-        if self.shared is None or not is_first():
-            return nullcontext()  # the others wait for the first at the stage's beginning
-        folder = self.shared / self._stage_key()
-        folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(folder / "lock")
 
     def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
         torch.manual_seed(self.config["seed"])
@@ -370,16 +314,3 @@ class Experiment:
             "seconds": self.seconds,
             "environment": environment(self.device) | {"processes": self.ranks.count},
         }
-
-
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return what a number may depend on besides the configuration."""
-    return {
-        "cryofix": cryofix.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "lightning": lightning.__version__,
-        "platform": platform.platform(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-    }
