@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
+import xxhash
 from numpy.typing import NDArray
 
 from cryofix.data.order_statistics import bulk, median
@@ -216,7 +217,11 @@ def preprocess(
 
 
 def content_digest(path: Path, cache: Path) -> str:
-    """Return the hexadecimal BLAKE2 digest of a file, remembered by path, size and time."""
+    """Return a hexadecimal digest of a file's content, remembered by path, size and time.
+
+    XXH3 with 128 bits: it tells files apart that nobody has made to be confused, in a tenth of the
+    time of a cryptographic one.
+    """
     stat = path.stat()
     identity = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
     memo = cache / "digests" / hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
@@ -225,7 +230,7 @@ def content_digest(path: Path, cache: Path) -> str:
     except FileNotFoundError:
         pass
     with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        digest = hashlib.file_digest(stream, xxhash.xxh3_128).hexdigest()
     with atomic_write(memo) as temporary:
         temporary.write_text(digest)
     return digest
