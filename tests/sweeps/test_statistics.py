@@ -105,6 +105,7 @@ def test_gain_is_paired_within_runs(sweep: Any, make_results: Any) -> None:
     gain = row.gains["particle_f1"]
     assert gain.mean == pytest.approx(0.05)
     assert gain.interval == pytest.approx((0.05 - 0.024841, 0.05 + 0.024841), abs=1e-6)
+    assert gain.worst == pytest.approx(0.04)
     assert gain.basis == "t over 3 seeds"
     assert gain.verdict == "higher, few runs"
 

@@ -31,6 +31,7 @@ def rows_table(summary: Summary) -> str:
         ("Control", ""),
         ("Gain [95 %]", ""),
         ("", ""),
+        ("Worst run", ""),
         ("Verdict", "text"),
         ("Particle recall", ""),
         ("Particle AP", ""),
@@ -55,6 +56,7 @@ def rows_table(summary: Summary) -> str:
             _spread(row.supervised.get(metric)),
             _gain(gain),
             (_forest(gain, reach), "" if gain is None else str(gain.mean), ""),
+            ("", "", "") if gain is None else (signed(gain.worst), str(gain.worst), ""),
             _verdict(gain),
             *(
                 _spread(row.fixmatch.get(name))

@@ -72,7 +72,7 @@ def _best(summary: Summary) -> Iterator[str]:
 def _rows(summary: Summary) -> str:
     metric = summary.metric
     heads = ["Data", "Mask", "Settings", "Labelled", "n", METRIC_TITLES[metric], "Control"]
-    heads += ["Gain [95 %]", "Verdict", "Particle recall", "Particle AP"]
+    heads += ["Gain [95 %]", "Worst run", "Verdict", "Particle recall", "Particle AP"]
     heads += ["Pixel F1", "Pixel recall", "Min. drift", "Alarms"]
     body = []
     for row in summary.rows:
@@ -88,6 +88,7 @@ def _rows(summary: Summary) -> str:
                 _spread(row.fixmatch.get(metric)),
                 _spread(row.supervised.get(metric)),
                 _gain(gain),
+                "" if gain is None else signed(gain.worst),
                 "" if gain is None else gain.verdict,
                 *(_spread(row.fixmatch.get(name)) for name in names),
                 "" if row.drift is None else signed(row.drift.mean),

@@ -45,6 +45,7 @@ class Gain:
     n: int  # runs
     mean: float
     interval: tuple[float, float] | None  # None for a single unit
+    worst: float  # of the runs' own differences
     basis: str  # what the interval is over, in words
     verdict: str
 
@@ -116,6 +117,7 @@ def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
         n=len(pairs),
         mean=float(np.mean(differences)),
         interval=interval,
+        worst=min(differences),
         basis=basis,
         verdict=_verdict(interval, enough),
     )

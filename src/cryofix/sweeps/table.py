@@ -80,6 +80,7 @@ def _cells(row: Row, summary: Summary) -> dict[str, object]:
         cells[f"gain_{name}"] = None if gain is None else gain.mean
         cells[f"gain_{name}_low95"] = low
         cells[f"gain_{name}_high95"] = high
+        cells[f"gain_{name}_worst"] = None if gain is None else gain.worst
     gain = row.gains.get(summary.metric)
     cells["verdict"] = "" if gain is None else gain.verdict
     cells["interval_basis"] = "" if gain is None else gain.basis
