@@ -25,7 +25,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, Stopped
 
 DEBUG = "CRYOFIX_DEBUG"
 USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException)
@@ -117,8 +117,12 @@ def entry_point(
             try:
                 return function(config)
             except USER_ERRORS as error:
-                # The jobs of a sweep go on without this one; Hydra needs to see why it failed.
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                # The jobs of a sweep go on without this one; Hydra needs to see why it failed. But
+                # whoever stops a process that runs them all, one by one, means all of them.
+                hydra_config = HydraConfig.get()
+                one_by_one = hydra_config.runtime.choices.get("hydra/launcher") == "basic"
+                stopped = isinstance(error, Stopped) and one_by_one
+                if hydra_config.mode == RunMode.MULTIRUN and not stopped:
                     raise
                 _give_up(error, name)
 

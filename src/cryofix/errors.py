@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The exceptions that a user is meant to read."""
 
 
 class CryofixError(Exception):
@@ -7,3 +7,7 @@ class CryofixError(Exception):
     Entry points print the sentence and exit with code 1, without a traceback unless the
     environment has ``CRYOFIX_DEBUG=1``.
     """
+
+
+class Stopped(CryofixError):  # noqa: N818 - a request, not an error
+    """Somebody asked the process to stop, and it has kept where it was."""

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from cryofix.config import build, entry_point, to_plain
+from cryofix.errors import Stopped
 from cryofix.files import write_json
 from cryofix.run_folder import claimed, finished, headline, refuse_another
 from cryofix.sweeps.resume import resumed
@@ -51,7 +52,6 @@ def main(config: DictConfig) -> float:
 def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     """Train what is left of a run; processes other than the first return NaN."""
     from cryofix.learning.experiment import Experiment
-    from cryofix.learning.keeping import Stopped
     from cryofix.learning.ranks import barrier, on_first
     from cryofix.monitoring.console import print_summary
     from cryofix.monitoring.dashboard import write_hyperparameters

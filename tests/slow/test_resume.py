@@ -19,9 +19,10 @@ STEPS = (
 )
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
-    overrides = [*SMALL, STEPS, "ratio=0.5", f"output={folder}"]
-    command = [sys.executable, "-m", "cryofix.train", *overrides]
+def start(folder: Path, *sweep: str) -> subprocess.Popen[bytes]:
+    """Start a run, or with overrides of several values a sweep, in a folder."""
+    where = ("-m", f"hydra.sweep.dir={folder}", *sweep) if sweep else (f"output={folder}",)
+    command = [sys.executable, "-m", "cryofix.train", *where, *SMALL, STEPS, "ratio=0.5"]
     quiet = subprocess.DEVNULL
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)
@@ -80,3 +81,17 @@ def test_a_polite_stop_keeps_the_step_and_goes_on(undisturbed: Path, tmp_path: P
     assert "SIGTERM" in status["error"]
     assert start(folder).wait(timeout=600) == 0
     assert results(folder) == results(undisturbed)
+
+
+@pytest.mark.slow
+def test_a_polite_stop_ends_a_whole_sweep_and_goes_on(undisturbed: Path, tmp_path: Path) -> None:
+    folder, seeds = tmp_path / "sweep", "seed=0,1"
+    process = start(folder, seeds)
+    wait_for(folder / "0/checkpoints/fixmatch/last.ckpt", process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 1
+    assert "SIGINT" in json.loads((folder / "0/status.json").read_text())["error"]
+    assert not (folder / "1").exists()
+    assert start(folder, seeds).wait(timeout=600) == 0
+    assert results(folder / "0") == results(undisturbed)
+    assert (folder / "1/results.json").exists()

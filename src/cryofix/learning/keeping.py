@@ -8,15 +8,11 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from cryofix.errors import CryofixError
+from cryofix.errors import Stopped
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.ranks import anywhere
 
 BEST_BY = "particle_f1"
-
-
-class Stopped(CryofixError):  # noqa: N818 - a request, not an error
-    """The process was asked to stop, and has kept where it was."""
 
 
 class KeepCheckpoints(Callback):
