@@ -64,7 +64,7 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
     assert [each.gain for each in judged] == pytest.approx([0.28 / 4, 0.3 / 4, 0.28 / 4])
     assert [each.worst for each in judged] == pytest.approx([-0.02, -0.1, -0.1])
     assert any("took the worse branch in 2 of 4 runs" in note for note in summary.notes)
-    assert any("F1 on validation it would have taken" in note for note in summary.notes)
+    assert any("F1 on validation would have taken" in note for note in summary.notes)
     assert judge_selection([replace(each, selected=None) for each in results], "particle_f1") == []
 
 

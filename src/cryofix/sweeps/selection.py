@@ -28,8 +28,10 @@ def higher_on_validation(metric: str) -> Rule:
 AS_SELECTED = "Selection on validation"
 RULES: Mapping[str, Rule] = {
     AS_SELECTED: lambda result: result.selected,
-    "By particle F1 on validation it": higher_on_validation("particle_f1"),
-    "By particle average precision there it": higher_on_validation("particle_average_precision"),
+    "Going by particle F1 on validation": higher_on_validation("particle_f1"),
+    "Going by particle average precision on validation": higher_on_validation(
+        "particle_average_precision"
+    ),
     "Always taking FixMatch": lambda result: "fixmatch",
 }
 """What the runs did, and what they could have done; each name begins a sentence."""
