@@ -48,6 +48,16 @@ def test_every_file_is_named_after_what_it_is_and_holds_no_tabs(path: Path) -> N
     assert "\t" not in path.read_text()
 
 
+def test_the_study_has_a_folder_for_each_mask() -> None:
+    masks = [choice for choice in CHOICES if choice.startswith("mask=")]
+    overrides = ["experiment=study", "ratio=0.05", "names={data: simulated}"]
+    folders = {
+        compose("train", [*overrides, mask], return_hydra_config=True).hydra.sweep.subdir
+        for mask in masks
+    }
+    assert len(folders) == len(masks) > 15
+
+
 def test_presets_of_the_trainer_win_over_the_defaults_and_lose_to_the_user() -> None:
     assert compose("train", overrides=["trainer=smoke"]).steps.stage == 6
     assert compose("train", overrides=["trainer=smoke", "steps.stage=9"]).steps.stage == 9
