@@ -117,18 +117,23 @@ def entry_point(
             try:
                 return function(config)
             except USER_ERRORS as error:
-                # The jobs of a sweep go on without this one; Hydra needs to see why it failed. But
-                # whoever stops a process that runs them all, one by one, means all of them.
-                hydra_config = HydraConfig.get()
-                one_by_one = hydra_config.runtime.choices.get("hydra/launcher") == "basic"
-                stopped = isinstance(error, Stopped) and one_by_one
-                if hydra_config.mode == RunMode.MULTIRUN and not stopped:
+                if isinstance(error, Stopped) and runs_a_whole_sweep():
+                    print(f"cryofix.{name}: {error}", file=sys.stderr)
+                    sys.exit(1)  # Hydra takes any other exception for the end of one job
+                # The jobs of a sweep go on without this one; Hydra needs to see why it failed.
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
                 _give_up(error, name)
 
         return command
 
     return decorate
+
+
+def runs_a_whole_sweep() -> bool:
+    """Whether this process runs the jobs of a sweep one by one, so that stopping it means all."""
+    config = HydraConfig.get()
+    return config.mode == RunMode.MULTIRUN and config.launcher._target_.endswith(".BasicLauncher")
 
 
 def _give_up(error: Exception, name: str) -> NoReturn:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import build, entry_point, to_plain
+from cryofix.config import build, entry_point, runs_a_whole_sweep, to_plain
 from cryofix.errors import Stopped
 from cryofix.files import write_json
 from cryofix.run_folder import claimed, finished, headline, refuse_another
@@ -89,7 +90,10 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         except Stopped:
             if ranks.rank == 0:
                 raise
-            results = None  # without an error, which might end the first one before it has spoken
+            # Without an error, which might end the first one before it has spoken.
+            if runs_a_whole_sweep():
+                sys.exit(0)
+            results = None
         if results is None:
             return math.nan
         write_figures(experiment)

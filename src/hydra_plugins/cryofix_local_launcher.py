@@ -11,11 +11,14 @@ any Hydra program starts, so nothing heavy is imported at the top.
 """
 
 import os
+import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
@@ -105,6 +108,7 @@ class LocalLauncher(Launcher):
         print(f"Running {len(left)} jobs, {len(slots)} at a time{before}")
         running: dict[int, tuple[Any, tuple[int, ...]]] = {}
         todo = deque(left.items())
+        before_us = signal.signal(signal.SIGTERM, _leave)
         try:
             while todo or running:
                 while todo and slots:
@@ -121,6 +125,7 @@ class LocalLauncher(Launcher):
         finally:
             for submitted, _ in running.values():  # interrupted: leave no process behind
                 submitted.cancel(check=False)
+            signal.signal(signal.SIGTERM, before_us)
         return [returns[number] for number in sorted(returns)]
 
     def _submit(
@@ -159,6 +164,11 @@ class LocalLauncher(Launcher):
             )
         wanted = self.jobs_at_once or len(groups)
         return [groups[slot % len(groups)] for slot in range(wanted)]
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End the process by an exception, so that its jobs are cancelled."""
+    sys.exit(128 + number)
 
 
 def _gpus() -> list[int]:

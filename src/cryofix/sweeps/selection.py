@@ -69,8 +69,10 @@ def judge_selection(results: Sequence[Result], metric: str) -> list[Selection]:
         for result in results
         if result.selected and metric in result.supervised and metric in result.fixmatch
     ]
-    judged = []
-    for name, rule in RULES.items() if runs else ():
+    judged: list[Selection] = []
+    if not runs:
+        return judged
+    for name, rule in RULES.items():
         chosen = [(result, branch) for result in runs if (branch := rule(result))]
         if len(chosen) == len(runs):
             judged.append(_judged(name, chosen, metric))
