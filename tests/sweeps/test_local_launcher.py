@@ -4,8 +4,11 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +34,11 @@ def main(config):
         raise ValueError("job 1 is unlucky")
     if config.job == 2:
         os._exit(9)  # as the system kills a process that takes too much memory
-    time.sleep(1)
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.job == 9:
+        (folder / "pid").write_text(str(os.getpid()))
+        time.sleep(600)
+    time.sleep(1)
     content = [began, time.time(), os.environ["OMP_NUM_THREADS"]]
     (folder / "out.json").write_text(json.dumps(content))
 
@@ -40,14 +46,19 @@ main()
 """
 
 
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Run four jobs two at a time; the second raises, the third dies."""
-    folder = tmp_path_factory.mktemp("local")
+def app_in(folder: Path) -> Path:
+    """Write the program and its configuration."""
     (folder / "app.py").write_text(APP)
     launchers = folder / "conf" / "hydra" / "launcher"
     shutil.copytree(config_folder() / "hydra" / "launcher", launchers)
     (folder / "conf" / "config.yaml").write_text("job: 0\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Run four jobs two at a time; the second raises, the third dies."""
+    folder = app_in(tmp_path_factory.mktemp("local"))
     words = ["job=0,1,2,3", "hydra/launcher=local", "hydra.launcher.jobs_at_once=2"]
     words += ["hydra.launcher.cpus_per_task=1", "hydra.sweep.dir=out"]
     command = [sys.executable, "app.py", "-m", *words]
@@ -78,6 +89,27 @@ def test_the_command_fails_with_the_first_failure(swept: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_sigterm_leaves_no_job_behind(tmp_path: Path) -> None:
+    words = ["job=9", "hydra/launcher=local", "hydra.sweep.dir=out"]
+    command = [sys.executable, "app.py", "-m", *words]
+    pid_file = tmp_path / "out/0/pid"
+    with subprocess.Popen(command, cwd=app_in(tmp_path), stderr=subprocess.DEVNULL) as launcher:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        launcher.send_signal(signal.SIGTERM)
+        assert launcher.wait(timeout=60) == 128 + signal.SIGTERM
+    job = Path("/proc") / pid_file.read_text()
+    wait_until(lambda: not job.exists())
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for something, but not forever."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_slots_bound_how_many_run_at_once(swept: Any) -> None:
     _, folder = swept
     spans = [json.loads(path.read_text())[:2] for path in folder.glob("*/out.json")]
