@@ -156,6 +156,16 @@ def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: A
     assert scenes == ["simulated, teacher ema", "simulated, teacher student"]
 
 
+def test_what_goes_with_the_data_is_not_said(sweep: Any, make_results: Any) -> None:
+    for number, data in enumerate(("simulated", "real")):
+        result = make_results("none", 0.05, 0) | {"data": data}
+        overrides = [f"data={data}", *(["data.root=/far/away"] if number else []), "mask=none"]
+        sweep.run(str(number), overrides, result, {"state": "finished"})
+    summary = summarise(collect(sweep.path))
+    scenes = [summary.namer.scene(row.setting) for row in summary.rows]
+    assert scenes == ["real", "simulated"]
+
+
 def test_supervised_runs_have_a_row_of_their_own_without_a_gain(
     sweep: Any, make_results: Any
 ) -> None:

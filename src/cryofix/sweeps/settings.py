@@ -110,13 +110,16 @@ def make_namer(settings: Sequence[Setting]) -> Namer:
             if key == "threshold" or len({table.get(key) for table in tables}) > 1
         ]
         mask_keys[mask] = tuple(sorted(differing, key=lambda key: key != "threshold"))
-    others = [dict(setting.others) for setting in settings]
-    other_keys = tuple(
-        key
-        for key in sorted({key for table in others for key in table})
-        if len({table.get(key) for table in others}) > 1
-    )
-    return Namer(mask_keys, other_keys, len({setting.data for setting in settings}) > 1)
+    all_data = {setting.data for setting in settings}
+    other_keys: set[str] = set()
+    for data in all_data:  # what goes with the data, such as their folder, their name says
+        others = [dict(setting.others) for setting in settings if setting.data == data]
+        other_keys |= {
+            key
+            for key in {key for table in others for key in table}
+            if len({table.get(key) for table in others}) > 1
+        }
+    return Namer(mask_keys, tuple(sorted(other_keys)), len(all_data) > 1)
 
 
 def sort_key(setting: Setting) -> tuple[object, ...]:
