@@ -86,7 +86,7 @@ def test_the_command_prints_and_writes(sweep: Any, tmp_path: Path) -> None:
     assert "2 finished, 1 missing" in done.stdout
     assert "mask=symmetric mask.threshold=0.6 ratio=0.05" in " ".join(done.stdout.split())
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["report.csv", "report.html", "report.md", "runs.csv"]
+    assert written == ["gains.png", "report.csv", "report.html", "report.md", "runs.csv"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "2026-01-31") == ["out"]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import time
 import xml.etree.ElementTree as ET
@@ -9,12 +10,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from cryofix.errors import CryofixError
 from cryofix.sweeps import Summary, collect, render, summarise, write_report
 from cryofix.sweeps.curves import ratio_curves
+from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.heatmap import heat_map, quantities
 from cryofix.sweeps.html import page
 from cryofix.sweeps.keeping import mask_panels, start_panels
@@ -218,6 +221,34 @@ def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: Summary) -> Non
     kept = ET.fromstring(mask_panels(summary.rows, summary.namer)[0.1])
     assert len(kept.findall("g/circle")) == 2 * 4
     assert "symmetric 0.9" in "".join(kept.itertext())
+
+
+def test_gains_are_drawn_with_every_run(summary: Summary) -> None:
+    figure = gains_figure(summary)
+    assert figure is not None
+    (axis,) = figure.axes
+    rows = [row for row in summary.rows if "particle_f1" in row.gains]
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
+    assert sum(np.size(line.get_xdata()) for line in dots) == sum(row.n for row in rows)
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    assert len(names) == len(rows) + 1, "and the name of the one data set"
+    low, high = axis.get_xlim()
+    means = [row.gains["particle_f1"].mean for row in rows]
+    assert low < min(means)
+    assert max(means) < high
+
+
+def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
+    hostile: Summary, sweep: Any, make_results: Any
+) -> None:
+    figure = gains_figure(hostile)
+    assert figure is not None
+    figure.savefig(io.BytesIO())
+    folder = sweep.path.parent / "controls"
+    (folder / "0").mkdir(parents=True)
+    result = make_results("none", 0.05, 0) | {"fixmatch": None}
+    (folder / "0" / "results.json").write_text(json.dumps(result))
+    assert gains_figure(summarise(collect(folder))) is None
 
 
 def test_missing_cells_are_left_open(sweep: Any, make_results: Any) -> None:

@@ -1,5 +1,6 @@
 """Writing a report's files, each whole or not at all."""
 
+import io
 from pathlib import Path
 
 from cryofix.errors import CryofixError
@@ -11,25 +12,37 @@ from cryofix.sweeps.table import csv_table, runs_table
 
 
 def write_report(summary: Summary, folder: str | Path) -> list[Path]:
-    """Write ``report.html``, ``report.md``, ``report.csv`` and ``runs.csv``; return their paths.
+    """Write ``report.html``, ``.md``, ``.csv``, ``runs.csv`` and ``gains.png``; return their paths.
+
+    Without a gain there is no picture of gains.
 
     Raises
     ------
     CryofixError
         The folder cannot be written.
     """
+    from cryofix.sweeps.gains_figure import gains_figure  # Matplotlib takes its time
+
     contents = {
-        "report.html": page(summary),
-        "report.md": markdown(summary),
-        "report.csv": csv_table(summary),
-        "runs.csv": runs_table(summary),
+        name: content.encode()
+        for name, content in {
+            "report.html": page(summary),
+            "report.md": markdown(summary),
+            "report.csv": csv_table(summary),
+            "runs.csv": runs_table(summary),
+        }.items()
     }
+    figure = gains_figure(summary)
+    if figure is not None:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=120, facecolor="white")
+        contents["gains.png"] = drawn.getvalue()
     written = []
     for name, content in contents.items():
         path = Path(folder) / name
         try:
             with atomic_write(path) as temporary:
-                temporary.write_text(content, encoding="utf-8")
+                temporary.write_bytes(content)
         except OSError as error:
             raise CryofixError(
                 f"Cannot write {path} ({error.strerror or error}); give another folder with "
