@@ -106,6 +106,34 @@ def test_the_prior_is_the_share_of_particle_pixels(cache: Path, folder: Path) ->
     assert data.prior_per_micrograph()[0] == pytest.approx(float(target[valid].mean()))
 
 
+def test_a_part_of_each_labelled_micrograph_can_be_labelled(cache: Path, folder: Path) -> None:
+    whole, quarter = (cryoppp(cache, folder, labelled_area=area, ratio=1) for area in (1.0, 0.25))
+    for all_of_it, window in zip(whole.part("labelled"), quarter.part("labelled"), strict=True):
+        (target, valid), (kept, known) = whole.maps(all_of_it), quarter.maps(window)
+        x0, y0, x1, y1 = window.interior
+        assert (x1 - x0) * (y1 - y0) == pytest.approx(
+            (valid.shape[0] - 1) * (valid.shape[1] - 1) / 4
+        )
+        rows, columns = np.nonzero(known)
+        assert rows.min() >= y0
+        assert rows.max() <= y1
+        assert columns.min() >= x0
+        assert columns.max() <= x1
+        assert not (known & ~valid).any()
+        assert (kept == target)[known].all()
+    counts = [
+        sum(len(one.particles or ()) for one in data.part("labelled")) for data in (whole, quarter)
+    ]
+    assert 0 < counts[1] < counts[0]
+    # With nothing else to look at, the unlabelled tiles come from all of the labelled micrographs.
+    (first, *_) = quarter.stream("unlabelled").micrographs
+    assert first.interior == whole.part("labelled")[0].interior
+    few, other = (cryoppp(cache, folder, labelled_area=0.25, label_draw=draw) for draw in (0, 1))
+    assert few.split.test == quarter.split.test
+    assert few.part("labelled")[0].interior == quarter.part("labelled")[0].interior
+    assert few.part("labelled")[0].interior != other.part("labelled")[0].interior
+
+
 def test_the_layout_of_the_reference_run(cache: Path, tmp_path: Path) -> None:
     """Pictures, one JSON in the image's frame, and a radius in full-resolution pixels."""
     random = np.random.default_rng(0)
@@ -143,6 +171,8 @@ def test_the_layout_of_the_reference_run(cache: Path, tmp_path: Path) -> None:
         ({"particle_px": 0}, r"data\.particle_px=0"),
         ({"border_px": 200}, r"data\.border_px=200"),
         ({"images": None}, r"data\.images"),
+        ({"labelled_area": 0}, r"data\.labelled_area=0"),
+        ({"labelled_area": 1.5}, r"data\.labelled_area=1\.5"),
     ],
 )
 def test_settings_that_make_no_sense_are_said(

@@ -19,7 +19,7 @@ from cryofix.data.augment import Cutout, Geometry
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.simulator import SimulatorConfig, write_dataset
 from cryofix.data.sources import Dataset, Scaling, load_dataset
-from cryofix.data.split import Split, split_micrographs
+from cryofix.data.split import Split, draw_window, split_micrographs
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
@@ -51,6 +51,9 @@ class CryoDataModule(LightningDataModule):
         See :class:`~cryofix.data.preprocess.Preprocessing`.
     radius_fraction
         Radius of the discs to be predicted, relative to the particle's.
+    labelled_area
+        Share, in (0, 1], of each labelled micrograph that has labels: a window drawn from
+        ``split_seed`` and ``label_draw``. What is outside counts for neither side.
     seed
         Of the draws of tiles.
     batch_labelled, batch_unlabelled
@@ -81,6 +84,7 @@ class CryoDataModule(LightningDataModule):
         simulate: Mapping[str, Any] | None = None,
         split_seed: int = 0,
         label_draw: int = 0,
+        labelled_area: float = 1.0,
         particle_px: float = 24.0,
         target_size: int | None = None,
         diameter_px: float | None = None,
@@ -127,6 +131,12 @@ class CryoDataModule(LightningDataModule):
             "label_draw": label_draw,
             "never_scored": tuple(never_scored),
         }
+        if not 0 < labelled_area <= 1:
+            raise CryofixError(
+                f"data.labelled_area={labelled_area} is not a share of a micrograph: give a number"
+                " above 0 and at most 1"
+            )
+        self.labelled_area = labelled_area
         self.seed = seed
         self.radius_fraction = radius_fraction
         self.tile_px = tile_px
@@ -218,7 +228,16 @@ class CryoDataModule(LightningDataModule):
 
     def part(self, name: str) -> list[Annotated]:
         """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""
-        return [self.dataset.annotated[key] for key in getattr(self.split, name)]
+        micrographs = [self.dataset.annotated[key] for key in getattr(self.split, name)]
+        if name != "labelled" or self.labelled_area == 1:
+            return micrographs
+        draw = [self.split_options[key] for key in ("split_seed", "label_draw")]
+        return [
+            annotated.within(
+                draw_window(annotated.interior, self.labelled_area, [draw[0], 2, draw[1], number])
+            )
+            for number, annotated in enumerate(micrographs)
+        ]
 
     def maps(self, annotated: Annotated) -> tuple[np.ndarray, np.ndarray]:
         """Return the target and validity maps of a whole micrograph."""
@@ -237,7 +256,8 @@ class CryoDataModule(LightningDataModule):
         """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""
         micrographs = self.part(name)
         if name == "unlabelled" and not micrographs:
-            micrographs = self.part("labelled")  # ratio=1: nothing else is left to look at
+            # ratio=1: nothing else is left to look at
+            micrographs = [self.dataset.annotated[key] for key in self.split.labelled]
         return TileStream(
             micrographs,
             seed=self.seed,

@@ -21,7 +21,7 @@ import scipy.fft
 import xxhash
 from numpy.typing import NDArray
 
-from cryofix.data.order_statistics import median, tails_and_median
+from cryofix.data.order_statistics import median, percentiles
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
@@ -209,7 +209,7 @@ def preprocess(
     """
     sample = image[::4, ::4]
     # Plain floats: with NumPy's float64 the whole image, and its transform, would become float64.
-    low, middle, high = tails_and_median(sample, 0.05, 99.95)
+    low, middle, high = percentiles(sample, (0.05, 50.0, 99.95))
     # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
     limits = middle - 2 * (middle - low), middle + 2 * (high - middle)
     period = preprocessing.highpass_diameters * particle_px

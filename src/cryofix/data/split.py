@@ -95,6 +95,27 @@ def split_micrographs(
     )
 
 
+def draw_window(
+    interior: tuple[float, float, float, float], area: float, seed: Sequence[int]
+) -> tuple[float, float, float, float]:
+    """Return a randomly placed box (x0, y0, x1, y1) of the interior's proportions.
+
+    Parameters
+    ----------
+    interior
+        (x0, y0, x1, y1) to stay in.
+    area
+        Share of the interior's area, in (0, 1].
+    seed
+        What the place depends on.
+    """
+    x0, y0, x1, y1 = interior
+    width, height = ((high - low) * area**0.5 for low, high in ((x0, x1), (y0, y1)))
+    across, down = np.random.default_rng(seed).uniform(size=2)
+    left, top = x0 + across * (x1 - x0 - width), y0 + down * (y1 - y0 - height)
+    return left, top, left + width, top + height
+
+
 def _count(key: str, value: float, total: int) -> int:
     """Return a share or a number of micrographs as a number, at least 1."""
     if value <= 0 or (value >= 1 and value != int(value)):

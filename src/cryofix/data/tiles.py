@@ -6,7 +6,7 @@ step, and lets a run go on after a kill exactly where it stopped: the sampler st
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,24 @@ class Annotated:
             box or (0, 0, *self.micrograph.shape),
             self.interior,
         )
+
+    def within(self, window: tuple[float, float, float, float]) -> "Annotated":
+        """Return it as if labels reached only ``window`` (x0, y0, x1, y1).
+
+        Particles outside count for neither side.
+        """
+        particles = self.particles or Particles.empty()
+        x0, y0, x1, y1 = window
+        inside = (
+            (particles.x >= x0) & (particles.x <= x1) & (particles.y >= y0) & (particles.y <= y1)
+        )
+        kept, lost = (
+            Particles(x=particles.x[which], y=particles.y[which]) for which in (inside, ~inside)
+        )
+        ignored = Particles(
+            x=np.concatenate([self.ignored.x, lost.x]), y=np.concatenate([self.ignored.y, lost.y])
+        )
+        return replace(self, particles=kept, ignored=ignored, interior=window)
 
     def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
         """Read a box (row, column, height, width), or everything, as float32."""
