@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,7 +218,8 @@ def pick_micrograph(
     clock.stop("read")
     shape = cropped_shape(info.shape, recipe.particle_px / diameter)
     try:
-        with _all_threads():
+        # Fourier transforms use as many threads as the network, and give the same bits.
+        with scipy.fft.set_workers(torch.get_num_threads()):
             small = preprocess(image, shape, recipe.particle_px, recipe.preprocessing)
     except ValueError as error:
         raise CryofixError(
@@ -232,13 +232,12 @@ def pick_micrograph(
     probability = _predict(network, small, recipe.average_views, device)
     clock.stop("network")
     (rows, columns), scale_xy = info.shape, (shape[1] / info.shape[1], shape[0] / info.shape[0])
-    with _all_threads():
-        found = find_peaks(
-            probability,
-            radius_px=recipe.radius_px,
-            min_distance_px=recipe.min_distance * recipe.particle_px,
-            min_score=recipe.floor,
-        )
+    found = find_peaks(
+        probability,
+        radius_px=recipe.radius_px,
+        min_distance_px=recipe.min_distance * recipe.particle_px,
+        min_score=recipe.floor,
+    )
     sizes = relative_sizes(probability, found, recipe.radius_px) if recipe.sizes else None
     # A peak in the last row of a coarse map may lie beyond the last row of the file.
     x = np.clip(found.x / scale_xy[0], 0, columns - 1)
@@ -272,11 +271,6 @@ def _predict(
         return predict_map(network, small, **common)
     except torch.OutOfMemoryError:
         return predict_map(network, small, **common, **tiles)
-
-
-def _all_threads() -> AbstractContextManager[None]:
-    """Let Fourier transforms use as many threads as the network; they give the same bits."""
-    return scipy.fft.set_workers(torch.get_num_threads())
 
 
 class _Clock:

@@ -2,10 +2,10 @@
 
 import math
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.signal import fftconvolve
 from skimage.morphology import local_maxima
 
 from cryofix.errors import CryofixError
@@ -84,8 +84,8 @@ def _disc(radius: float) -> NDArray[np.float32]:
 
 def _average(probability: NDArray[np.float32], disc: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return disc averages, with zeros outside the map, on the map and a frame of one pixel."""
-    full = fftconvolve(np.pad(probability, 1), disc, mode="same")
-    return np.asarray(np.maximum(full, 0.0), dtype=np.float32)
+    full = cv2.filter2D(np.pad(probability, 1), -1, disc, borderType=cv2.BORDER_CONSTANT)
+    return np.maximum(full, 0.0, dtype=np.float32)
 
 
 def _tops(
@@ -105,7 +105,7 @@ def _tops(
     labels, count = ndimage.label(tops, np.ones((3, 3)))
     if count == 0:
         return np.empty(0), np.empty(0), np.empty(0)
-    rows, columns = np.nonzero(labels)
+    rows, columns = np.divmod(np.flatnonzero(tops), tops.shape[1])  # quicker than nonzero
     label = labels[rows, columns] - 1
     size = np.bincount(label, minlength=count)
     y = np.bincount(label, weights=rows, minlength=count) / size
