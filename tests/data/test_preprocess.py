@@ -115,4 +115,8 @@ def test_a_cached_array_is_not_made_again(tmp_path: Path) -> None:
     stamp = before.array_path.stat().st_mtime_ns
     cache_micrograph(info, 0.5, 24, Preprocessing(), tmp_path / "cache")
     assert before.array_path.stat().st_mtime_ns == stamp
-    assert before.open().dtype == np.float16
+    stored = np.load(before.array_path)
+    assert stored.dtype == np.float16
+    assert np.array_equal(before.read(), stored)
+    assert np.array_equal(before.read((3, 5, 7, 11)), stored[3:10, 5:16])
+    assert np.array_equal(before.read((31, 0, 1, 32)), stored[31:])

@@ -9,7 +9,6 @@ parameters, so moving a file or running twice costs nothing, and changing either
 import hashlib
 import json
 import logging
-import mmap
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -85,14 +84,20 @@ class CachedMicrograph:
         """
         return self.shape[1] / self.full_shape[1], self.shape[0] / self.full_shape[0]
 
-    def open(self) -> NDArray[np.float16]:
-        """Memory-map the array; drop the result to give its pages back."""
-        # np.load parses the header each time, which takes four times as long as cutting a tile.
-        with self.array_path.open("rb") as stream:
-            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
+        """Read a box (row, column, height, width), or everything, as float32.
+
+        Only the box's rows are read, and the file is closed again: mappings of thousands of
+        micrographs would pile up in memory.
+        """
         rows, columns = self.shape
-        header = len(mapped) - rows * columns * np.dtype(np.float16).itemsize
-        return np.frombuffer(mapped, np.float16, offset=header).reshape(self.shape)
+        row, column, height, width = box or (0, 0, rows, columns)
+        line = columns * np.dtype(np.float16).itemsize
+        # np.load parses the header each time, which takes longer than the rest; the array is last.
+        with self.array_path.open("rb", buffering=0) as stream:
+            stream.seek((row - rows) * line, os.SEEK_END)
+            found = np.frombuffer(stream.read(height * line), np.float16)
+        return found.reshape(height, columns)[:, column : column + width].astype(np.float32)
 
 
 def cropped_shape(full_shape: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -79,13 +79,6 @@ class Annotated:
         )
         return replace(self, particles=kept, ignored=ignored, interior=window)
 
-    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
-        """Read a box (row, column, height, width), or everything, as float32."""
-        row, column, height, width = box or (0, 0, *self.micrograph.shape)
-        # Mapped anew and dropped: pages of thousands of micrographs must not pile up in memory.
-        mapped = self.micrograph.open()
-        return mapped[row : row + height, column : column + width].astype(np.float32)
-
 
 class TileStream(Dataset[dict[str, Tensor]]):
     """Tile number ``index`` of an endless stream.
@@ -145,7 +138,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
         shape = annotated.micrograph.shape
         height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
         box = (row, column, height, width)
-        image = annotated.read(box)
+        image = annotated.micrograph.read(box)
         target, valid = annotated.maps(self.radius_px, self.ignore_radius_px, box)
         if (height, width) != (self.tile_px, self.tile_px):
             bottom, right = self.tile_px - height, self.tile_px - width
