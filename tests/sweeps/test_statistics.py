@@ -147,13 +147,13 @@ def test_one_run_says_so(sweep: Any, make_results: Any) -> None:
 
 
 def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: Any) -> None:
-    for number, teacher in enumerate(("ema", "student")):
+    for number, teacher in enumerate(([], ["teacher=ema"], ["teacher=student"])):
         result = make_results("none", 0.05, 0)
-        overrides = ["mask=none", "ratio=0.05", "seed=0", f"teacher={teacher}"]
+        overrides = ["mask=none", "ratio=0.05", "seed=0", *teacher]
         sweep.run(str(number), overrides, result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
     scenes = [summary.namer.scene(row.setting) for row in summary.rows]
-    assert scenes == ["simulated, teacher ema", "simulated, teacher student"]
+    assert scenes == ["simulated", "simulated, teacher ema", "simulated, teacher student"]
 
 
 def test_what_goes_with_the_data_is_not_said(sweep: Any, make_results: Any) -> None:

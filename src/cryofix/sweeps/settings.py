@@ -95,7 +95,7 @@ class Namer:
     def scene(self, setting: Setting) -> str:
         """Return what is the same for all masks that may be compared: data and other overrides."""
         others = dict(setting.others)
-        said = [f"{key} {others.get(key, '(default)')}" for key in self.other_keys]
+        said = [f"{key} {others[key]}" for key in self.other_keys if key in others]
         return ", ".join([setting.data, *said])
 
 
