@@ -250,7 +250,8 @@ class CryoDataModule(LightningDataModule):
 
     def write_split(self, path: Path) -> None:
         """Write ``splits.json``."""
-        write_json(path, asdict(self.split) | {"options": self.split_options})
+        options = {**self.split_options, "labelled_area": self.labelled_area}
+        write_json(path, asdict(self.split) | {"options": options})
 
     def stream(self, name: str) -> TileStream:
         """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""
