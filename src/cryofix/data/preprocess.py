@@ -2,7 +2,7 @@
 
 A micrograph is Fourier-cropped so that a particle spans a fixed number of pixels, freed of its
 slow background, normalised by median and median absolute deviation, and kept as a float16 ``.npy``
-that is memory-mapped when tiles are cut. The cache is keyed by the content of the file and by the
+of which a tile reads its rows. The cache is keyed by the content of the file and by the
 parameters, so moving a file or running twice costs nothing, and changing either is never missed.
 """
 

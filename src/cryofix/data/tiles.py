@@ -71,12 +71,11 @@ class Annotated:
         inside = (
             (particles.x >= x0) & (particles.x <= x1) & (particles.y >= y0) & (particles.y <= y1)
         )
-        kept, lost = (
-            Particles(x=particles.x[which], y=particles.y[which]) for which in (inside, ~inside)
-        )
         ignored = Particles(
-            x=np.concatenate([self.ignored.x, lost.x]), y=np.concatenate([self.ignored.y, lost.y])
+            x=np.concatenate([self.ignored.x, particles.x[~inside]]),
+            y=np.concatenate([self.ignored.y, particles.y[~inside]]),
         )
+        kept = particles.select(inside)
         return replace(self, particles=kept, ignored=ignored, interior=window)
 
 
