@@ -70,7 +70,7 @@ def load(folder: Path, like: CachedMicrograph, files: int, tiles: int) -> None:
         corners = random.integers(0, np.array(like.shape) - side, size=(tiles, 2))
         with printed(f"reading {side} x {side} px from one of {files} files", tiles):
             for number, (row, column) in enumerate(corners.tolist()):
-                micrographs[number * 7 % files].micrograph.read((row, column, side, side))
+                micrographs[number * 7 % files].read((row, column, side, side))
         stream = TileStream(
             micrographs,
             seed=0,

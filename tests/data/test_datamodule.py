@@ -58,7 +58,7 @@ def test_a_folder_written_by_simulate_equals_the_embedded_data(cache: Path, fold
     for one, other in zip(
         embedded.dataset.annotated.values(), written.dataset.annotated.values(), strict=True
     ):
-        np.testing.assert_array_equal(one.micrograph.read(), other.micrograph.read())
+        np.testing.assert_array_equal(one.read(), other.micrograph.read())
         for mine, theirs in zip(embedded.maps(one), written.maps(other), strict=True):
             np.testing.assert_array_equal(mine, theirs)
     batches = [next(iter(each.train_dataloader()))[0] for each in (embedded, written)]
@@ -73,7 +73,7 @@ def test_particles_are_darker_than_the_rings_around_them(cache: Path) -> None:
     for annotated in data.dataset.annotated.values():
         disc = annotated.maps(6, 12)[0]
         ring = annotated.maps(17, 12)[0] & ~annotated.maps(13, 12)[0]
-        image = annotated.micrograph.read()
+        image = annotated.read()
         as_labelled.append(image[ring].mean() - image[disc].mean())
         turned_over.append(image[::-1][ring].mean() - image[::-1][disc].mean())
     assert np.mean(as_labelled) > 0.15
@@ -160,7 +160,7 @@ def test_the_layout_of_the_reference_run(cache: Path, tmp_path: Path) -> None:
         target, _ = data.maps(annotated)
         assert target[75, 100 + 50 * number]
         assert target.sum() == pytest.approx(2 * np.pi * 21**2, rel=0.03)
-        image = annotated.micrograph.read()
+        image = annotated.read()
         assert image[65:86, 90 + 50 * number : 111 + 50 * number].mean() < image.mean() - 1
 
 
@@ -211,5 +211,5 @@ def test_real_micrographs(empiar10017: Path, cache: Path) -> None:
     assert annotated.micrograph.shape == (910, 910)
     target, valid = data.maps(annotated)
     assert 0.03 < target[valid].mean() < 0.12
-    image = annotated.micrograph.read()
+    image = annotated.read()
     assert abs(image[target].mean() - image[~target & valid].mean()) > 0.3

@@ -78,6 +78,10 @@ class Annotated:
         kept = particles.select(inside)
         return replace(self, particles=kept, ignored=ignored, interior=window)
 
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
+        """Read a box (row, column, height, width), or everything, as float32."""
+        return self.micrograph.read(box)
+
 
 class TileStream(Dataset[dict[str, Tensor]]):
     """Tile number ``index`` of an endless stream.
@@ -137,7 +141,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
         shape = annotated.micrograph.shape
         height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
         box = (row, column, height, width)
-        image = annotated.micrograph.read(box)
+        image = annotated.read(box)
         target, valid = annotated.maps(self.radius_px, self.ignore_radius_px, box)
         if (height, width) != (self.tile_px, self.tile_px):
             bottom, right = self.tile_px - height, self.tile_px - width

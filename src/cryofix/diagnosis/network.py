@@ -76,7 +76,7 @@ def observe_network(
 
 
 def _predict(network: nn.Module, data: "CryoDataModule", annotated: "Annotated") -> Example:
-    image = annotated.micrograph.read()
+    image = annotated.read()
     target, valid = data.maps(annotated)
     truth = target if annotated.particles is not None else None
     title = annotated.micrograph.name

@@ -41,7 +41,7 @@ def predict(
     network: nn.Module, data: CryoDataModule, annotated: Annotated, device: torch.device
 ) -> Prediction:
     """Run a network, in eval mode, over one whole micrograph."""
-    probability = predict_map(network, annotated.micrograph.read(), device=device)
+    probability = predict_map(network, annotated.read(), device=device)
     target, valid = data.maps(annotated)
     diameter = data.dataset.particle_px
     picks = find_peaks(probability, radius_px=data.radius_px, min_distance_px=diameter / 2)
@@ -84,7 +84,7 @@ def confidence_histogram(
     """Count pixels by confidence, and by true class where labels are at hand."""
     total = ConfidenceHistogram.empty()
     for annotated in micrographs:
-        probability = predict_map(network, annotated.micrograph.read(), device=device)
+        probability = predict_map(network, annotated.read(), device=device)
         target, valid = data.maps(annotated)
         truth = target if annotated.particles is not None else None
         total += ConfidenceHistogram.from_arrays(probability, truth, valid)

@@ -85,7 +85,7 @@ class FrozenTeacher(nn.Module):
         rank = dist.get_rank() if count() > 1 else 0
         mine = {}
         for number in range(rank, len(self.micrographs), count()):
-            p = predict_map(self.network, self.micrographs[number].micrograph.read(), device=device)
+            p = predict_map(self.network, self.micrographs[number].read(), device=device)
             mine[number] = float(np.maximum(p, 1 - p).mean(dtype=np.float64))
         together = {number: value for part in gathered(mine) for number, value in part.items()}
         return np.array([together[number] for number in range(len(self.micrographs))])

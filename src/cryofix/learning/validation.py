@@ -62,7 +62,7 @@ class Validation:
         """Run both networks over one validation micrograph; only the average's picks are scored."""
         annotated = self.data.part("validation")[index]
         prediction = predict(average, self.data, annotated, device)
-        by_student = predict_map(student, annotated.micrograph.read(), device=device)
+        by_student = predict_map(student, annotated.read(), device=device)
         self._seen[index] = (
             score(prediction, self.data.dataset.particle_px),
             PixelHistogram.from_arrays(by_student, prediction.target, prediction.valid),

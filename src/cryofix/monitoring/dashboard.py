@@ -145,7 +145,7 @@ def pseudo_labels(module: FixMatch, shown: Shown, policy: MaskingPolicy) -> Over
         supervised_precision=module.supervised_precision,
     )
     return paint(
-        grey(prediction.annotated.micrograph.read()),
+        grey(prediction.annotated.read()),
         shown.student if module.active_teacher() == "self" else prediction.probability,
         prediction.target,
         prediction.valid,

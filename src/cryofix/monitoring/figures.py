@@ -79,7 +79,7 @@ def write_scored_figures(
 
 def show_micrograph(axis: Axes, prediction: Prediction) -> None:
     """Draw the normalised micrograph, row 0 at the top."""
-    axis.imshow(prediction.annotated.micrograph.read(), cmap="gray", vmin=-3, vmax=3)
+    axis.imshow(prediction.annotated.read(), cmap="gray", vmin=-3, vmax=3)
     axis.set_xticks([])
     axis.set_yticks([])
 

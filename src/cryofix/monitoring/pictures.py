@@ -14,7 +14,7 @@ NOT_SCORED = 0.35  # level of grey in the map of the truth
 def micrograph_and_truth(prediction: Prediction) -> FloatArray:
     """Return both side by side, (rows, 2 x columns, 3) in [0, 1]."""
     truth = np.where(prediction.valid, prediction.target, NOT_SCORED).astype(np.float32)
-    return np.concatenate([grey(prediction.annotated.micrograph.read()), grey(truth, 0, 1)], axis=1)
+    return np.concatenate([grey(prediction.annotated.read()), grey(truth, 0, 1)], axis=1)
 
 
 def with_legend(overlay: Overlay) -> NDArray[np.uint8]:
