@@ -137,7 +137,7 @@ class LocalLauncher(Launcher):
         executor.update_parameters(
             timeout_min=self.timeout_min, gpus_per_node=len(gpus), visible_gpus=gpus
         )
-        with _threads(self.cpus_per_task):
+        with _threads(self.cpus_per_task), _hearing_interrupts():
             return executor.submit(
                 job,
                 list(overrides),
@@ -193,6 +193,19 @@ def _threads(count: int) -> Iterator[None]:
             del os.environ["OMP_NUM_THREADS"]
         else:
             os.environ["OMP_NUM_THREADS"] = before
+
+
+@contextmanager
+def _hearing_interrupts() -> Iterator[None]:
+    """Let processes started meanwhile hear SIGINT, by which submitit cancels them.
+
+    A script that starts its command with ``&`` has it ignored, and so would they.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _outcome(submitted: Any, overrides: Sequence[str]) -> JobReturn:

@@ -89,12 +89,18 @@ def test_the_command_fails_with_the_first_failure(swept: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
-def test_sigterm_leaves_no_job_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("interrupts", [signal.default_int_handler, signal.SIG_IGN])
+def test_sigterm_leaves_no_job_behind(tmp_path: Path, interrupts: Any) -> None:
+    """Also where a script started the sweep with ``&``, so that SIGINT is ignored."""
     words = ["job=9", "hydra/launcher=local", "hydra.sweep.dir=out"]
     command = [sys.executable, "app.py", "-m", *words]
     pid_file = tmp_path / "out/0/pid"
-    with subprocess.Popen(command, cwd=app_in(tmp_path), stderr=subprocess.DEVNULL) as launcher:
+    folder, before = app_in(tmp_path), signal.signal(signal.SIGINT, interrupts)
+    try:
+        launcher = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with launcher:
         wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
         launcher.send_signal(signal.SIGTERM)
         assert launcher.wait(timeout=60) == 128 + signal.SIGTERM
