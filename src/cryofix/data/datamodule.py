@@ -228,16 +228,19 @@ class CryoDataModule(LightningDataModule):
 
     def part(self, name: str) -> list[Annotated]:
         """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""
-        micrographs = [self.dataset.annotated[key] for key in getattr(self.split, name)]
+        micrographs = self._whole(name)
         if name != "labelled" or self.labelled_area == 1:
             return micrographs
-        draw = [self.split_options[key] for key in ("split_seed", "label_draw")]
-        return [
-            annotated.within(
-                draw_window(annotated.interior, self.labelled_area, [draw[0], 2, draw[1], number])
-            )
-            for number, annotated in enumerate(micrographs)
-        ]
+        split_seed, label_draw = (self.split_options[key] for key in ("split_seed", "label_draw"))
+        windows = (
+            draw_window(part.interior, self.labelled_area, [split_seed, 2, label_draw, number])
+            for number, part in enumerate(micrographs)
+        )
+        return [part.within(window) for part, window in zip(micrographs, windows, strict=True)]
+
+    def _whole(self, name: str) -> list[Annotated]:
+        """Return the micrographs of a part with all labels that there are."""
+        return [self.dataset.annotated[key] for key in getattr(self.split, name)]
 
     def maps(self, annotated: Annotated) -> tuple[np.ndarray, np.ndarray]:
         """Return the target and validity maps of a whole micrograph."""
@@ -257,8 +260,7 @@ class CryoDataModule(LightningDataModule):
         """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""
         micrographs = self.part(name)
         if name == "unlabelled" and not micrographs:
-            # ratio=1: nothing else is left to look at
-            micrographs = [self.dataset.annotated[key] for key in self.split.labelled]
+            micrographs = self._whole("labelled")  # ratio=1: nothing else is left to look at
         return TileStream(
             micrographs,
             seed=self.seed,
