@@ -24,6 +24,14 @@ def test_percentiles_are_numpys(values: np.ndarray, percent: float) -> None:
     assert percentiles(values, (percent, 50.0, 100 - percent)) == tuple(map(float, expected))
 
 
+@pytest.mark.parametrize("count", range(1, 20))
+def test_percentiles_of_few_values_are_numpys(count: int) -> None:
+    values = np.random.default_rng(count).normal(size=count).astype(np.float32)
+    for tail in (0.05, 25.0):
+        percents = (tail, 50.0, 100 - tail)
+        assert percentiles(values, percents) == tuple(map(float, np.percentile(values, percents)))
+
+
 def drawn_to_mislead(count: int) -> np.ndarray:
     """Return values of which those that are looked at first are all among the largest."""
     values = np.random.default_rng(0).normal(size=count).astype(np.float32)
