@@ -8,7 +8,7 @@ from cryofix.data.augment import Cutout, Geometry, punch, warp
 
 def test_image_and_maps_move_as_in_a_seeded_compose() -> None:
     geometry = Geometry()
-    ours, theirs = geometry.build(), A.Compose(geometry.build())
+    ours, theirs = geometry.build(), A.Compose([A.D4(p=1.0), geometry.build()])
     random = np.random.default_rng(0)
     image = random.normal(size=(40, 40)).astype(np.float32)
     target, valid = random.uniform(size=(2, 40, 40)) < np.array([0.2, 0.8])[:, None, None]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.fft
+import torch
 import xxhash
 from numpy.typing import NDArray
 
@@ -97,7 +98,8 @@ class CachedMicrograph:
         with self.array_path.open("rb", buffering=0) as stream:
             stream.seek((row - rows) * line, os.SEEK_END)
             found = np.frombuffer(stream.read(height * line), np.float16)
-        return found.reshape(height, columns)[:, column : column + width].astype(np.float32)
+        part = found.reshape(height, columns)[:, column : column + width].copy()
+        return torch.from_numpy(part).float().numpy()  # NumPy converts one number at a time
 
 
 def cropped_shape(full_shape: tuple[int, int], scale: float) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from cryofix.data.augment import Cutout, Geometry, punch, warp
-from cryofix.data.intensity import sample_seed
+from cryofix.data.intensity import sample_generator, sample_seed
 from cryofix.data.preprocess import CachedMicrograph
 from cryofix.data.targets import target_maps
 from cryofix.formats import Particles
@@ -134,7 +134,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
         self._cutout = None if cutout is None else cutout.build()
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        random = np.random.default_rng((self.seed, self.stream, index))
+        random = sample_generator(self.seed, self.stream, index)
         micrograph = int(random.integers(len(self.micrographs)))
         annotated = self.micrographs[micrograph]
         row, column = self._place(annotated, random)
@@ -154,7 +154,7 @@ class TileStream(Dataset[dict[str, Tensor]]):
         whole = [punch(self._cutout, each, (self.tile_px, self.tile_px)) for each in seeds]
         known = valid if annotated.particles is not None else np.zeros_like(valid)
         return {
-            "image": torch.from_numpy(np.ascontiguousarray(image))[None],
+            "image": torch.from_numpy(image)[None],
             "target": torch.from_numpy(target.astype(np.float32))[None],
             "valid": torch.from_numpy(valid)[None],
             "known": torch.from_numpy(known)[None],
