@@ -36,7 +36,7 @@ class Bare:
         if config.compute.compile:
             self.network.compile()
         self.half = config.trainer.precision == "bf16-mixed"
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), fused=on_gpu)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), fused=True)
         data = config.data
         self.labelled, self.unlabelled = (
             torch.randn((size, 1, data.tile_px, data.tile_px), device=self.device)

@@ -28,6 +28,7 @@ PIECES = {
     "frozen": ["teacher=frozen", "teacher.share=1"],
     "fewer_micrographs": ["teacher=frozen"],
     "mse": ["unlabelled.loss=mse"],
+    "clipping": ["trainer.gradient_clip_val=0.001"],
 }
 METHODS = {
     "mean_teacher": ["method=mean_teacher", "regulariser=ge_kl"],

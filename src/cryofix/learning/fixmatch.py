@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.plugins.precision import Precision
+from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -147,10 +149,24 @@ class FixMatch(LightningModule):
             self.optimiser,
             first_step=self.first_step,
             total=self.steps.burn_in + self.steps.stage,
-            fused=self.device.type == "cuda",
+            fused=self.trainer.precision != "16-mixed",
             state=self._optimiser_state,
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip in mixed precision as in full.
+
+        Lightning's clipping in mixed precision refuses every fused optimiser, because one would
+        unscale gradients after that. Ours is not fused where gradients are scaled.
+        """
+        kind = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
+        Precision().clip_gradients(optimizer, gradient_clip_val or 0.0, kind)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Step the student, then its average, once for each optimiser step."""

@@ -29,7 +29,8 @@ def scheduled_adamw(
     first_step, total
         Steps trained before this stage, and of burn-in and stage together.
     fused
-        Take the implementation for GPUs.
+        Step all weights in one kernel, a third of the time on a CPU. Not with float16, whose
+        gradients are scaled: they would be clipped before the kernel has unscaled them.
     state
         Of the optimiser of the stage before; its moments go on.
     """
