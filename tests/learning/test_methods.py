@@ -204,6 +204,7 @@ def test_no_student_teaches_itself_after_a_switch(tmp_path: Path, kind: str, aft
     module = made._module(made.policy, 0)
     assert module.active_teacher() == kind
     module.switched.fill_(True)
+    module.on_train_start()
     assert module.active_teacher() == after
     weak = torch.randn(2, 1, 32, 32)
     module.network.requires_grad_(False)

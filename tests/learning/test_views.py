@@ -31,7 +31,7 @@ def batch(views: int = 1, micrographs: tuple[int, ...] = (0, 1, 2, 3)) -> dict[s
         "known": number % 2 == 0,
         "whole": torch.rand(count, views, SIDE, SIDE, generator=torch.manual_seed(0)) > 0.1,
         "micrograph": torch.tensor(micrographs),
-        "index": torch.arange(40, 40 + count),
+        "index": list(range(40, 40 + count)),
     }
 
 

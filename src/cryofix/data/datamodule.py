@@ -20,7 +20,7 @@ from cryofix.data.preprocess import Preprocessing
 from cryofix.data.simulator import SimulatorConfig, write_dataset
 from cryofix.data.sources import Dataset, Scaling, load_dataset
 from cryofix.data.split import Split, draw_window, split_micrographs
-from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream
+from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
 
@@ -288,6 +288,7 @@ class CryoDataModule(LightningDataModule):
             name: DataLoader(
                 self.stream(name),
                 batch_sampler=StepBatches(size, step, rank, ranks),
+                collate_fn=batched,
                 num_workers=self.workers,
                 worker_init_fn=_seed_worker,
                 pin_memory=torch.cuda.is_available(),

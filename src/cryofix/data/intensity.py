@@ -89,7 +89,9 @@ def change_intensity(
     parameters = np.stack(
         [sample_generator(seed, stream, index).uniform(size=8) for index in indices]
     ).astype(np.float32)
-    drawn = torch.from_numpy(parameters).to(images.device)[:, :, None, None, None]
+    drawn = torch.from_numpy(parameters).to(images.device, non_blocking=True)[
+        :, :, None, None, None
+    ]
     signed = 2 * drawn - 1
     if intensity.blur_px > 0 or intensity.amplitude > 0:
         spectrum = torch.fft.rfft2(images)

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from cryofix.data.augment import Cutout, Geometry, punch, warp
 from cryofix.data.intensity import sample_generator, sample_seed
@@ -83,7 +82,7 @@ class Annotated:
         return self.micrograph.read(box)
 
 
-class TileStream(Dataset[dict[str, Tensor]]):
+class TileStream(Dataset[dict[str, Any]]):
     """Tile number ``index`` of an endless stream.
 
     Parameters
@@ -183,6 +182,13 @@ class TileStream(Dataset[dict[str, Tensor]]):
             for position, size in zip(first, (rows, columns), strict=True)
         )
         return row, column
+
+
+def batched(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stack tiles, but for ``index``: numbers that seed draws had to be fetched from a device."""
+    indices = [tile.pop("index") for tile in tiles]
+    batch: dict[str, Any] = default_collate(list(tiles))
+    return batch | {"index": indices}
 
 
 class StepBatches(Sampler[list[int]]):

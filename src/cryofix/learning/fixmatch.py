@@ -97,7 +97,8 @@ class FixMatch(LightningModule):
         self.policy = policy
         self.regulariser = regulariser
         self.fallback: MaskingPolicy | None = None
-        self.register_buffer("switched", torch.tensor(False))
+        self.register_buffer("switched", torch.tensor(False))  # for checkpoints
+        self._switched = False  # the same, where no device has to be asked
         self.data = data
         self.steps, self.optimiser, self.teacher = steps, optimiser, teacher
         self.unlabelled, self.views = unlabelled, views
@@ -115,16 +116,17 @@ class FixMatch(LightningModule):
 
     def active_policy(self) -> MaskingPolicy | None:
         """Return the policy in force: the configured one, or the guard's after a switch."""
-        return self.fallback if bool(self.switched) else self.policy
+        return self.fallback if self._switched else self.policy
 
     def active_teacher(self) -> str:
         """Return the kind of teacher in force: after a switch, no student teaches itself."""
-        return "ema" if self.teacher.kind == "self" and self.switched else self.teacher.kind
+        return "ema" if self.teacher.kind == "self" and self._switched else self.teacher.kind
 
     @torch.no_grad()
     def switch(self) -> None:
         """Let the guard's policy take over, from the average, which a collapse reaches last."""
         self.switched.fill_(True)
+        self._switched = True
         self.network.load_state_dict(self.average.network.state_dict())
         for optimiser in self.trainer.optimizers:
             for state in optimiser.state.values():
@@ -174,8 +176,9 @@ class FixMatch(LightningModule):
         self.average.update()
 
     def on_train_start(self) -> None:
-        """Follow the student's tensors, which are on their device now."""
+        """Take up what only now is known: where tensors are, and what a checkpoint said."""
         self.average.follow(self.network)
+        self._switched = bool(self.switched)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Let what draws from the global generator (dropout) depend on seed and step alone."""
@@ -190,7 +193,7 @@ class FixMatch(LightningModule):
         if self.frozen is not None:
             self.frozen.follow(self.average.network, self.global_step, self.device)
 
-    def training_step(self, batch: dict[str, dict[str, Tensor]], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, dict[str, Any]], batch_idx: int) -> Tensor:
         """Return the loss of one step."""
         labelled = batch["labelled"]
         logits = self.network(self._weak(labelled, LABELLED_VIEW)).float()
@@ -209,7 +212,7 @@ class FixMatch(LightningModule):
     def _unlabelled_step(
         self,
         policy: MaskingPolicy,
-        batch: Mapping[str, Tensor],
+        batch: Mapping[str, Any],
         labelled: LabelledPart,
         supervised: Tensor,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -309,10 +312,10 @@ class FixMatch(LightningModule):
         policy = {f"policy/{key}": float(each) for key, each in lesson.pseudo.scalars.items()}
         self.log_scalars(scalars | policy, self.first_step + self.global_step + 1)
 
-    def _weak(self, batch: Mapping[str, Tensor], stream: int) -> Tensor:
+    def _weak(self, batch: Mapping[str, Any], stream: int) -> Tensor:
         """Return the batch's images under weak changes of intensity."""
-        indices = batch["index"].tolist()
-        return change_intensity(batch["image"], self.views.weak, self.seed, stream, indices)
+        weak = self.views.weak
+        return change_intensity(batch["image"], weak, self.seed, stream, batch["index"])
 
     def log_scalars(self, scalars: Mapping[str, Tensor | float], step: int) -> None:
         """Write scalars at a step counted from the very first stage."""

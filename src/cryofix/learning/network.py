@@ -202,7 +202,7 @@ def without_features(
     left = features[:1]
     for level in features[1:]:
         drawn = np.stack([draw.uniform(size=level.shape[1]) for draw in draws])
-        kept = torch.from_numpy(drawn >= share).to(level.device, level.dtype)
+        kept = torch.from_numpy(drawn >= share).to(level.device, level.dtype, non_blocking=True)
         left.append(level * kept[:, :, None, None] / (1 - share))
     logits: Tensor = parts.segmentation_head(parts.decoder(left))
     return logits

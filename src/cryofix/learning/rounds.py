@@ -7,6 +7,7 @@ round to round instead of starting anew.
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,7 @@ class FrozenTeacher(nn.Module):
             self.chosen.fill_(False)
             self.chosen[torch.from_numpy(surest).to(self.chosen.device)] = True
 
-    def restricted(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def restricted(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch in which tiles of micrographs that were not chosen are invalid."""
         chosen = self.chosen[batch["micrograph"]][:, None, None, None]
         return {**batch, "valid": batch["valid"] & chosen}

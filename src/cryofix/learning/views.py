@@ -62,7 +62,7 @@ class Lesson:
 
 
 def lessons(
-    batch: Mapping[str, Tensor],
+    batch: Mapping[str, Any],
     weak: Tensor,
     prob: Tensor,
     pseudo: PseudoLabels,
@@ -84,7 +84,7 @@ def lessons(
     seed
         Of all draws.
     """
-    indices = batch["index"].tolist()
+    indices = batch["index"]
     drops = views.feature_dropout.share > 0
     own = drops and views.feature_dropout.view == "own"
     maps = {key: batch[key] for key in ("valid", "known", "target")}
@@ -116,7 +116,7 @@ def exchanged(maps: Tensor, box: Tensor) -> Tensor:
     return torch.where(box, _partners(maps), maps)
 
 
-def boxes(cutmix: CutMix, batch: Mapping[str, Tensor], seed: int, stream: int) -> Tensor:
+def boxes(cutmix: CutMix, batch: Mapping[str, Any], seed: int, stream: int) -> Tensor:
     """Return where each tile shows its partner: a random rectangle, or nothing.
 
     CutMix (Yun et al. 2019), for segmentation French et al. 2020; rectangles have the proportions
@@ -126,13 +126,11 @@ def boxes(cutmix: CutMix, batch: Mapping[str, Tensor], seed: int, stream: int) -
     -------
     bool, (batch, 1, height, width).
     """
-    image, micrographs = batch["image"], batch["micrograph"]
+    image: Tensor = batch["image"]
+    micrographs: Tensor = batch["micrograph"]
     height, width = image.shape[-2:]
     drawn = np.stack(
-        [
-            np.random.default_rng((seed, stream, index)).uniform(size=4)
-            for index in batch["index"].tolist()
-        ]
+        [np.random.default_rng((seed, stream, index)).uniform(size=4) for index in batch["index"]]
     )
     area = cutmix.area_min + (cutmix.area_max - cutmix.area_min) * drawn[:, 1]
     area = np.where(drawn[:, 0] < cutmix.probability, area, 0)
@@ -151,7 +149,10 @@ def _inside(length: int, area: Any, place: Any, device: torch.device) -> Tensor:
     """Return the rows, or columns, of each tile's rectangle, (batch, length)."""
     side = np.round(np.sqrt(area) * length)
     first = np.floor(place * (length - side + 1))
-    start, end = (torch.from_numpy(each).to(device)[:, None] for each in (first, first + side))
+    start, end = (
+        torch.from_numpy(each).to(device, non_blocking=True)[:, None]
+        for each in (first, first + side)
+    )
     position = torch.arange(length, device=device)
     return (position >= start) & (position < end)
 

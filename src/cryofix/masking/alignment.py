@@ -14,7 +14,7 @@ from cryofix.masking.policy import (
     Selection,
     ValidMap,
 )
-from cryofix.masking.probability import confidence, log_odds, shifted
+from cryofix.masking.probability import confidence, log_odds, scalar, shifted
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
 
@@ -155,7 +155,7 @@ class LogitAdjusted(MaskingPolicy):
     def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
         """Shift, then keep what is confident either way."""
         shift = -self.strength * math.log(context.prior / (1.0 - context.prior))
-        return _symmetric_after(prob, torch.tensor(shift, device=prob.device), self.threshold)
+        return _symmetric_after(prob, scalar(shift, prob), self.threshold)
 
     def rule(self) -> str:
         """Say what is kept."""
@@ -175,7 +175,7 @@ def _symmetric_after(
 ) -> Selection:
     """Return symmetric masking of the shifted probabilities, with its thresholds on p itself."""
     believed = shifted(prob, shift)
-    cut = torch.logit(torch.as_tensor(tau, dtype=torch.float32, device=prob.device).clamp(min=0.5))
+    cut = torch.logit(scalar(tau, prob).clamp(min=0.5))
     return Selection(
         weight=confidence(believed) >= tau,
         believed=believed,

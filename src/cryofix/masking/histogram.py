@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 
 from cryofix.masking.checks import require_decay
+from cryofix.masking.probability import scalar
 from cryofix.masking.ranks import sum_over_ranks
 
 _DROPPED_BITS = 23 - 8  # of float32's 23 bits of mantissa, 8 tell the parts of an octave
@@ -92,9 +93,11 @@ class Histogram(nn.Module):
 
     def move(self, prob: Float32[Tensor, "*shape"], valid: Bool[Tensor, "*shape"]) -> None:
         """Enter one batch, summed over ranks; one without valid pixels changes nothing."""
-        # Invalid pixels go to a bin of their own, which costs no wait for the device.
+        # Invalid pixels go to a bin of their own, which costs no wait for the device, and
+        # torch.bincount would wait for it twice.
         index = torch.where(valid, bin_index(prob), BINS).flatten()
-        counts = sum_over_ranks(torch.bincount(index, minlength=BINS + 1)[:BINS].contiguous())
+        counts = index.new_zeros(BINS + 1).scatter_add_(0, index, torch.ones_like(index))
+        counts = sum_over_ranks(counts[:BINS].contiguous())
         seen = counts.sum() > 0
         decay = (self.updates / (self.updates + 1)).clamp(max=self.decay)
         moved = decay * self.counts + (1.0 - decay) * counts
@@ -104,32 +107,36 @@ class Histogram(nn.Module):
     def lowest(self, share: float | Float[Tensor, ""]) -> Cut:
         """Return where the lowest ``share`` (0 to 1) of all probabilities ends."""
         index, fraction = self._reach(self.counts, share)
-        low, high = self.edges[index], self.edges[index + 1]
+        low, high = self._edges_of(index)
         return Cut(index, fraction, low + fraction * (high - low))
 
     def highest(self, share: float | Float[Tensor, ""]) -> Cut:
         """Return where the highest ``share`` (0 to 1) of all probabilities ends."""
         index, fraction = self._reach(self.counts.flip(0), share)
         index = BINS - 1 - index
-        low, high = self.edges[index], self.edges[index + 1]
+        low, high = self._edges_of(index)
         return Cut(index, fraction, high - fraction * (high - low))
 
     def share_below(self, prob: float) -> Float32[Tensor, ""]:
         """Return the share of probabilities below ``prob``, interpolated inside its bin."""
-        point = torch.tensor([prob], dtype=torch.float32, device=self.counts.device)
-        index = bin_index(point)[0]
-        low, high = self.edges[index], self.edges[index + 1]
-        inside = ((point[0] - low) / (high - low).clamp(min=1e-30)).clamp(0.0, 1.0)
-        cumulative = self.counts.cumsum(0)
-        before = cumulative[index] - self.counts[index]
-        return ((before + inside * self.counts[index]) / cumulative[-1]).clamp(0.0, 1.0)
+        point = scalar(prob, self.counts)
+        index = bin_index(point)
+        low, high = self._edges_of(index)
+        inside = ((point - low) / (high - low).clamp(min=1e-30)).clamp(0.0, 1.0)
+        cumulative, counts = self.counts.cumsum(0), self.counts.take(index)
+        before = cumulative.take(index) - counts
+        return ((before + inside * counts) / cumulative[-1]).clamp(0.0, 1.0)
+
+    def _edges_of(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        # take: an index that is a tensor without dimensions is fetched from the device
+        return self.edges.take(index), self.edges.take(index + 1)
 
     @staticmethod
     def _reach(counts: Tensor, share: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return the first bin where the running sum reaches the share, and how far into it."""
         cumulative = counts.cumsum(0)
-        wanted = torch.as_tensor(share, dtype=torch.float32, device=counts.device).clamp(0.0, 1.0)
-        wanted = wanted * cumulative[-1]
+        wanted = scalar(share, counts).clamp(0.0, 1.0) * cumulative[-1]
         index = torch.searchsorted(cumulative, wanted).clamp(max=len(counts) - 1)
-        missing = wanted - (cumulative[index] - counts[index])
-        return index, (missing / counts[index].clamp(min=1e-30)).clamp(0.0, 1.0)
+        there = counts.take(index)
+        missing = wanted - (cumulative.take(index) - there)
+        return index, (missing / there.clamp(min=1e-30)).clamp(0.0, 1.0)

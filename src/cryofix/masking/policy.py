@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cryofix.errors import CryofixError
 from cryofix.masking.checks import require
-from cryofix.masking.probability import sharpened
+from cryofix.masking.probability import scalar, sharpened
 from cryofix.masking.records import PolicyContext, ProbMap, PseudoLabels, Selection, ValidMap
 
 __all__ = [
@@ -115,8 +115,7 @@ class MaskingPolicy(nn.Module, ABC):
                 target=target,
                 weight=torch.where(valid, selection.weight.float(), 0.0),
                 scalars={
-                    key: torch.as_tensor(value, dtype=torch.float32, device=prob.device).clone()
-                    for key, value in selection.scalars.items()
+                    key: scalar(value, prob).clone() for key, value in selection.scalars.items()
                 },
                 student_logit_shift=selection.student_logit_shift,
             )

@@ -4,6 +4,13 @@ import torch
 from torch import Tensor
 
 
+def scalar(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a number as float32 on the device of ``like``, which nobody waits for."""
+    if isinstance(value, Tensor):
+        return value.to(like.device, torch.float32)
+    return torch.full((), value, dtype=torch.float32, device=like.device)
+
+
 def confidence(prob: Tensor) -> Tensor:
     """Return ``c = max(p, 1 - p)``, the probability of the predicted class."""
     return torch.maximum(prob, 1.0 - prob)

@@ -15,7 +15,7 @@ from cryofix.masking.policy import (
     Selection,
     ValidMap,
 )
-from cryofix.masking.probability import confidence
+from cryofix.masking.probability import confidence, scalar
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
 
@@ -155,10 +155,7 @@ def by_class_confidence(
     prob: Tensor, particle: float | Tensor, background: float | Tensor
 ) -> Selection:
     """Keep pixels whose confidence reaches that of their predicted class."""
-    particle, background = (
-        torch.as_tensor(value, dtype=torch.float32, device=prob.device).clamp(min=0.5)
-        for value in (particle, background)
-    )
+    particle, background = (scalar(value, prob).clamp(min=0.5) for value in (particle, background))
     return Selection(
         weight=confidence(prob) >= torch.where(prob >= 0.5, particle, background),
         scalars={"particle_threshold": particle, "background_threshold": 1.0 - background},
