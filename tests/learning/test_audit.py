@@ -5,9 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from cryofix.errors import CryofixError
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT, LOG_ODDS_STEPS, Audit, audit
 from cryofix.learning.losses import NORMALISERS, UNLABELLED, unlabelled_loss
 from cryofix.masking import PolicyContext, PseudoLabels, Symmetric
+from cryofix.scoring import WeightTally
 
 P = (0.9, 0.6, 0.1, 0.4)  # of the teacher: kept as particle, unsure, kept as background, unsure
 TRUTH = (1.0, 1.0, 1.0, 0.0)
@@ -47,6 +49,42 @@ def test_rates_of_four_pixels() -> None:
     assert rates["true_background_keep"] == 0
     assert rates["pseudo_precision"] == 1
     assert rates["pseudo_recall"] == pytest.approx(1 / 3)
+
+
+def test_counts_and_weights_are_those_of_the_tally_of_arrays() -> None:
+    torch.manual_seed(0)
+    p, target, weight = torch.rand(3, 2, 1, 20, 20)
+    weight = weight * (weight > 0.3)
+    truth, valid, known = (
+        torch.rand(3, 2, 1, 20, 20) > torch.tensor([0.7, 0.2, 0.5])[:, None, None, None, None]
+    )
+    parts = {"target": truth.float(), "valid": valid, "known": known, "whole": valid}
+    found = audit(
+        parts,
+        p,
+        PseudoLabels(target, weight, {}),
+        torch.zeros_like(p),
+        prior=0.25,
+        normaliser="valid",
+    ).rates
+    labelled = WeightTally.from_arrays(p, target, weight, truth, valid & known)
+    hidden = WeightTally.from_arrays(p, target, weight, None, valid & ~known)
+    expected = (labelled + hidden).rates(prior=0.25)
+    assert {key: found[key] for key in expected} == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "weight", "words"),
+    [(float("nan"), 1.0, "diverged"), (1.5, 1.0, "targets"), (1.0, -1.0, "negative")],
+)
+def test_pseudo_labels_that_are_none_are_refused(target: float, weight: float, words: str) -> None:
+    parts = batch()
+    labels = PseudoLabels(tiles((target, 0, 0, 0)), tiles((weight, 1, 1, 1)), {})
+    with pytest.raises(CryofixError, match=words):
+        audited(parts, labels)
+    parts["valid"][..., 0] = False
+    rates = audited(parts, labels).rates
+    assert (rates["kept"], rates["particle_share"]) == (1, 0)
 
 
 def test_without_hidden_labels_nothing_is_said_of_true_classes() -> None:

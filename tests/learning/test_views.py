@@ -20,7 +20,7 @@ SIDE = 24
 STRONG = Intensity(noise=0.5, contrast=0.3)
 
 
-def batch(views: int = 1, micrographs: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, Tensor]:
+def batch(views: int = 1, micrographs: tuple[int, ...] = (0, 1, 2, 3)) -> dict[str, Any]:
     """Return tiles whose every map holds the tile's own number."""
     count = len(micrographs)
     number = torch.arange(count).view(-1, 1, 1, 1).float().expand(-1, 1, SIDE, SIDE).clone()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cryofix.learning.losses import unlabelled_push
@@ -71,7 +72,8 @@ def audit(
     loss
         ``bce`` or ``mse``.
     """
-    valid, known = batch["valid"], batch["valid"] & batch["known"]
+    valid = batch["valid"]
+    classes = torch.where(batch["known"], (batch["target"] >= 0.5).long() * PARTICLE, UNKNOWN)
     seen = valid & batch["whole"]
     weight = pseudo.weight * seen
     push = weight * unlabelled_push(logits, pseudo.target, loss)
@@ -94,8 +96,8 @@ def audit(
     )
     parts = gathered(
         (
-            _tally(batch, prob, pseudo, known),
-            _log_odds(prob, batch["target"], known, valid),
+            _tally(valid, classes, prob, pseudo),
+            _log_odds(valid, classes, prob),
             sums.cpu().numpy(),
         )
     )
@@ -114,20 +116,31 @@ def audit(
     return Audit(rates, np.sum(histograms, axis=0))
 
 
-def _tally(
-    batch: Mapping[str, Tensor], prob: Tensor, pseudo: PseudoLabels, known: Tensor
-) -> WeightTally:
-    p, target, weight, truth, labelled, valid = (
-        part.cpu().numpy()
-        for part in (prob, pseudo.target, pseudo.weight, batch["target"], known, batch["valid"])
+def _tally(valid: Tensor, classes: Tensor, prob: Tensor, pseudo: PseudoLabels) -> WeightTally:
+    """Count pixels and weights on their device."""
+    target, weight = pseudo.target, pseudo.weight
+    sound = (prob >= 0) & (prob <= 1) & (target >= 0) & (target <= 1) & (weight >= 0)
+    if not bool((sound & weight.isfinite() | ~valid).all()):
+        p, label, share, mask = (part.cpu().numpy() for part in (prob, target, weight, valid))
+        return WeightTally.from_arrays(p, label, share, valid=mask)  # says what is wrong
+    cell = (classes * 2 + (prob >= 0.5)) * 2 + (target >= 0.5)
+    cell = torch.where(valid, cell, 12).flatten()
+    taught = torch.where(valid, weight, 0.0).double()
+
+    def by_cell(values: Tensor) -> NDArray[np.float64]:
+        sums = torch.bincount(cell, values.flatten().double(), minlength=13)[:12]
+        return sums.reshape(3, 2, 2).cpu().numpy()
+
+    return WeightTally(
+        by_cell(torch.ones_like(taught)).astype(np.int64),
+        by_cell(taught > 0).astype(np.int64),
+        by_cell(taught),
+        float((taught * torch.where(valid, target, 0.0)).sum()),
     )
-    tally = WeightTally.from_arrays(p, target, weight, truth, labelled)
-    return tally + WeightTally.from_arrays(p, target, weight, None, valid & ~labelled)
 
 
-def _log_odds(prob: Tensor, truth: Tensor, known: Tensor, valid: Tensor) -> IntArray:
+def _log_odds(valid: Tensor, classes: Tensor, prob: Tensor) -> IntArray:
     """Count pixels by true class and log-odds."""
-    classes = torch.where(known, (truth >= 0.5).long() * PARTICLE, UNKNOWN)
     # logit's eps keeps 0 and 1 finite; the clamp after it keeps them inside the last bins.
     steps = (torch.logit(prob, eps=1e-7) + LOG_ODDS_LIMIT) * LOG_ODDS_STEPS
     bins = steps.long().clamp(0, LOG_ODDS_BINS - 1)
