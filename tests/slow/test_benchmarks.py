@@ -39,3 +39,12 @@ def test_the_rates_of_the_scale_are_printed() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "MiB for each" in done.stdout
+
+
+def test_the_switches_are_timed_and_operations_counted() -> None:
+    little = ("--rounds", "1", "data.tile_px=32")
+    command = [sys.executable, "-m", "benchmarks.switches", *little]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for words in ("| as configured |", "| with compile |", "GFLOP a step"):
+        assert words in done.stdout
