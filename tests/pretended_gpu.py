@@ -180,7 +180,7 @@ def _moved(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         args = (args[0].device, args[0].dtype, *args[1:])
     device, dtype, non_blocking, layout = torch._C._nn._parse_to(*args, **kwargs)
     if dtype is not None:
-        tensor = tensor.to(dtype) if isinstance(tensor, OnGpu) else Tensor.to(tensor, dtype)
+        tensor = tensor.to(dtype)
     if layout is not None:
         tensor = tensor.contiguous(memory_format=layout)
     if device is None or device.type == tensor.device.type:

@@ -15,6 +15,7 @@ from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+from cryofix.data.intensity import sample_generator
 from cryofix.errors import CryofixError
 
 SMALL = "cryofix_small"
@@ -198,7 +199,7 @@ def without_features(
             "augment.feature_dropout does not know how this model.architecture uses its features:"
             " choose another architecture, or augment.feature_dropout.share=0"
         )
-    draws = [np.random.default_rng(key) for key in keys]
+    draws = [sample_generator(*key) for key in keys]
     left = features[:1]
     for level in features[1:]:
         drawn = np.stack([draw.uniform(size=level.shape[1]) for draw in draws])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cryofix.data.intensity import change_intensity
+from cryofix.data.intensity import change_intensity, sample_generator
 from cryofix.errors import CryofixError
 from cryofix.learning.settings import CutMix, Views
 from cryofix.masking import PseudoLabels
@@ -130,7 +130,7 @@ def boxes(cutmix: CutMix, batch: Mapping[str, Any], seed: int, stream: int) -> T
     micrographs: Tensor = batch["micrograph"]
     height, width = image.shape[-2:]
     drawn = np.stack(
-        [np.random.default_rng((seed, stream, index)).uniform(size=4) for index in batch["index"]]
+        [sample_generator(seed, stream, index).uniform(size=4) for index in batch["index"]]
     )
     area = cutmix.area_min + (cutmix.area_max - cutmix.area_min) * drawn[:, 1]
     area = np.where(drawn[:, 0] < cutmix.probability, area, 0)
