@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from cryofix.data.diameters import check_diameter
 from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
@@ -23,7 +24,6 @@ from cryofix.picking.sliding import predict_map
 WHOLE_PX = 2048 * 2048
 """Larger maps are predicted in tiles, which bounds the memory whatever the micrograph."""
 TILE_PX, MARGIN_PX = 1024, 256
-LARGEST_SCALE = 4.0
 
 
 @dataclass(frozen=True)
@@ -152,13 +152,8 @@ class Recipe:
                 f"{info.path} does not say its pixel size, and the particle's diameter is known in"
                 " Angstrom only: give pixel_size_angstrom or diameter_px"
             )
-        if self.particle_px / diameter > LARGEST_SCALE or diameter > min(info.shape):
-            raise CryofixError(
-                f"{info.path}: particles would be {diameter:.1f} pixels wide in an image of"
-                f" {info.shape[1]} x {info.shape[0]} pixels of"
-                f" {'unknown size' if pixel_size is None else f'{pixel_size:g} Angstrom'}: give the"
-                " right pixel_size_angstrom or diameter_px"
-            )
+        scale = self.particle_px / diameter
+        check_diameter(info, diameter, scale, "pixel_size_angstrom or diameter_px")
         return diameter
 
 

@@ -1,0 +1,46 @@
+"""Whether a particle's diameter makes sense in a micrograph and in front of the network."""
+
+import math
+
+from cryofix.errors import CryofixError
+from cryofix.formats import MicrographInfo
+
+LARGEST_SCALE = 4.0
+"""A file whose pixels had to be enlarged more than this shows the network nothing but blur."""
+
+
+def check_diameter(info: MicrographInfo, diameter_px: float, scale: float, keys: str) -> None:
+    """Refuse a particle that does not fit into its micrograph, or that the network cannot see.
+
+    Parameters
+    ----------
+    info
+        Header of the micrograph.
+    diameter_px
+        Particle diameter in pixels of the file.
+    scale
+        Network pixels per pixel of the file.
+    keys
+        The keys that set the diameter, for the message: ``pixel_size_angstrom or diameter_px``.
+
+    Raises
+    ------
+    CryofixError
+        If the diameter is not above 0, is larger than the image's shorter side, or if the file
+        would have to be enlarged more than ``LARGEST_SCALE`` times.
+    """
+    if not (math.isfinite(diameter_px) and diameter_px > 0 and math.isfinite(scale) and scale > 0):
+        reason = "which has to be above 0"
+    elif diameter_px > min(info.shape):
+        reason = "which is wider than the image"
+    elif scale > LARGEST_SCALE:
+        reason = f"and the network would need the image enlarged {scale:.1f} times"
+    else:
+        return
+    size = info.pixel_size_angstrom
+    raise CryofixError(
+        f"{info.path}: particles would be {diameter_px:.4g} pixels wide in an image of"
+        f" {info.shape[1]} x {info.shape[0]} pixels of"
+        f" {'unknown size' if size is None else f'{size:g} Angstrom'}, {reason}: give the right"
+        f" {keys}"
+    )
