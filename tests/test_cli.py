@@ -58,6 +58,17 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
         ),
         (["data.simulate={seed: 1, shap: 3}"], ["data.simulate.shap is not a key"]),
         (["data=empiar10017"], ["data.root", "give data.root=VALUE"]),
+        (["data.images=raw"], ["data.images", "micrographs", "data=synthetic was chosen"]),
+        (["data.coordinates=labels"], ["data.coordinates", "micrographs", "data=synthetic"]),
+        (["data.root=/data/10017"], ["data.root", "cryoppp", "data=synthetic was chosen"]),
+        (
+            ["data=cryoppp", "data.root=/data/10017", "data.simulate.seed=1"],
+            ["data.simulate.seed", "data=synthetic", "data=cryoppp was chosen"],
+        ),
+        (["+data.images=raw", *SMALL], ["data.simulate", "data.root, images"]),
+        (["mask.threshold=0.7"], ["mask.threshold", "symmetric", "mask=class_aware was chosen"]),
+        (["hydra/launcher=slurm", *SMALL], ["hydra/launcher=slurm", "add -m"]),
+        (["hydra/launcher=local", *SMALL], ["hydra/launcher=local", "add -m"]),
         (["mask=symmetric", "mask.threshold=1.7"], ["mask.threshold", "1.7"]),
         (["teacher.kind=parrot", *SMALL], ["teacher.kind=parrot", "ema"]),
         (["steps.stage=0"], ["steps.stage=0"]),
@@ -78,6 +89,23 @@ def test_wrong_overrides(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, overrides: list[str], parts: list[str]
 ) -> None:
     said = message(capsys, *overrides, f"output={tmp_path / 'run'}")
+    for part in parts:
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    ("command", "overrides", "parts"),
+    [
+        ("evaluate", ["checkpoint=x", "data.root=y"], ["data.root", "data=synthetic was chosen"]),
+        ("diagnose", ["checkpoint=x", "data.root=y"], ["data.root", "no data was chosen"]),
+        ("diagnose", ["checkpoint=x", "mask.threshold=0.7"], ["symmetric", "no mask was chosen"]),
+        ("pick", ["checkpoint=x", "micrographs=y"], ["output has no default: give output=VALUE"]),
+    ],
+)
+def test_wrong_overrides_of_other_commands(
+    capsys: pytest.CaptureFixture[str], command: str, overrides: list[str], parts: list[str]
+) -> None:
+    said = message(capsys, *overrides, command=command)
     for part in parts:
         assert part in said
 

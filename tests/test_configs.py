@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cryofix.config import config_folder
+from cryofix.explaining import SHARED
 
 CONF = config_folder()
 GROUPS = (
@@ -27,7 +28,7 @@ CHOICES = [
     f"{group}={path.stem}"
     for group in GROUPS
     for path in sorted((CONF / group).glob("*.yaml"))
-    if (group, path.stem) != ("data", "base")
+    if path.stem not in SHARED
 ]
 
 

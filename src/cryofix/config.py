@@ -1,9 +1,7 @@
-"""Where the configuration is, what its top level may hold, and what a wrong override is told."""
+"""Where the configuration is, what its top level may hold, and how a command is made of it."""
 
-import difflib
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +12,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    InstantiationException,
-    MissingConfigException,
-)
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -115,6 +108,7 @@ def entry_point(
         @functools.wraps(function)
         def job(config: DictConfig) -> Any:
             try:
+                _refuse_a_launcher_alone()
                 return function(config)
             except USER_ERRORS as error:
                 if isinstance(error, Stopped) and runs_a_whole_sweep():
@@ -130,6 +124,23 @@ def entry_point(
     return decorate
 
 
+def _refuse_a_launcher_alone() -> None:
+    """Refuse a launcher for a single run, which Hydra would train here, on a login node perhaps.
+
+    Raises
+    ------
+    CryofixError
+        When one was chosen without ``-m``.
+    """
+    config = HydraConfig.get()
+    launcher = config.runtime.choices.get("hydra/launcher", "basic")
+    if config.mode == RunMode.RUN and launcher != "basic":
+        raise CryofixError(
+            f"hydra/launcher={launcher} starts the jobs of a sweep, and without -m nothing but this"
+            f" process would run: add -m, or leave hydra/launcher={launcher} out"
+        )
+
+
 def runs_a_whole_sweep() -> bool:
     """Whether this process runs the jobs of a sweep one by one, so that stopping it means all."""
     config = HydraConfig.get()
@@ -140,46 +151,10 @@ def _give_up(error: Exception, name: str) -> NoReturn:
     """Print one sentence and exit with code 1, or raise the error for who wants to debug."""
     if os.environ.get(DEBUG) == "1":
         raise error
+    from cryofix.explaining import explain
+
     print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
     sys.exit(1)
-
-
-def explain(error: Exception, name: str) -> str:
-    """Return one sentence, naming key, value and remedy, for an error about the configuration."""
-    if isinstance(error, CryofixError):
-        return str(error)
-    text = str(error)
-    if isinstance(error, MissingConfigException):
-        return _explain_choice(text)
-    if isinstance(error, MissingMandatoryValue):
-        return _explain_missing(text)
-    cause = error.__cause__
-    details = f"{text}\n{cause or ''}"
-    if wrong := _search(r"(Value '.*' .*)", details):
-        key = _search(r"full_key: (\S+)", details)
-        return f"{key}: {wrong[0].lower() + wrong[1:]}; give one that fits"
-    if unknown := _search(r"Could not override '([^']+)'", text):
-        unknown = _search(r"full_key: (\S+)", details) or unknown  # inside of a given {key: value}
-        return f"{unknown} is not a key of cryofix.{name}{_suggestion(unknown, name)}"
-    if isinstance(error, ConfigCompositionException) and cause is not None:
-        text = f"{text} ({str(cause).splitlines()[0]})"
-    return " ".join(text.split()) + f"; `python -m cryofix.{name} --help` lists groups and keys"
-
-
-def _explain_missing(text: str) -> str:
-    lacking = _search(r"full_key: (\S+)", text)
-    return f"{lacking} has no default: give {lacking}=VALUE"
-
-
-def _explain_choice(text: str) -> str:
-    missing = _search(r"Could not find '([^']+)'", text)
-    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-    if missing and "/" in missing and options:
-        group, _, choice = missing.rpartition("/")
-        return f"{group}={choice} does not exist; choose one of {', '.join(sorted(options))}"
-    if unknown := _search(r"Could not override '([^'@]+)", text):
-        return f"{unknown} is not a group of the configuration"
-    return " ".join(text.split())
 
 
 def build(config: Any, **keywords: Any) -> Any:
@@ -199,37 +174,13 @@ def build(config: Any, **keywords: Any) -> Any:
         raise
 
 
-def _suggestion(key: str, name: str) -> str:
-    """Return what to do about an unknown key: the closest known one, or the help."""
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        groups = [word for word in sys.argv[1:] if (config_folder() / word.split("=")[0]).is_dir()]
-        known = _keys(hydra.compose(name, overrides=groups))
-    close = difflib.get_close_matches(key, known, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ";"
-    return f"{meant} `python -m cryofix.{name} --help` lists the keys"
-
-
-def _keys(config: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key in map(str, config):
-        full = f"{prefix}{key}"
-        keys.append(full)
-        node = config._get_node(key)
-        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            keys += _keys(node, f"{full}.")
-    return keys
-
-
-def _search(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text)
-    return found.group(1) if found else None
-
-
 def to_plain(config: DictConfig) -> dict[str, Any]:
     """Return a configuration as plain containers, resolved; a missing value is an error."""
+    from cryofix.explaining import explain_missing
+
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise CryofixError(_explain_missing(str(error))) from None
+        raise CryofixError(explain_missing(str(error))) from None
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}

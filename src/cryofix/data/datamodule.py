@@ -116,6 +116,12 @@ class CryoDataModule(LightningDataModule):
             "y_origin": y_origin,
             "allow_empty": allow_empty or simulate is not None,  # their labels are the truth
         }
+        of_files = (root, images, coordinates, ignored, format, y_origin)
+        if simulate is not None and any(each is not None for each in of_files):
+            raise CryofixError(
+                "data.simulate makes micrographs, and files are named beside it: leave out"
+                " data.simulate, or data.root, images, coordinates, ignored, format and y_origin"
+            )
         self.simulate = None if simulate is None else SimulatorConfig(**simulate)
         self.scaling = Scaling(
             particle_px, target_size, diameter_px, diameter_angstrom, particle_radius
