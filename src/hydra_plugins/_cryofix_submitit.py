@@ -1,11 +1,28 @@
-"""The one class of ours that needs hydra-submitit-launcher when it is defined."""
+"""Our classes that need hydra-submitit-launcher when they are defined."""
 
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
+    LocalLauncher,
     SlurmLauncher,
 )
+
+GRACE_SECONDS = 30  # for a job to keep where it is
+
+
+class JobOfALauncher(LocalLauncher):
+    """hydra-submitit's job on this machine, which stops when the launcher has been killed."""
+
+    launcher = 0  # its process
+
+    def __call__(self, *arguments: object) -> JobReturn:
+        """Run one job in a process of its own."""
+        from cryofix.orphans import end_with
+
+        end_with(self.launcher, GRACE_SECONDS)
+        returned: JobReturn = super().__call__(*arguments)
+        return returned
 
 
 class NumberedSlurm(SlurmLauncher):

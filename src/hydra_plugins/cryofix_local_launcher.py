@@ -90,14 +90,14 @@ class LocalLauncher(Launcher):
 
         try:
             import submitit
-            from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
-                LocalLauncher as SubmititJob,
-            )
+
+            from hydra_plugins._cryofix_submitit import JobOfALauncher
         except ImportError as error:
             raise CryofixError(
                 "hydra/launcher=local needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
             ) from error
-        job = SubmititJob(submitit_folder=self.submitit_folder)
+        job = JobOfALauncher(submitit_folder=self.submitit_folder)
+        job.launcher = os.getpid()
         job.setup(**self._setup)
         executor = submitit.LocalExecutor(self.submitit_folder, self.max_num_timeout)
         slots = deque(self._slots())

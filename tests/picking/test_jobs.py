@@ -1,6 +1,9 @@
 """Many micrographs: which, in what order, and what happens to those that cannot be picked."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -112,6 +115,45 @@ def test_a_process_that_dies_takes_only_its_own_micrograph_along(raw: Path, tmp_
     assert failed == {"a/wide.mrc"}
     assert len(outcomes) == 4
     assert "memory" in str(outcomes["a/wide.mrc"].error)
+
+
+PICK_ALL = """
+from pathlib import Path
+
+from cryofix.picking.jobs import plan_jobs, run_jobs
+from test_jobs import work
+
+if __name__ == "__main__":
+    jobs, _ = plan_jobs(["raw"], Path("results"))
+    for outcome in run_jobs(jobs, work(), 2):
+        print(outcome.job.name, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+    draw(tmp_path / "raw" / "0.mrc", SHAPE, count=2)
+    for index in range(1, 2000):  # more than can be picked meanwhile
+        (tmp_path / "raw" / f"{index}.mrc").symlink_to("0.mrc")
+    (tmp_path / "pick_all.py").write_text(PICK_ALL)
+    folders = [Path(__file__).parent, Path(__file__).parents[1]]
+    with subprocess.Popen(
+        [sys.executable, "pick_all.py"],
+        cwd=tmp_path,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() != ""
+        started = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        assert len(started) >= 2
+        run.kill()
+    deadline = time.monotonic() + 30
+    while any(Path("/proc", process).exists() for process in started):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_workers_and_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

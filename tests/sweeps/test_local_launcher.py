@@ -108,6 +108,17 @@ def test_sigterm_leaves_no_job_behind(tmp_path: Path, interrupts: Any) -> None:
     wait_until(lambda: not job.exists())
 
 
+@pytest.mark.slow
+def test_sigkill_leaves_no_job_behind(tmp_path: Path) -> None:
+    words = ["job=9", "hydra/launcher=local", "hydra.sweep.dir=out"]
+    folder, pid_file = app_in(tmp_path), tmp_path / "out/0/pid"
+    with subprocess.Popen([sys.executable, "app.py", "-m", *words], cwd=folder) as launcher:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "")
+        launcher.kill()
+        job = Path("/proc") / pid_file.read_text()
+        wait_until(lambda: not job.exists())
+
+
 def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something, but not forever."""
     deadline = time.monotonic() + seconds

@@ -8,9 +8,11 @@ even when the system kills the process that read it.
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,7 @@ from torch import nn
 from cryofix.errors import CryofixError
 from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
+from cryofix.orphans import end_with
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.results import Job, write_result
 
@@ -204,7 +207,8 @@ def _in_processes(
             room = 0 if lost else WAITING * workers - len(pending)
             for job in islice(jobs, room):
                 try:
-                    pending[pool.submit(_pick, job)] = job
+                    with _deaf_to_interrupts():  # this starts a process if there are too few
+                        pending[pool.submit(_pick, job)] = job
                 except BrokenProcessPool:
                     lost.append(job)
                     break
@@ -218,6 +222,19 @@ def _in_processes(
                     lost.append(job)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C, which the terminal sends to all, from processes that are started meanwhile.
+
+    The first process hears it afterwards, and says once what has become of the work.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Worker:
@@ -251,6 +268,10 @@ _worker: Worker | None = None
 def _start(work: Work) -> None:
     """Make this process a worker."""
     global _worker
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    assert parent.pid is not None
+    end_with(parent.pid)
     torch.set_num_threads(work.threads)
     _worker = Worker(work)
 
