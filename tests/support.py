@@ -5,10 +5,13 @@ import runpy
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 import torch
 
 SMALL = (
@@ -78,3 +81,17 @@ def one_and_two_processes(script: Path, folder: Path, *arguments: Path) -> dict[
             process.kill()
     names = ("1-0", "2-0", "2-1")
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in names}
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a small file system of its own on a folder, or skip where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"only root may mount a small disk: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,7 +1,9 @@
 """Where the configuration is, what its top level may hold, and how a command is made of it."""
 
 import functools
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,10 +20,10 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from cryofix.errors import CryofixError, Stopped
+from cryofix.errors import CryofixError, Stopped, nobody_reads
 
 DEBUG = "CRYOFIX_DEBUG"
-USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException)
+USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException, OSError)
 
 
 def config_folder() -> Path:
@@ -83,8 +85,10 @@ def entry_point(
     arguments
         From the command line that was typed to the one that Hydra reads.
 
-    The command prints one sentence and exits with code 1 when a :class:`CryofixError` or an error
-    in an override reaches it; with ``CRYOFIX_DEBUG=1`` the traceback comes instead.
+    The command prints one sentence and exits with code 1 when a :class:`CryofixError`, an error in
+    an override or a refusal of the operating system reaches it; with ``CRYOFIX_DEBUG=1`` the
+    traceback comes instead. Ctrl-C ends it with a sentence too, and a reader of its output that has
+    gone (``| head``) without one.
     """
 
     def decorate(function: Callable[[DictConfig], Any]) -> Callable[[], Any]:
@@ -93,13 +97,17 @@ def entry_point(
             # Hydra then raises instead of printing several lines of its own.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             typed = sys.argv
+            if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no Å
+                sys.stdout.reconfigure(errors="replace")
             try:
                 sys.argv = [typed[0], *arguments(typed[1:])]
                 run = hydra.main(
                     version_base="1.3", config_path=str(config_folder()), config_name=name
                 )
-                return run(job)()
-            except USER_ERRORS as error:
+                result = run(job)()
+                sys.stdout.flush()
+                return result
+            except (*USER_ERRORS, SystemExit, KeyboardInterrupt) as error:
                 _give_up(error, name)
             finally:
                 sys.argv = typed
@@ -112,8 +120,7 @@ def entry_point(
                 return function(config)
             except USER_ERRORS as error:
                 if isinstance(error, Stopped) and runs_a_whole_sweep():
-                    print(f"cryofix.{name}: {error}", file=sys.stderr)
-                    sys.exit(1)  # Hydra takes any other exception for the end of one job
+                    _give_up(error, name)  # Hydra takes it for the end of one job
                 # The jobs of a sweep go on without this one; Hydra needs to see why it failed.
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise
@@ -147,14 +154,20 @@ def runs_a_whole_sweep() -> bool:
     return config.mode == RunMode.MULTIRUN and config.launcher._target_.endswith(".BasicLauncher")
 
 
-def _give_up(error: Exception, name: str) -> NoReturn:
-    """Print one sentence and exit with code 1, or raise the error for who wants to debug."""
-    if os.environ.get(DEBUG) == "1":
+def _give_up(error: BaseException, name: str) -> NoReturn:
+    """End the command with one sentence and an exit code, or raise for who wants to debug."""
+    if nobody_reads(error):
+        # Python writes what is left when it ends, and would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    if os.environ.get(DEBUG) == "1" or isinstance(error, SystemExit):
         raise error
     from cryofix.explaining import explain
 
+    if isinstance(error, KeyboardInterrupt):
+        error = Stopped("stopped by SIGINT", signal.SIGINT)
     print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(128 + error.signal if isinstance(error, Stopped) else 1)
 
 
 def build(config: Any, **keywords: Any) -> Any:

@@ -13,17 +13,20 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from cryofix.config import config_folder
 from cryofix.errors import CryofixError
+from cryofix.files import explain_os_error
 
 SHARED = ("base", "files")  # parts of the choices of a group, which nobody chooses
 
 
-def explain(error: Exception, name: str) -> str:
+def explain(error: BaseException, name: str) -> str:
     """Return one sentence, naming key, value and remedy, for an error about the configuration."""
     if isinstance(error, CryofixError):
         return str(error)
     text = str(error)
-    if isinstance(error, MissingConfigException):
+    if isinstance(error, MissingConfigException):  # an OSError too
         return _explain_choice(text)
+    if isinstance(error, OSError):
+        return explain_os_error(error)
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         return explain_missing(text)
     cause = error.__cause__

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from cryofix.errors import CryofixError
+from cryofix.files import locked, remove_leftovers
 
 # Keys of the configuration that may differ when a run is continued: numbers do not depend on them.
 WITHOUT_EFFECT = ("output", "cache", "names")
@@ -27,19 +28,16 @@ def claimed(folder: Path) -> Iterator[None]:
     CryofixError
         When another process trains in it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=SECONDS_TO_LEAVE)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise CryofixError(
-            f"output={folder} is in use by another process: wait until it ends, or choose another"
-            " output"
-        ) from error
-    try:
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(folder / "lock", SECONDS_TO_LEAVE))
+        except Timeout as error:
+            raise CryofixError(
+                f"output={folder} is in use by another process: wait until it ends, or choose"
+                " another output"
+            ) from error
+        remove_leftovers(folder, "figures", "checkpoints", "checkpoints/*")
         yield
-    finally:
-        lock.release()
 
 
 def refuse_another(folder: Path, config: dict[str, Any]) -> None:

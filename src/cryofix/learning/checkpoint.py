@@ -24,8 +24,7 @@ class AtomicCheckpointIO(CheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Write ``checkpoint`` so that a kill leaves either the old file or the new one."""
-        with atomic_write(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        _save(checkpoint, Path(path))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
@@ -121,5 +120,10 @@ def averaged_state(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 def save_picker(path: Path, network: nn.Module, metadata: Mapping[str, Any]) -> None:
     """Write a network by itself with its metadata."""
-    with atomic_write(path) as temporary:
-        torch.save({"cryofix": dict(metadata), "network": network.state_dict()}, temporary)
+    _save({"cryofix": dict(metadata), "network": network.state_dict()}, path)
+
+
+def _save(content: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint through Python's own file, which says why when the disk is full."""
+    with atomic_write(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 import cryofix
+from cryofix.files import locked, remove_leftovers
 from cryofix.learning.ranks import is_first
 
 
@@ -18,13 +17,16 @@ def stage_folder(shared: Path, config: Mapping[str, Any]) -> Path:
     return shared / _stage_key(config)
 
 
-def stage_lock(shared: Path | None, config: Mapping[str, Any]) -> AbstractContextManager[Any]:
-    """Let one process at a time train the shared stages; the system frees a dead owner's."""
+@contextmanager
+def stage_lock(shared: Path | None, config: Mapping[str, Any]) -> Iterator[None]:
+    """Let one process at a time train the shared stages; a dead owner's lock is free."""
     if shared is None or not is_first():
-        return nullcontext()  # the others wait for the first at the stage's beginning
+        yield  # the others wait for the first at the stage's beginning
+        return
     folder = stage_folder(shared, config)
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / "lock")
+    with locked(folder / "lock"):
+        remove_leftovers(folder, "*")
+        yield
 
 
 def _stage_key(config: Mapping[str, Any]) -> str:
