@@ -41,6 +41,45 @@ def test_fourier_padding_interpolates() -> None:
     )
 
 
+@pytest.mark.parametrize("shape", [(64, 80), (65, 81), (33, 41)])
+@pytest.mark.parametrize("cycles", [(0, 20), (16, 0), (16, 20), (5, 20), (16, 7)])
+def test_the_highest_frequency_of_an_even_grid_keeps_its_height_when_enlarged(
+    shape: tuple[int, int], cycles: tuple[int, int]
+) -> None:
+    expected = wave(*shape, cycles[0], 0) * wave(*shape, 0, cycles[1])
+    small = wave(32, 40, cycles[0], 0) * wave(32, 40, 0, cycles[1])
+    np.testing.assert_allclose(fourier_crop(small, shape), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("full", [(64, 80), (65, 81), (33, 41)])
+@pytest.mark.parametrize("cycles", [(0, 20), (16, 0), (16, 20), (16, 7), (-16, 7), (5, 20)])
+def test_a_wave_at_the_highest_frequency_of_an_even_grid_is_sampled_as_it_is(
+    full: tuple[int, int], cycles: tuple[int, int]
+) -> None:
+    expected = wave(32, 40, *cycles)
+    np.testing.assert_allclose(fourier_crop(wave(*full, *cycles), (32, 40)), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("small", [(32, 40), (33, 40), (32, 41), (33, 41)])
+@pytest.mark.parametrize("large", [(64, 80), (65, 81), (34, 42), (33, 81)])
+def test_enlarging_and_shrinking_again_changes_nothing(
+    small: tuple[int, int], large: tuple[int, int]
+) -> None:
+    image = np.random.default_rng(0).normal(size=small).astype(np.float32)
+    np.testing.assert_allclose(fourier_crop(fourier_crop(image, large), small), image, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (33, 41), (80, 100)])
+def test_an_image_upside_down_is_resampled_as_the_right_way_up(shape: tuple[int, int]) -> None:
+    def turned(image: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+        return np.roll(np.flip(image, axis), 1, axis)  # sample 0 stays where it is
+
+    image = np.random.default_rng(0).normal(size=(64, 80)).astype(np.float32)
+    for axis in range(2):
+        mirrored = fourier_crop(turned(image, axis), shape)
+        np.testing.assert_allclose(mirrored, turned(fourier_crop(image, shape), axis), atol=1e-5)
+
+
 def test_fourier_crop_keeps_a_blob_where_the_scale_says() -> None:
     y, x = np.mgrid[:120, :160]
     blob = np.exp(-((x - 52.0) ** 2 + (y - 84.0) ** 2) / (2 * 6.0**2)).astype(np.float32)
@@ -82,7 +121,7 @@ def test_a_hot_pixel_does_not_ring_through_the_image() -> None:
 
 def test_an_image_that_is_mostly_constant_names_its_file(tmp_path: Path) -> None:
     image = np.zeros((64, 64), np.float32)
-    image[0, :4] = [1, 2, 3, 4]
+    image[1, :4] = [1, 2, 3, 4]
     write_mrc(tmp_path / "flat.mrc", image, 1.0)
     with pytest.raises(CryofixError, match=r"flat\.mrc"):
         cache_micrograph(

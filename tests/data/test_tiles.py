@@ -1,16 +1,19 @@
 """Streams of tiles."""
 
 from collections.abc import Iterator
-from itertools import islice
+from dataclasses import dataclass
+from itertools import combinations, islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from scipy.stats import chi2_contingency
 from torch.utils.data import DataLoader
 
 from cryofix.data.augment import Cutout, Geometry
-from cryofix.data.preprocess import Preprocessing, cache_all
+from cryofix.data.preprocess import CachedMicrograph, Preprocessing, cache_all
 from cryofix.data.tiles import Annotated, StepBatches, TileStream
 from cryofix.formats import Particles, read_info, write_mrc
 
@@ -129,3 +132,83 @@ def test_a_micrograph_smaller_than_a_tile_is_padded_and_not_known_there(
     item = stream(annotated[:1], tile_px=160, geometry=Geometry(probability=0.0))[0]
     assert item["image"].shape == (1, 160, 160)
     assert int(item["valid"].sum()) == 96 * 128
+
+
+@dataclass(frozen=True)
+class Ramp(CachedMicrograph):
+    """A micrograph whose grey value is the row, or the column, of the pixel."""
+
+    along: int = 0
+
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
+        row, column, height, width = box or (0, 0, *self.shape)
+        places = np.mgrid[row : row + height, column : column + width]
+        return places[self.along].astype(np.float32)
+
+
+def draws(count: int) -> dict[str, NDArray[np.float64]]:
+    """Read off tiles of ramps all that was drawn for each; NaN where nothing was to be drawn.
+
+    The derivatives of both ramps in the middle of a tile are the matrix of its geometry.
+    """
+    streams = []
+    for along in range(2):
+        ramp = Ramp("r", Path("r.mrc"), Path("r.npy"), (400, 500), (400, 500), None, along)
+        part = Annotated(ramp, None, Particles.empty(), (0, 0, 499, 399))
+        options = {"tile_px": 64, "stream": 1, "strong_views": 2, "cutout": Cutout(holes=1)}
+        streams.append(stream([part] * 4, **options))
+    found = []
+    for index in range(count):
+        tiles = [each[index] for each in streams]
+        middle = np.stack([tile["image"][0, 31:33, 31:33].numpy() for tile in tiles])
+        down = (middle[:, 1] - middle[:, 0]).mean(axis=1)
+        right = (middle[:, :, 1] - middle[:, :, 0]).mean(axis=1)
+        matrix = np.stack([down, right], axis=1).astype(np.float64)
+        size = np.sqrt(abs(np.linalg.det(matrix)))
+        quarter = np.round(matrix / size)
+        angle = np.degrees(np.arcsin(np.clip((matrix @ quarter.T)[0, 1] / size, -1, 1)))
+        moved = abs(angle) > 1e-3 or abs(size - 1) > 1e-4
+        drawn = {
+            "micrograph": tiles[0]["micrograph"],
+            "row": middle[0].mean(),
+            "column": middle[1].mean(),
+            "turn or flip": quarter.ravel() @ [1, 3, 9, 27],
+            "moved": moved,
+            "angle": angle if moved else np.nan,
+            "size": size if moved else np.nan,
+        }
+        for view in range(2):
+            hole = ~tiles[0]["whole"][view].numpy()
+            drawn[f"whether view {view} has a hole"] = hole.any()
+            for axis in range(2):
+                places = np.flatnonzero(hole.any(axis=1 - axis))
+                room = 64 - len(places)
+                drawn[f"its side, view {view}, axis {axis}"] = len(places) or np.nan
+                drawn[f"its place, view {view}, axis {axis}"] = (
+                    places[0] / room if len(places) else np.nan
+                )
+        found.append(drawn)
+    return {name: np.array([each[name] for each in found], np.float64) for name in found[0]}
+
+
+def test_no_draw_of_a_tile_tells_of_another() -> None:
+    classes = {}
+    for name, values in draws(2000).items():
+        known = values[~np.isnan(values)]
+        edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75]))
+        few = len(np.unique(known)) <= 8
+        parts = np.unique(known).searchsorted(values) if few else edges.searchsorted(values)
+        classes[name] = np.where(np.isnan(values), -1, parts)
+    assert 0.45 < classes["moved"].mean() < 0.55
+    assert len(np.unique(classes["turn or flip"])) == 8
+    found = {}
+    for one, two in combinations(classes, 2):
+        both = (classes[one] >= 0) & (classes[two] >= 0)
+        a, b = (np.unique(classes[each][both], return_inverse=True)[1] for each in (one, two))
+        if a.max() and b.max():  # the angle is only drawn where a tile is moved
+            table = np.zeros((a.max() + 1, b.max() + 1))
+            np.add.at(table, (a, b), 1)
+            found[one, two] = chi2_contingency(table).pvalue
+    assert len(found) > 80
+    for pair, p in found.items():
+        assert p > 0.01 / len(found), (pair, p)

@@ -28,7 +28,7 @@ from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
 
 log = logging.getLogger(__name__)
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 MAD_TO_SIGMA = 1.4826  # of a Gaussian
 BLOCK_PX = 2**20  # pixels that are transformed at a time, about what a cache holds
 
@@ -141,6 +141,7 @@ def fourier_crop(
     cropped[:positive, :half_columns] = spectrum[:positive, :half_columns]
     if negative:
         cropped[-negative:, :half_columns] = spectrum[-negative:, :half_columns]
+    _share_nyquist(cropped, spectrum, image.shape, shape)
     if highpass_period_px > 0:
         frequency_squared = (
             np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns)[None, :] ** 2
@@ -151,6 +152,28 @@ def fourier_crop(
     small = scipy.fft.irfft2(cropped, s=shape)
     small *= rows * columns / image.size
     return small.astype(np.float32, copy=False)
+
+
+def _share_nyquist(
+    cropped: NDArray[np.complex64],
+    spectrum: NDArray[np.complex64],
+    old: tuple[int, ...],
+    new: tuple[int, int],
+) -> None:
+    """Correct the highest frequency that both grids hold, where the smaller one has it once.
+
+    A grid of even length cannot tell +1/2 cycle per pixel from -1/2: its one number is the sum of
+    two on a finer grid, which are equal when nothing more is known.
+    """
+    rows, columns = (min(pair) for pair in zip(old, new, strict=True))
+    middle, half = rows // 2, columns // 2
+    if rows % 2 == 0 and new[0] > old[0]:
+        cropped[-middle] /= 2
+        cropped[middle] = cropped[-middle]
+    elif rows % 2 == 0 and new[0] < old[0]:
+        cropped[middle, : half + 1] += spectrum[middle]
+    if columns % 2 == 0 and new[1] != old[1]:
+        cropped[:, half] *= 0.5 if new[1] > old[1] else 2
 
 
 def _spectrum(

@@ -148,8 +148,11 @@ class TileStream(Dataset[dict[str, Any]]):
             target, valid = (np.pad(part, ((0, bottom), (0, right))) for part in (target, valid))
         seed = sample_seed(self.seed, self.stream, index) % 2**32
         image, target, valid = warp(self._geometry, seed, image, target, valid)
-        more = range(1, self.strong_views)
-        seeds = [seed, *(sample_seed(self.seed, self.stream, index, n) % 2**32 for n in more)]
+        # Numbered from 1: a seed sequence takes a missing number for 0, which is the geometry's.
+        seeds = [
+            sample_seed(self.seed, self.stream, index, view + 1) % 2**32
+            for view in range(self.strong_views)
+        ]
         whole = [punch(self._cutout, each, (self.tile_px, self.tile_px)) for each in seeds]
         known = valid if annotated.particles is not None else np.zeros_like(valid)
         return {
