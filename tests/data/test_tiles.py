@@ -143,7 +143,7 @@ class Ramp(CachedMicrograph):
     def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
         row, column, height, width = box or (0, 0, *self.shape)
         places = np.mgrid[row : row + height, column : column + width]
-        return places[self.along].astype(np.float32)
+        return np.asarray(places[self.along], np.float32)
 
 
 def draws(count: int) -> dict[str, NDArray[np.float64]]:

@@ -148,6 +148,26 @@ def test_what_relabels_is_said_to(teacher: Teacher) -> None:
     assert "corrects itself" in words(diagnose(observed(*teacher), Quota()))["remedy"]
 
 
+def test_a_teacher_that_still_falls_after_the_last_generation_is_not_said_to_rest(
+    teacher: Teacher,
+) -> None:
+    diagnosis = diagnose(observed(*teacher), Symmetric(0.502))
+    recalls = [one.recall or 0.0 for one in diagnosis.course.generations]
+    assert len(recalls) == 51
+    assert recalls[0] == pytest.approx(0.61, abs=0.01)
+    assert recalls == sorted(recalls, reverse=True)
+    assert recalls[-1] == pytest.approx(0.22, abs=0.01)
+    said = words(diagnosis)
+    assert "after 50 teacher generations recall is still falling (61." in said["outlook"]
+    assert "corrects itself" not in said["remedy"]
+
+
+def test_teachers_that_take_turns_are_not_said_to_rest(teacher: Teacher) -> None:
+    diagnosis = diagnose(observed(*teacher), Quota(share_end=0.5))
+    assert abs(diagnosis.course.generations[-1].step) > 0.01
+    assert "swings" in words(diagnosis)["outlook"]
+
+
 @pytest.mark.parametrize(
     ("p", "said"),
     [

@@ -279,3 +279,12 @@ def test_its_memory_survives_a_checkpoint() -> None:
 def test_settings_that_make_no_sense_are_said(options: dict[str, Any], named: str) -> None:
     with pytest.raises(CryofixError, match=named):
         CollapseGuard(**options)
+
+
+def test_a_class_that_no_pixel_is_predicted_to_be_is_kept_at_0_percent() -> None:
+    guard = CollapseGuard()
+    guard.latest = audit(None, 0.829, 0.010, 0.0)
+    guard.judge(measures(audit(0.01, 0.829, 0.001, 0.02), (0.033, 0.033)), 1)
+    said = guard.cause()
+    assert "keeps 0.0 % of predicted particles and 82.9 % of background" in said
+    assert "towards background" in said

@@ -308,4 +308,20 @@ def test_colours_interpolate_and_text_stays_readable() -> None:
 
 def test_signs_are_written_out() -> None:
     minus = "\N{MINUS SIGN}"
-    assert (signed(0.058), signed(-0.058), signed(-0.0001)) == ("+0.06", f"{minus}0.06", "+0.00")
+    assert (signed(0.058), signed(-0.058)) == ("+0.058", f"{minus}0.058")
+    assert (signed(0.004), signed(-0.004)) == ("+0.004", f"{minus}0.004")
+    assert (signed(0.0), signed(-0.0)) == ("+0.000", "+0.000")
+    assert signed(-0.0004) == f"{minus}0.000"
+
+
+def test_a_gain_of_0_004_is_shown_in_every_report(sweep: Any, make_results: Any) -> None:
+    result = make_results("none", 0.05, 0)
+    result["fixmatch"]["particle"]["f1"] = result["supervised"]["particle"]["f1"] + 0.004
+    result["collapse"]["min_drift"] = -0.004
+    sweep.finished("0", result)
+    summary = summarise(collect(sweep.path))
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(render(summary, 160))
+    for written in (console.export_text(), page(summary), markdown(summary).replace("\\", "")):
+        assert "+0.004" in written
+        assert "\N{MINUS SIGN}0.004" in written

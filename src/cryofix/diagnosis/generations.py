@@ -69,7 +69,7 @@ class Course:
     ----------
     outcome
         ``collapses`` (recall below 10 %), ``floods`` (more than half of all pixels predicted as
-        particle) or ``holds`` (comes to rest, swings, or none of it in 50 generations).
+        particle), ``holds`` (comes to rest or swings) or ``drifts`` (none of it in 50 generations).
     generations
         From today's to the last.
     """
@@ -81,6 +81,11 @@ class Course:
     def until(self) -> int:
         """Number of generations to the outcome."""
         return self.generations[-1].number
+
+    @property
+    def swings(self) -> bool:
+        """Whether the last two teachers take turns."""
+        return self.outcome == "holds" and abs(self.generations[-1].step) >= AT_REST
 
 
 def balance_step(masked: Masked, probability: FloatArray, total: FloatArray, soft: bool) -> float:
@@ -122,7 +127,7 @@ def follow(
     if not histogram.known:
         reference[:MIDDLE] = 0
     shift, generations = 0.0, list[Generation]()
-    outcome = "holds"
+    outcome = "drifts"
     for number in range(MOST_GENERATIONS + 1):
         probability = shifted(shift)
         positive = LOGITS + shift >= 0
@@ -140,6 +145,8 @@ def follow(
         elif not _at_rest(generations):
             shift += float(np.clip(step, -100, 100))  # beyond it nothing is predicted any more
             continue
+        else:
+            outcome = "holds"
         break
     return Course(outcome, generations)
 

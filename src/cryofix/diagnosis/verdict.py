@@ -76,6 +76,15 @@ def _outlook(diagnosis: Diagnosis) -> str:
             f"at this rate more than {FLOODED:.0%} of all pixels are predicted as particle after"
             f" {_generations(course)}: it runs away to particles"
         )
+    if course.outcome == "drifts":
+        way = "falling" if last.step < 0 else "rising"
+        return (
+            f"after {_generations(course)} {kind} is still {way} ({_recalls(course)}), and"
+            f" {percent(last.predicted_share)} is predicted as particle"
+        )
+    if course.swings:
+        ends = " and ".join(percent(one.recall) for one in course.generations[-2:])
+        return f"the teacher swings from {_generations(course)} on: {kind} between {ends}"
     if course.until == 0:
         return f"the mask by itself moves nothing: {kind} stays at {percent(last.recall)}"
     return (
@@ -100,8 +109,10 @@ def _recalls(course: Course) -> str:
 
 
 def _remedy(diagnosis: Diagnosis) -> str:
+    still = abs(diagnosis.step) <= NO_DRIFT
+    if diagnosis.course.outcome == "drifts" and still:
+        return "no change is needed: the labels of every step work against so slow a drift"
     if diagnosis.course.outcome == "holds":
-        still = abs(diagnosis.step) <= NO_DRIFT
         return f"no change is needed: the mask {'has no drift' if still else 'corrects itself'}"
     if diagnosis.course.until == 0 and _raises(diagnosis):
         return "no change is needed: the mask teaches more particles than the teacher predicts"

@@ -34,6 +34,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.panel import Panel
 
+from cryofix.diagnosis.verdict import percent
 from cryofix.errors import CryofixError
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.prior import Prior
@@ -290,19 +291,14 @@ class CollapseGuard(Callback):
                 " loses the particles, whatever the shares of its pseudo-labels."
             )
         latest, smoothed = self.latest or {}, self._smoothed
-
-        def percent(key: str) -> str:
-            value = latest.get(key)
-            return "no" if value is None else f"{100 * value:.0f} %"
-
         excess = self._excess()
         worst = max(excess, key=lambda key: excess[key])
         if worst == "drift":
             side = "background" if smoothed["drift"] < 0 else "particles"
             return (
-                f"The mask keeps {percent('particle_keep')} of predicted particles and"
-                f" {percent('background_keep')} of background: drift {smoothed['drift']:+.2f} per"
-                f" teacher generation, towards {side}."
+                f"The mask keeps {percent(latest.get('particle_keep') or 0.0)} of predicted"
+                f" particles and {percent(latest.get('background_keep') or 0.0)} of background:"
+                f" drift {smoothed['drift']:+.2f} per teacher generation, towards {side}."
             )
         factor = math.exp(smoothed[worst])
         what = "kept as particle" if worst == "kept share" else "predicted to be particle"

@@ -83,9 +83,8 @@ def fraction(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """Format a difference with its sign: +0.06, or a true minus."""
-    written = f"{value:+.2f}"
-    return written.replace("-", MINUS) if written != "-0.00" else "+0.00"
+    """Format a difference with its sign and the decimals of a score: +0.058, or a true minus."""
+    return f"{value + 0.0:+.3f}".replace("-", MINUS)  # -0.0 is no loss
 
 
 def percent(ratio: float) -> str:
