@@ -77,8 +77,8 @@ def test_y_origin_overrides_the_default(tmp_path: Path) -> None:
     [
         ("a", "a.mrc"),
         ("a.mrc", "a.mrc"),
-        ("0123456789012_a", "a.mrc"),
-        ("a", "0123456789012_a.mrc"),
+        ("012345678901234567890_a", "a.mrc"),
+        ("a", "012345678901234567890_a.mrc"),
         ("grid.1 é=2_x.y", "grid.1 é=2_x.y.mrc"),
     ],
 )
@@ -160,8 +160,10 @@ def test_an_empty_file_is_an_empty_micrograph_only_if_the_user_says_so(tmp_path:
 
 def test_two_files_for_one_micrograph_are_an_error(tmp_path: Path) -> None:
     csv(tmp_path / "a.csv", "60,10,8")
-    csv(tmp_path / "0123456789_a.csv", "60,10,8")
-    with pytest.raises(CryofixError, match=r"0123456789_a\.csv and .*a\.csv both label a\.mrc"):
+    csv(tmp_path / "012345678901234567890_a.csv", "60,10,8")
+    with pytest.raises(
+        CryofixError, match=r"012345678901234567890_a\.csv and .*a\.csv both label a\.mrc"
+    ):
         read_coordinates(tmp_path, infos("a.mrc"))
 
 

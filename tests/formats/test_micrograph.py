@@ -226,7 +226,8 @@ def test_reads_jpeg_rows_from_the_top(tmp_path: Path) -> None:
 
 def test_a_k3_superresolution_sized_picture_is_no_attack(tmp_path: Path) -> None:
     path = tmp_path / "k3.png"
-    Image.new("1", (11520, 8184)).save(path)
+    noise = np.random.default_rng(0).bytes(11520 * 8184 // 8)
+    Image.frombytes("1", (11520, 8184), noise).save(path, compress_level=0)
     assert read_info(path).shape == (8184, 11520)
 
 
@@ -284,9 +285,10 @@ def test_text_called_mrc_or_png_is_an_error_with_its_name(tmp_path: Path) -> Non
         ("a.b.c.jpeg", "a.b.c"),
         ("grid 1 é.png", "grid 1 é"),
         ("012345678901234567890_a.mrc", "a"),
-        ("123456789_a.mrc", "123456789_a"),
+        ("20240315094512_0001.mrc", "20240315094512_0001"),
+        ("1700000000_b.mrc", "1700000000_b"),
         ("a_0123456789_b.mrc", "a_0123456789_b"),
-        ("0123456789_.mrc", "0123456789_"),
+        ("012345678901234567890_.mrc", "012345678901234567890_"),
         ("Falcon_2012_06_12-14_33_35_0.jpg", "Falcon_2012_06_12-14_33_35_0"),
         ("v1.5", "v1.5"),
         (".mrc", ".mrc"),
@@ -319,16 +321,18 @@ def test_finds_folders_files_and_patterns_sorted(tmp_path: Path) -> None:
 
 
 def test_two_micrographs_of_one_name_are_an_error(tmp_path: Path) -> None:
-    for name in ("x.mrc", "0123456789_x.mrc"):
+    for name in ("x.mrc", "012345678901234567890_x.mrc"):
         write_mrc(tmp_path / name, ramp(), 1.0)
-    with pytest.raises(CryofixError, match=r"0123456789_x\.mrc and .*x\.mrc are both called 'x'"):
+    with pytest.raises(
+        CryofixError, match=r"012345678901234567890_x\.mrc and .*x\.mrc are both called 'x'"
+    ):
         index_micrographs(find_micrographs(tmp_path))
 
 
 def test_reads_the_real_mrc(mrc_sample: Path) -> None:
     micrograph = read_micrograph(mrc_sample)
     assert micrograph.data.shape == read_info(mrc_sample).shape == (512, 512)
-    assert micrograph.pixel_size_angstrom == pytest.approx(0.79)
+    assert micrograph.pixel_size_angstrom == pytest.approx(6.32)
 
 
 def test_reads_a_real_jpeg(empiar10017: Path) -> None:

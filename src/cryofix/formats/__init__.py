@@ -1,24 +1,28 @@
 """Other programs' files: micrographs and particle coordinates, converted to one frame."""
 
-from cryofix.formats.coordinates import (
-    FORMATS,
-    Particles,
-    YOrigin,
-    detect_format,
-    read_coordinates,
-    write_coordinates,
-)
-from cryofix.formats.micrograph import (
-    Micrograph,
-    MicrographInfo,
-    find_micrographs,
-    index_micrographs,
-    micrograph_name,
-    read_info,
-    read_micrograph,
-    write_mrc,
-)
-from cryofix.formats.y_check import OrientationScore, score_orientations
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cryofix.formats.coordinates import (
+        FORMATS,
+        Particles,
+        YOrigin,
+        detect_format,
+        read_coordinates,
+        write_coordinates,
+    )
+    from cryofix.formats.micrograph import (
+        Micrograph,
+        MicrographInfo,
+        find_micrographs,
+        index_micrographs,
+        micrograph_name,
+        read_info,
+        read_micrograph,
+        write_mrc,
+    )
+    from cryofix.formats.y_check import OrientationScore, score_orientations
 
 __all__ = [
     "FORMATS",
@@ -38,3 +42,13 @@ __all__ = [
     "write_coordinates",
     "write_mrc",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on demand: `npy` and `mrc` are of use before pandas and SciPy have been loaded."""
+    if name in __all__:
+        for module in ("micrograph", "coordinates", "y_check"):
+            found = getattr(import_module(f"{__name__}.{module}"), name, None)
+            if found is not None:
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,7 +12,6 @@ Source: cryosparc-tools' documentation.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
+from cryofix.formats.names import CRYOSPARC_UID
 from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, numbers, split_by_name
 
 _SCORES = ("pick_stats/ncc_score", "pick_stats/score")
 _REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac")
 _NUMPY_MAGIC = b"\x93NUMPY"
-_UID = re.compile(r"^(\d{10,21})_")
 
 
 def read_cryosparc(path: Path) -> Iterator[Table]:
@@ -145,7 +144,7 @@ def _hash(text: bytes) -> int:
 
 
 def _micrograph_uid(path: Path, its_path: bytes) -> int:
-    own = _UID.match(path.name)
+    own = CRYOSPARC_UID.match(path.name)
     uid = int(own.group(1)) if own else 0
     return uid if 0 < uid < 2**64 else _hash(its_path)
 

@@ -96,14 +96,15 @@ def read_info(path: str | Path) -> MicrographInfo:
     Raises
     ------
     CryofixError
-        If the file is missing, is not a single image, or (uncompressed MRC) is shorter than
-        its header says.
+        If the file is missing, is not a single image, or holds less than its header promises
+        (as far as that shows without unpacking it).
     """
     path = Path(path)
     kind = image_kind(path)
     with _errors_name(path):
         if kind == "mrc":
-            return MicrographInfo(path, *read_mrc_header(path))
+            header = read_mrc_header(path)
+            return MicrographInfo(path, header.one_image(), header.pixel_size_angstrom)
         shape = tiff_shape(path) if kind == "tiff" else picture_shape(path)
         return MicrographInfo(path, shape, None)
 
@@ -155,10 +156,25 @@ def _errors_name(path: Path) -> Iterator[None]:
         yield
     except CryofixError:
         raise
-    except FileNotFoundError as error:
-        raise CryofixError(f"{path} does not exist: check the path") from error
-    except Exception as error:  # decoders of damaged files raise almost anything
+    except OSError as error:
+        if error.errno is None:  # a decoder's own
+            raise _damaged(path, error) from error
+        if path.is_symlink() and not path.exists():
+            raise CryofixError(
+                f"{path} is a link to {path.readlink()}, which does not exist: restore that file,"
+                " or remove the link"
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise CryofixError(f"{path} does not exist: check the path") from error
         raise CryofixError(
-            f"{path} cannot be read as an image ({type(error).__name__}: {error}): it may be "
-            "damaged, incompletely copied or of another type than its name says"
+            f"{path} cannot be read ({error.strerror}): check its permissions and the disk"
         ) from error
+    except Exception as error:  # decoders of damaged files raise almost anything
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CryofixError:
+    return CryofixError(
+        f"{path} cannot be read as an image ({type(error).__name__}: {error}): it may be "
+        "damaged, incompletely copied or of another type than its name says"
+    )

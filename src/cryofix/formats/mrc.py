@@ -3,56 +3,151 @@
 Source: MRC2014 (Cheng et al., J. Struct. Biol. 192, 146, 2015); mode 12 is its float16 extension.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import bz2
+import gzip
+import logging
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, cast
 
 import mrcfile
 import numpy as np
+from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import ArrayLike, NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
+from cryofix.formats.growth import check_growth
 from cryofix.formats.names import COMPRESSIONS
+
+_log = logging.getLogger(__name__)
 
 _MRC_MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
 _HEADER_BYTES = 1024
 _LARGEST_MODE = 101  # 4 bits a pixel, which is an MRC, though none that is read here
+_LARGEST_EXTENSION = 1 << 26  # bytes; what programs write about one image is a thousand times less
 _IMOD_STAMP = 1146047817
+_PIXEL_SIZES = (0.01, 100.0)  # Angstrom; nobody sees a particle in larger pixels
+_warned: set[str] = set()
 
 
-def read_mrc_header(path: Path) -> tuple[tuple[int, int], float | None]:
-    """Return (rows, columns) and Angstrom per pixel (None for unknown) of one MRC file.
+@dataclass(frozen=True)
+class MrcHeader:
+    """What an MRC header says, once its contradictions are settled.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    shape : tuple of int
+        (images, rows, columns), all at least 1.
+    dtype : dtype
+        As stored, with its byte order.
+    offset : int
+        Where the first value is, in bytes from the start of the (unpacked) file.
+    pixel_size_angstrom : float or None
+        Angstrom per pixel along x; None for unknown.
+    extremes : tuple of float
+        The smallest and the largest value, as the header says.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    offset: int
+    pixel_size_angstrom: float | None
+    extremes: tuple[float, float]
+
+    def one_image(self) -> tuple[int, int]:
+        """Return (rows, columns).
+
+        Raises
+        ------
+        CryofixError
+            If there is more than one image.
+        """
+        images, rows, columns = self.shape
+        if images > 1:
+            raise CryofixError(
+                f"{self.path} holds {images} images of {columns} x {rows}: give one micrograph a"
+                " file (align and average movie frames first)"
+            )
+        return rows, columns
+
+
+def read_mrc_header(path: Path) -> MrcHeader:
+    """Read and check the header of an MRC file, and nothing else of it.
 
     Raises
     ------
     CryofixError
-        If the mode is unknown, there is more than one image, or an uncompressed file is short.
+        If the file is no MRC, its mode is unknown, an uncompressed file is shorter than the
+        header promises, or a compressed one is too small to hold that much.
     """
-    with _open_mrc(path, header_only=True) as mrc:
-        return _checked_header(path, mrc.header)
+    with _opened(path) as file:
+        raw = file.read(_HEADER_BYTES)
+    size = path.stat().st_size
+    header = _in_its_byte_order(path, raw)
+    nx, ny, nz, mode = (int(header[key]) for key in ("nx", "ny", "nz", "mode"))
+    if mode not in _MRC_MODES:
+        raise CryofixError(
+            f"{path} is an MRC of mode {mode}, or no MRC at all: convert it to one of the modes "
+            f"{', '.join(map(str, _MRC_MODES))}"
+        )
+    if min(nx, ny, nz) < 1:
+        raise CryofixError(f"{path} has an MRC header of {nx} x {ny} x {nz} pixels: it is damaged")
+    dtype = np.dtype(_MRC_MODES[mode]).newbyteorder(header.dtype["mode"].byteorder)
+    if mode == 0 and _imod_says_unsigned(header):
+        dtype = np.dtype(np.uint8)
+    extension = max(int(header["nsymbt"]), 0)
+    expected = _HEADER_BYTES + extension + nx * ny * nz * dtype.itemsize
+    if _is_compressed(path):
+        if extension > _LARGEST_EXTENSION:
+            raise CryofixError(
+                f"{path} has an MRC header that promises {extension} bytes of extended header, "
+                "which no program writes: it is damaged; copy it again"
+            )
+        check_growth(path, nx * ny * nz * (dtype.itemsize + 4))
+    elif size < expected:
+        raise CryofixError(
+            f"{path} is truncated: its header promises {expected} bytes and it has {size}; "
+            "copy it again"
+        )
+    return MrcHeader(
+        path,
+        (nz, ny, nx),
+        dtype,
+        _HEADER_BYTES + extension,
+        _pixel_size(path, header),
+        (float(header["dmin"]), float(header["dmax"])),
+    )
 
 
 def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
     """Return the pixels, float32 of shape (rows, columns), and Angstrom per pixel or None.
 
-    The file is memory-mapped unless compressed, so that one image is in memory, not two.
-
     Raises
     ------
     CryofixError
-        As `read_mrc_header`, and if a compressed file is short.
+        As `read_mrc_header`, and if there is more than one image or a compressed file is short.
     """
-    with _open_mrc(path, header_only=False) as mrc:
-        shape, pixel_size = _checked_header(path, mrc.header)
-        if mrc.data is None:  # how mrcfile's permissive mode says "shorter than promised"
-            raise CryofixError(f"{path} is truncated: copy it again")
-        stored = mrc.data.reshape(shape)
-        if _has_unsigned_bytes(mrc.header):
-            stored = stored.view(np.uint8)
-        return np.array(stored, dtype=np.float32, order="C"), pixel_size
+    header = read_mrc_header(path)
+    shape = header.one_image()
+    pixels = math.prod(shape)
+    if _is_compressed(path):
+        with _opened(path) as file:
+            file.seek(header.offset)
+            stored = np.frombuffer(file.read(pixels * header.dtype.itemsize), np.uint8)
+        stored = stored[: stored.size // header.dtype.itemsize * header.dtype.itemsize]
+        stored = stored.view(header.dtype)
+    else:
+        stored = np.fromfile(path, header.dtype, pixels, offset=header.offset)
+    if stored.size < pixels:
+        raise CryofixError(f"{path} is truncated: copy it again")
+    stored = _as_the_extremes_say(header, stored).reshape(shape)
+    data = stored.astype(np.float32, copy=not stored.flags.writeable)
+    return data, header.pixel_size_angstrom
 
 
 def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | None) -> None:
@@ -87,76 +182,110 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
         mrc.header.label[0] = "written by cryofix"
 
 
-@contextmanager
-def _open_mrc(path: Path, header_only: bool) -> Iterator[Any]:
-    """Open permissively: old files lack the ``MAP`` tag or the machine stamp, and are fine."""
-    compressed = path.suffix.lower() in COMPRESSIONS
-    if not compressed:
-        _check_is_mrc(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        if header_only or compressed:
-            mrc = mrcfile.open(path, permissive=True, header_only=header_only)
-        else:
-            mrc = mrcfile.mmap(path, mode="r", permissive=True)
-        with mrc:
-            yield mrc
+def _is_compressed(path: Path) -> bool:
+    return path.suffix.lower() in COMPRESSIONS
 
 
-def _check_is_mrc(path: Path) -> None:
-    """Refuse other files early: mrcfile would believe and allocate what their "header" says."""
-    with path.open("rb") as file:
-        start = file.read(_HEADER_BYTES)
-    size = path.stat().st_size
-    orders: tuple[Literal["little", "big"], ...] = ("little", "big")
-    for order in orders:
-        mode = int.from_bytes(start[12:16], order, signed=True)
-        extended = int.from_bytes(start[92:96], order, signed=True)
-        if 0 <= mode <= _LARGEST_MODE and extended <= size:
-            return
+def _opened(path: Path) -> IO[bytes]:
+    if path.suffix.lower() == ".gz":
+        return cast("IO[bytes]", gzip.open(path))
+    return bz2.open(path) if path.suffix.lower() == ".bz2" else path.open("rb")
+
+
+def _in_its_byte_order(path: Path, raw: bytes) -> Any:
+    """Return the header's fields; old files lack the ``MAP`` tag or the machine stamp.
+
+    The byte order is the one in which the header makes sense, and where both do (mode 0 reads
+    the same in both), the one with fewer pixels: 512 in the other order is 131 072.
+    """
+    if len(raw) == _HEADER_BYTES:
+        orders = [np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0] for order in "<>"]
+        possible = [each for each in orders if 0 <= each["mode"] <= _LARGEST_MODE]
+        if possible:
+            return min(
+                possible, key=lambda each: math.prod(abs(int(each[key])) for key in ("nx", "ny"))
+            )
     raise CryofixError(f"{path} is no MRC file, whatever its name says: check where it came from")
 
 
-def _checked_header(path: Path, header: Any) -> tuple[tuple[int, int], float | None]:
-    """Check an MRC header; return (rows, columns) and Angstrom per pixel."""
-    nx, ny, nz, mode = (int(header[key]) for key in ("nx", "ny", "nz", "mode"))
-    if mode not in _MRC_MODES:
-        raise CryofixError(
-            f"{path} is an MRC of mode {mode}, or no MRC at all: convert it to one of the modes "
-            f"{', '.join(map(str, _MRC_MODES))}"
+def _pixel_size(path: Path, header: Any) -> float | None:
+    """Return Angstrom per pixel: the cell's length divided by the samples along it.
+
+    The standard counts the samples in mx, which for a part cut out of a larger image is more than
+    nx. Programs that bin an image leave mx as it was: then the whole cell is in the file, the
+    samples are nx, and the sides of image and cell have the same proportion.
+    """
+    nx, ny, mx, my = (int(header[key]) for key in ("nx", "ny", "mx", "my"))
+    cell, start = float(header["cella"]["x"]), (int(header["nxstart"]), int(header["nystart"]))
+    if mx == 0 or cell == 0:
+        return None
+    size, other = cell / mx, cell / nx
+    if (mx, my) != (nx, ny):
+        if (mx * ny == my * nx and start == (0, 0)) or not _plausible(size):
+            size, other = other, size
+        if _plausible(size) and not math.isclose(size, other, rel_tol=1e-3):
+            _warn(
+                path,
+                f"the header describes a cell of {mx} x {my} samples and an image of {nx} x {ny},"
+                f" so that a pixel is {size:.4g} or {other:.4g} Angstrom wide: cryofix takes"
+                f" {size:.4g}; give the pixel size if that is wrong",
+            )
+    height = float(header["cella"]["y"]) / (ny if size == cell / nx else my or ny)
+    if not _plausible(size):
+        _warn(
+            path,
+            f"the header says a pixel of {size:.4g} Angstrom, which cannot be: cryofix takes the"
+            " pixel size as unknown",
         )
-    if min(nx, ny, nz) < 1:
-        raise CryofixError(f"{path} has an MRC header of {nx} x {ny} x {nz} pixels: it is damaged")
-    if nz > 1:
-        raise CryofixError(
-            f"{path} holds {nz} images of {nx} x {ny}: give one micrograph a file "
-            "(align and average movie frames first)"
+        return None
+    if _plausible(height) and not math.isclose(size, height, rel_tol=0.01):
+        _warn(
+            path,
+            f"the header says pixels of {size:.4g} Angstrom along x and {height:.4g} along y:"
+            f" cryofix takes {size:.4g}; give the pixel size if that is wrong",
         )
-    expected = (
-        _HEADER_BYTES
-        + max(int(header["nsymbt"]), 0)
-        + nx * ny * np.dtype(_MRC_MODES[mode]).itemsize
-    )
-    size = path.stat().st_size
-    if path.suffix.lower() not in COMPRESSIONS and size < expected:
-        raise CryofixError(
-            f"{path} is truncated: its header promises {expected} bytes and it has {size}; "
-            "copy it again"
-        )
-    pixel_size = None
-    if header["mx"] > 0:
-        pixel_size = float(header["cella"]["x"]) / int(header["mx"])
-    if pixel_size is not None and not (np.isfinite(pixel_size) and pixel_size > 0):
-        pixel_size = None
-    return (ny, nx), pixel_size
+    return size
 
 
-def _has_unsigned_bytes(header: Any) -> bool:
+def _plausible(pixel_size_angstrom: float) -> bool:
+    return _PIXEL_SIZES[0] <= pixel_size_angstrom <= _PIXEL_SIZES[1]  # false for NaN
+
+
+def _imod_says_unsigned(header: Any) -> bool:
     """Whether mode 0 means 0..255: IMOD and SerialEM say so in words 39 and 40 of the header."""
-    if int(header["mode"]) != 0:
-        return False
-    raw = header.tobytes()
-    order: Literal["little", "big"] = "big" if header["mode"].dtype.byteorder == ">" else "little"
-    stamp = int.from_bytes(raw[152:156], order)
-    flags = int.from_bytes(raw[156:160], order)
-    return stamp == _IMOD_STAMP and not flags & 1
+    stamp, flags = np.frombuffer(header.tobytes()[152:160], header.dtype["mode"])
+    return int(stamp) == _IMOD_STAMP and not int(flags) & 1
+
+
+def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any]:
+    """Return integers signed or unsigned, whichever has the header's minimum and maximum.
+
+    Many programs write unsigned bytes as mode 0, and unsigned 16-bit integers as mode 1, which
+    both are signed by the standard. Where the header knows no extremes, the mode decides.
+    """
+    if header.dtype.kind not in "iu":
+        return stored
+    swapped = {"i": "u", "u": "i"}[header.dtype.kind]
+    other = stored.view(header.dtype.str.replace(header.dtype.kind, swapped))
+    found, others = ((int(each.min()), int(each.max())) for each in (stored, other))
+    if found == others or not _agree(others, header.extremes) or _agree(found, header.extremes):
+        return stored
+    low, high = header.extremes
+    _warn(
+        header.path,
+        f"the header's mode says {header.dtype.name}, of which the values run from {found[0]} to"
+        f" {found[1]}, and its extremes {low:g} and {high:g} are those of {other.dtype.name}, from"
+        f" {others[0]} to {others[1]}: cryofix reads {other.dtype.name}",
+    )
+    return other
+
+
+def _agree(found: tuple[int, int], said: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= 1 for a, b in zip(found, said, strict=True))
+
+
+def _warn(path: Path, what: str) -> None:
+    """Log a warning about a header; once for all files with the same."""
+    if what not in _warned:
+        _warned.add(what)
+        _log.warning("%s: %s", path, what)

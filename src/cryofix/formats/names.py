@@ -19,8 +19,8 @@ KINDS: dict[str, ImageKind] = {
     ".jpeg": "jpeg",
 }
 COMPRESSIONS = (".gz", ".bz2")
-_SUFFIX = re.compile(r"\.(mrcs?|tiff?|png|jpe?g)(\.(gz|bz2))?$", re.IGNORECASE)
-_UID = re.compile(r"^\d{10,}_(?=.)")
+_SUFFIX = re.compile(r"\.(mrcs?|tiff?|png|jpe?g)(\.(gz|bz2))?\Z", re.IGNORECASE)
+CRYOSPARC_UID = re.compile(r"^(\d{21})_(?=.)", re.DOTALL)
 
 
 def image_kind(path: str | Path) -> ImageKind:
@@ -62,8 +62,9 @@ def image_stem(path: str | Path) -> str:
 def micrograph_name(path: str | Path) -> str:
     r"""Return the name by which coordinates and micrographs are matched.
 
-    Strips the directory, the image suffixes and cryoSPARC's numerical prefix (``^\d{10,}_``);
-    applying it twice changes nothing.
+    Strips the directory, the image suffixes and cryoSPARC's numerical prefix of 21 digits
+    (``^\d{21}_``; a shorter one is a time stamp, which belongs to the name); applying it twice
+    changes nothing.
 
     Examples
     --------
@@ -71,7 +72,7 @@ def micrograph_name(path: str | Path) -> str:
     'grid.1_sq2'
     """
     name = image_stem(path)
-    while (shorter := _UID.sub("", name)) != name:
+    while (shorter := CRYOSPARC_UID.sub("", name)) != name:
         name = shorter
     return name
 
@@ -82,21 +83,29 @@ def find_micrographs(where: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Sorted, never empty; hidden files are left out.
+        Sorted, never empty; hidden files are left out. Links to files that do not exist are
+        among them, so that whoever reads them says so.
 
     Raises
     ------
     CryofixError
-        If nothing is found, naming ``where``.
+        If nothing is found or the folder cannot be read, naming ``where``.
     """
     path = Path(where)
-    if path.is_file():
+    if _is_file_or_lost(path):
         image_kind(path)
         return [path]
     # A folder may be called "set[1]": only what does not exist as it stands is a pattern.
-    found = path.iterdir() if path.is_dir() else (Path(p) for p in _glob(str(where)))
+    try:
+        found = list(path.iterdir()) if path.is_dir() else [Path(p) for p in _glob(str(where))]
+    except OSError as error:
+        raise CryofixError(
+            f"the folder {where} cannot be read ({error.strerror}): check its permissions"
+        ) from error
     micrographs = sorted(
-        p for p in found if _SUFFIX.search(p.name) and not p.name.startswith(".") and p.is_file()
+        p
+        for p in found
+        if _SUFFIX.search(p.name) and not p.name.startswith(".") and _is_file_or_lost(p)
     )
     if not micrographs:
         raise CryofixError(
@@ -104,6 +113,11 @@ def find_micrographs(where: str | Path) -> list[Path]:
             f"'micrographs/*.mrc' (cryofix reads {', '.join(KINDS)})"
         )
     return micrographs
+
+
+def _is_file_or_lost(path: Path) -> bool:
+    """Whether it is a file, or a link to nothing."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _glob(pattern: str) -> list[str]:

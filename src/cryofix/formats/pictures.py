@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cryofix.errors import CryofixError
+from cryofix.formats.growth import check_growth
 
 # ITU-R 601-2, the weights that Pillow and most viewers turn colour to grey with.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+# Memory that reading takes: as decoded, and as float32.
+_BYTES_A_PIXEL = {"1": 6, "L": 5, "I;16": 6, "I;16B": 6, "I": 8, "F": 8}
+_BYTES_A_COLOURED_PIXEL = 28
 
 
 def tiff_shape(path: Path) -> tuple[int, int]:
@@ -26,7 +31,8 @@ def tiff_shape(path: Path) -> tuple[int, int]:
         If there is more than one page.
     """
     with tifffile.TiffFile(path) as tiff:
-        return _page_shape(path, tiff)
+        page = _only_page(path, tiff)
+        return int(page.imagelength), int(page.imagewidth)
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
@@ -44,9 +50,14 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
         If there is more than one page, or the page is neither grey nor RGB.
     """
     with tifffile.TiffFile(path) as tiff:
-        shape = _page_shape(path, tiff)
-        page = tiff.pages.first
-        stored = page.asarray()
+        page = _only_page(path, tiff)
+        shape = int(page.imagelength), int(page.imagewidth)
+        try:
+            stored = page.asarray()
+        except (ValueError, ImportError) as error:
+            if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
+                raise
+            stored = _read_with_libtiff(path, page)
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and stored.ndim == 3:
             stored = np.moveaxis(stored, 0, -1)
     if np.iscomplexobj(stored):
@@ -67,23 +78,48 @@ def read_picture(path: Path) -> NDArray[np.float32]:
         return _to_luminance(np.asarray(picture.convert("RGB")))
 
 
-def _page_shape(path: Path, tiff: tifffile.TiffFile) -> tuple[int, int]:
+def _only_page(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPage:
     if len(tiff.pages) != 1:
         raise CryofixError(
             f"{path} holds {len(tiff.pages)} images: give one micrograph a file "
             "(align and average movie frames first)"
         )
     page = tiff.pages.first
-    return int(page.imagelength), int(page.imagewidth)
+    pixels = int(page.imagelength) * int(page.imagewidth) * int(page.samplesperpixel)
+    check_growth(path, pixels * (page.dtype.itemsize + 4 if page.dtype else 8))
+    return page
+
+
+def _read_with_libtiff(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:
+    """Read LZW and other codecs that tifffile leaves to imagecodecs by Pillow's libtiff.
+
+    Pillow gives the same values for the kinds of pixels here. Others it gets wrong in silence:
+    signed bytes become unsigned, and what is wider than 16 bits is swapped in big-endian files.
+    """
+    kind, codec = str(page.dtype), tifffile.COMPRESSION(page.compression).name
+    right = kind in ("uint8", "uint16") or (
+        kind in ("int16", "int32", "float32") and page.parent.byteorder == "<"
+    )
+    grey = page.samplesperpixel == 1 and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK
+    upright = "Orientation" not in page.tags or page.tags["Orientation"].value == 1
+    if not (right and grey and upright and kind.endswith(str(page.bitspersample))):
+        raise CryofixError(
+            f"{path} is a TIFF of {kind} compressed with {codec}, which needs the"
+            " package imagecodecs: pip install imagecodecs, or convert the file to .mrc"
+        )
+    with _open_picture(path, "TIFF") as picture:
+        return np.asarray(picture)
 
 
 @contextmanager
-def _open_picture(path: Path) -> Iterator[Image.Image]:
+def _open_picture(path: Path, *formats: str) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         # Pillow suspects anything above 89 million pixels of being an attack; a K3 in
         # super-resolution has 94. Its hard limit, twice that, stays in force.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
+        with Image.open(path, formats=formats or ("PNG", "JPEG")) as picture:
+            a_pixel = _BYTES_A_PIXEL.get(picture.mode, _BYTES_A_COLOURED_PIXEL)
+            check_growth(path, picture.width * picture.height * a_pixel)
             yield picture
 
 
