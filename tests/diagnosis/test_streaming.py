@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import mrcfile
@@ -114,6 +115,31 @@ def test_one_file_and_one_truth_belong_together_whatever_their_names(
     expected = ProbabilityHistogram.from_arrays(p, p > 0.3)
     found = counts_of(tmp_path / "p.npy", tmp_path / "y.npy")
     np.testing.assert_array_equal(found, expected.counts)
+
+
+def test_minus_zero_is_zero(tmp_path: Path) -> None:
+    p = np.array([-0.0, 0.0, 0.25, 1.0], np.float32)
+    np.save(tmp_path / "p.npy", p)
+    np.save(tmp_path / "y.npy", np.array([False, True, True, True]))
+    np.testing.assert_array_equal(
+        counts_of(tmp_path / "p.npy"), ProbabilityHistogram.from_arrays(abs(p)).counts
+    )
+    with_truth = counts_of(tmp_path / "p.npy", tmp_path / "y.npy")
+    assert with_truth[0, 0] == with_truth[1, 0] == 1
+    assert with_truth.sum() == 4
+
+
+def test_a_stack_that_claims_a_huge_extended_header_is_refused_at_once(tmp_path: Path) -> None:
+    header = np.zeros(256, "<i4")
+    header[:4] = 8, 8, 3, 2
+    header[23] = 2**31 - 1
+    (tmp_path / "p.mrcs").write_bytes(header.tobytes())
+    tracemalloc.start()
+    said = refusal(tmp_path / "p.mrcs")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "p.mrcs is truncated: its header promises 2147485439 bytes and it has 1024" in said
+    assert peak < 1 << 24
 
 
 def test_nan_is_refused_with_the_file_and_how_many(tmp_path: Path, p: NDArray[np.float32]) -> None:

@@ -5,22 +5,20 @@ over a large one would look, to a scheduler with a memory limit, as if all of it
 """
 
 import math
-import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mrcfile
 import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
+from cryofix.formats.mrc import read_mrc_header
 
 NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")
 SUFFIXES = NUMPY + ARCHIVE + MRC
-_MRC_HEADER_BYTES = 1024
 _LARGEST_PICTURE = 1 << 25  # values that may be read to show a part of them
 
 
@@ -209,25 +207,8 @@ def _opened_member(path: Path, member: str, skip: int) -> Any:
 
 
 def _mrc_array(path: Path) -> StoredArray:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # old files lack tags, and are fine
-            with mrcfile.open(path, permissive=True, header_only=True) as mrc:
-                header = mrc.header
-                nx, ny, nz, extra = (int(header[key]) for key in ("nx", "ny", "nz", "nsymbt"))
-                dtype = mrcfile.utils.data_dtype_from_header(header)
-    except (ValueError, OSError, MemoryError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as an MRC file ({_first_line(error)}): check where it came from"
-        ) from error
-    offset = _MRC_HEADER_BYTES + max(extra, 0)
-    expected = offset + nx * ny * nz * dtype.itemsize
-    if min(nx, ny, nz) < 1 or path.stat().st_size < expected:
-        raise CryofixError(
-            f"{path} promises {nx} x {ny} x {nz} values and is shorter: it is truncated or no MRC;"
-            " copy it again"
-        )
-    return StoredArray(path, None, dtype, (nz, ny, nx), False, offset)
+    header = read_mrc_header(path)
+    return StoredArray(path, None, header.dtype, header.shape, False, header.offset)
 
 
 def _first_line(error: BaseException) -> str:

@@ -126,7 +126,8 @@ class Counter:
                 continue
             extreme = (keys & np.uint32(_SIZE - 1 - _TRUE_START)) >= first
             extreme &= self._below[: len(p)] if predicted == 0 else ~self._below[: len(p)]
-            rest = p[extreme] if predicted == 0 else 1 - p[extreme]
+            # Adding 0 turns -0.0, whose bits are those of a large number, into 0.
+            rest = p[extreme] + np.float32(0) if predicted == 0 else 1 - p[extreme]
             parts = (rest.view(np.uint32) >> _TAIL_SHIFT).astype(np.int64)
             bins = np.maximum(parts - (_TAIL_FIRST - 1), 0)
             if truth is None:
