@@ -251,6 +251,76 @@ def test_picks_score_as_their_model_does(folder: Path, checkpoint: Path) -> None
     assert Path("files/figures/comparison.png").is_file()
 
 
+def coordinate_files() -> set[str]:
+    """Return the files of coordinates in the output folder."""
+    suffixes = (".star", ".box", ".cbox", ".csv", ".cs", ".tsv", ".json")
+    return {
+        path.relative_to("picks").as_posix()
+        for path in Path("picks").rglob("*")
+        if path.suffix in suffixes and path.name not in ("summary.tsv", "failed.tsv")
+    } - {"written.json"}
+
+
+def test_the_folder_holds_the_picks_of_the_last_run_only(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fewer micrographs, another format, another threshold: nothing of before lies beside it."""
+    pick(checkpoint, "format=[star,tsv]")
+    first = {"relion/autopick.star", "relion_low_scores/autopick.star", "topaz.tsv"}
+    assert coordinate_files() > first
+    assert capsys.readouterr().err == ""
+    before = results(folder)
+    bad = folder / "raw" / "a" / "two.mrc"
+    good = bad.read_bytes()
+    bad.write_bytes(good[:5000])  # it was picked before, and cannot be picked now
+    with pytest.raises(SystemExit):
+        pick(checkpoint, "format=[star,box]", "low_scores=false")
+    picked = {f"{name}_autopick.star" for name in ("raw/a/one", "raw/b/three")}
+    assert coordinate_files() == {
+        "relion/autopick.star",
+        *(f"relion/{name}" for name in picked),
+        "eman/a/one.box",
+        "eman/b/three.box",
+    }
+    said = " ".join(capsys.readouterr().err.split())
+    # An index, three of low scores, a table, and what was picked in the bad file.
+    assert "removed 6 files (relion/raw/a/two_autopick.star, " in said
+    record = json.loads(Path("picks/written.json").read_text())
+    assert set(record["files"]) == coordinate_files()
+    assert record["threshold"] == THRESHOLD
+    assert record["formats"] == ["relion", "eman"]
+    bad.write_bytes(good)
+    pick(checkpoint, "format=[star,tsv]")
+    assert not Path("picks/eman").exists()
+    assert coordinate_files() > first
+    after = results(folder)
+    assert {name for name in after if before[name] != after[name]} == {"two.mrc.npz"}
+
+
+def test_files_that_pick_did_not_write_are_counted_and_never_touched(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pick(checkpoint, "format=[star,box]")
+    edited, own = Path("picks/eman/a/one.box"), Path("picks/relion/raw/mine_autopick.star")
+    edited.write_text("1 2 3 4\n")
+    own.write_text("data_\n")
+    Path("picks/relion/notes.txt").write_text("not coordinates")
+    outside = folder / "outside.box"
+    outside.write_text("")
+    record = json.loads(Path("picks/written.json").read_text())
+    stamp = [0, outside.stat().st_mtime_ns]
+    record["files"] |= {"eman/../../outside.box": stamp, str(outside): stamp}
+    Path("picks/written.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    pick(checkpoint, "format=star")
+    assert edited.read_text() == "1 2 3 4\n"
+    assert own.read_text() == "data_\n"
+    assert outside.exists()
+    said = " ".join(capsys.readouterr().err.split())
+    assert "removed 2 files (eman/a/two.box, eman/b/three.box) of an earlier run" in said
+    assert "holds 2 files (relion/raw/mine_autopick.star, eman/a/one.box) that this run" in said
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

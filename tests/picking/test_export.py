@@ -49,8 +49,9 @@ def found(root: Path) -> Any:
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_comes_back_with_the_right_picks(root: Path, name: str) -> None:
     export = Export([name], root, y_origin="top")
-    written = export.write(root.parent / "picks", found(root))
+    written, files = export.write(root.parent / "picks", found(root))
     target = written[name]
+    assert {path for path in (root.parent / "picks").rglob("*") if path.is_file()} == set(files)
     assert target.exists()
     kept = 4 if name in KEEP_LOW_SCORES else 2
     micrographs = index_micrographs(find_micrographs(f"{root}/**/*.mrc"))
@@ -70,7 +71,7 @@ def test_every_format_comes_back_with_the_right_picks(root: Path, name: str) -> 
 
 
 def test_relion_gets_low_scores_beside_and_not_among_its_picks(root: Path) -> None:
-    written = Export(["star"], root).write(root.parent / "picks", found(root))
+    written, _ = Export(["star"], root).write(root.parent / "picks", found(root))
     assert set(written) == {"relion", LOW_SCORES}
     micrographs = index_micrographs(find_micrographs(f"{root}/**/*.mrc"))
     counts = {
@@ -91,7 +92,7 @@ def test_relion_names_are_relative_to_the_working_folder_where_it_holds_them(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root.parent)
-    written = Export(["relion"], root).write(root.parent / "picks", found(root))
+    written, _ = Export(["relion"], root).write(root.parent / "picks", found(root))
     index = written["relion"].read_text()
     assert "raw/a/one.mrc" in index
     assert "picks/relion/raw/a/one_autopick.star" in index
@@ -100,7 +101,7 @@ def test_relion_names_are_relative_to_the_working_folder_where_it_holds_them(
 
 def test_low_scores_can_be_left_out_of_everything(root: Path) -> None:
     export = Export(["cbox", "relion"], root, low_scores=False)
-    written = export.write(root.parent / "picks", found(root))
+    written, _ = export.write(root.parent / "picks", found(root))
     assert set(written) == {"cryolo", "relion"}
     micrographs = index_micrographs(find_micrographs(root / "a"))
     back = read_coordinates(written["cryolo"] / "a", micrographs)
@@ -135,7 +136,7 @@ def test_mistakes_are_said_before_anything_is_picked(
 def test_options_reach_the_formats_that_have_them(root: Path) -> None:
     options = {"box_size_px": 64, "downsample": 2, "kind": None}
     export = Export(["box", "tsv"], root, options=options)
-    written = export.write(root.parent / "picks", found(root))
+    written, _ = export.write(root.parent / "picks", found(root))
     first = (written["eman"] / "a" / "one.box").read_text().split()
     assert first[2:4] == ["64", "64"]
     x = [int(line.split("\t")[1]) for line in written["topaz"].read_text().splitlines()[1:]]

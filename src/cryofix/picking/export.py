@@ -37,6 +37,15 @@ FILES = {
 }
 """Formats of one file for all micrographs; the others get a folder of their name."""
 
+FOLDERS = {
+    "relion": ".star",
+    "relion_low_scores": ".star",
+    "eman": ".box",
+    "cryolo": ".cbox",
+    "cryoppp": ".csv",
+}
+"""Folders of the other formats, and how the names of their files end."""
+
 KEEP_LOW_SCORES = ("cryolo", "topaz", "cryosparc", "cryoppp", "json", "coco")
 """Formats whose readers can raise the threshold: they get low scores too."""
 
@@ -123,7 +132,7 @@ class Export:
                 )
             seen[stem] = source
 
-    def write(self, folder: Path, found: Found) -> dict[str, Path]:
+    def write(self, folder: Path, found: Found) -> tuple[dict[str, Path], list[Path]]:
         """Write all formats.
 
         Parameters
@@ -135,21 +144,27 @@ class Export:
 
         Returns
         -------
-        What to open for each format: a file, or a folder.
+        What to open for each format, a file or a folder; and all files that were written.
         """
-        written = {}
+        targets = []
         for name in self.formats:
             keeps = self.low_scores and name in KEEP_LOW_SCORES
-            target = folder / FILES.get(name, name)
-            written[name] = self._write_one(name, target, found("all" if keeps else "good"))
+            targets.append((name, FILES.get(name, name), found("all" if keeps else "good")))
             if name == "relion" and self.low_scores:
-                target = folder / LOW_SCORES
-                written[LOW_SCORES] = self._write_one(name, target, found("all"))
-        return written
+                targets.append((name, LOW_SCORES, found("all")))
+        to_open: dict[str, Path] = {}
+        files: list[Path] = []
+        for name, target, its in targets:
+            written = self._write_one(name, folder / target, its)
+            one_for_all = name == "relion" or name in FILES
+            shown = LOW_SCORES if target == LOW_SCORES else name
+            to_open[shown] = written[0] if one_for_all else folder / target
+            files += written
+        return to_open, files
 
     def _write_one(
         self, name: str, target: Path, found: Iterable[tuple[str, MicrographInfo, Particles]]
-    ) -> Path:
+    ) -> list[Path]:
         options = {
             key: value
             for key, value in self.options.items()
@@ -158,14 +173,14 @@ class Export:
         if name == "relion" or name in FILES:
             if "project" in _options(name):
                 options.setdefault("project", self.project)
-            self._call(name, target, found, options)
-            return target / "autopick.star" if name == "relion" else target
+            return self._call(name, target, found, options)
         # One file for each micrograph: by folder, so that subfolders are kept, and not too many
         # at a time, since nothing has to be known of the others.
+        files = []
         for parent, group in groupby(found, key=lambda one: PurePosixPath(one[0]).parent):
             while some := list(islice(group, AT_A_TIME)):
-                self._call(name, target / parent, some, options)
-        return target
+                files += self._call(name, target / parent, some, options)
+        return files
 
     def _call(
         self,
@@ -173,12 +188,12 @@ class Export:
         target: Path,
         found: Iterable[tuple[str, MicrographInfo, Particles]],
         options: Mapping[str, Any],
-    ) -> None:
+    ) -> list[Path]:
         entries = list(found)
         particles = {key: each for key, _, each in entries}
         infos = {key: info for key, info, _ in entries}
         own = FORMATS[name].y_origin is None
-        write_coordinates(
+        return write_coordinates(
             target,
             particles,
             infos,

@@ -12,6 +12,7 @@ from torch import nn
 
 from cryofix.errors import CryofixError
 from cryofix.picking.export import Export
+from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.jobs import (
     Outcome,
     Work,
@@ -60,8 +61,8 @@ class Session:
     ----------
     folder
         Where everything goes.
-    model
-        File of the model, for the page.
+    model, digest
+        File of the model, and the digest of its content.
     jobs, todo
         All micrographs, and those that no earlier run has finished.
     recipe, key
@@ -74,6 +75,7 @@ class Session:
 
     folder: Path
     model: Path
+    digest: str
     jobs: list[Job]
     todo: list[Job]
     recipe: Recipe
@@ -124,12 +126,13 @@ class Session:
             as_list(keys["format"]), root, keys["y_origin"], keys["low_scores"], keys["write"]
         )
         export.check_names((job.name, job.source) for job in jobs)
-        key = settings_key(recipe, file_digest(model))
+        digest = file_digest(model)
+        key = settings_key(recipe, digest)
         todo = [job for job in jobs if not is_finished(job, key)]
         workers, threads = choose_workers(keys["workers"], len(todo))
         device = choose_device(keys["device"])
         session = cls(
-            *(folder, model, jobs, todo, recipe, key, selection, export),
+            *(folder, model, digest, jobs, todo, recipe, key, selection, export),
             *(workers, threads, device, int(number("shown", keys["shown"]) or 0)),
         )
         session._say_scale()
@@ -181,7 +184,18 @@ class Session:
                 unknown,
                 self.recipe.diameter_px,
             )
-        written = self.export.write(self.folder, found(done, self.selection)) if done else {}
+        written, files = (
+            self.export.write(self.folder, found(done, self.selection)) if done else ({}, [])
+        )
+        run = {
+            "checkpoint": str(self.model),
+            "checkpoint_digest": self.digest,
+            "threshold": self.selection.threshold,
+            "keep_above": self.selection.keep_above,
+            "formats": list(self.export.formats),
+            "micrographs": len(done),
+        }
+        keep_to_this_run(self.folder, files, run)
         write_tables(summary, self.folder)
         written["page"] = write_page(
             self.folder / "index.html", summary, self.selection, done, self.model, self.shown

@@ -1,0 +1,110 @@
+"""The coordinate files in a folder of picks: which are this run's, and which an earlier run left.
+
+Programs read whole folders (RELION's ``--coord_dir``), so picks of another model, threshold or set
+of micrographs must not lie beside this run's. Each run records what it wrote; the next one into
+the folder removes of it what it has not written again. No other file is touched.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from cryofix.files import write_json
+from cryofix.picking.export import FILES, FOLDERS
+
+log = logging.getLogger(__name__)
+
+RECORD = "written.json"
+Stamp = list[int]
+"""Size in bytes and time of the last change: a file with another one is no longer ours."""
+
+
+def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> None:
+    """Remove what an earlier run wrote and this one did not, and record what this one wrote.
+
+    Warns about what was removed, and about coordinate files that neither run wrote.
+
+    Parameters
+    ----------
+    folder
+        Output folder of the run.
+    files
+        All coordinate files that this run wrote into it.
+    run
+        What they were made with, for the record.
+    """
+    mine = {path.relative_to(folder).as_posix(): _stamp(path) for path in files}
+    removed = []
+    for name, stamp in _recorded(folder).items():
+        path = folder / name
+        with suppress(OSError):
+            if name not in mine and _is_ours(name) and _stamp(path) == stamp:
+                path.unlink()
+                _remove_empty(path.parent, folder)
+                removed.append(name)
+    if removed:
+        log.warning(
+            "%s: removed %s of an earlier run that this run did not write again; what was picked"
+            " in their micrographs is kept in results/ and is written again by a run that names"
+            " them",
+            folder,
+            _some(removed),
+        )
+    strange = [name for name in _on_disk(folder) if name not in mine]
+    if strange:
+        log.warning(
+            "%s holds %s that this run did not write; programs that read the whole folder take"
+            " them too: remove them, or give another output",
+            folder,
+            _some(strange),
+        )
+    write_json(folder / RECORD, {"schema": 1, **run, "files": mine})
+
+
+def _recorded(folder: Path) -> dict[str, Stamp]:
+    """Return the files of the run before; none where there is no record, or it is damaged."""
+    try:
+        files = json.loads((folder / RECORD).read_text())["files"]
+        return {str(name): list(stamp) for name, stamp in files.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _is_ours(name: str) -> bool:
+    """Say whether a name in a record can be one of ours: a record may come from anywhere."""
+    parts = PurePosixPath(name).parts
+    if ".." in parts:
+        return False
+    return name in FILES.values() or (parts[0] in FOLDERS and name.endswith(FOLDERS[parts[0]]))
+
+
+def _on_disk(folder: Path) -> Iterable[str]:
+    """Return all files that a program would take for coordinates."""
+    for name in FILES.values():
+        if (folder / name).is_file():
+            yield name
+    for name, suffix in FOLDERS.items():
+        for path in sorted((folder / name).rglob(f"*{suffix}")):
+            if not path.name.startswith("."):
+                yield path.relative_to(folder).as_posix()
+
+
+def _stamp(path: Path) -> Stamp:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _remove_empty(parent: Path, folder: Path) -> None:
+    with suppress(OSError):  # it holds another file
+        while parent != folder:
+            parent.rmdir()
+            parent = parent.parent
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return how many files, and which, three at most."""
+    more = ", ..." if len(names) > 3 else ""
+    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({', '.join(names[:3])}{more})"
