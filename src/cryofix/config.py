@@ -21,6 +21,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cryofix.errors import CryofixError, Stopped, nobody_reads
+from cryofix.quoting import quote_text
 
 DEBUG = "CRYOFIX_DEBUG"
 USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException, OSError)
@@ -100,7 +101,7 @@ def entry_point(
             if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no Å
                 sys.stdout.reconfigure(errors="replace")
             try:
-                sys.argv = [typed[0], *arguments(typed[1:])]
+                sys.argv = [typed[0], *arguments(quote_text(typed[1:], name))]
                 run = hydra.main(
                     version_base="1.3", config_path=str(config_folder()), config_name=name
                 )

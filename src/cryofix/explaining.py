@@ -2,12 +2,18 @@
 
 import difflib
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import (
+    ConfigCompositionException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
@@ -29,6 +35,8 @@ def explain(error: BaseException, name: str) -> str:
         return explain_os_error(error)
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         return explain_missing(text)
+    if isinstance(error, OverrideParseException):
+        return _explain_grammar(error)
     cause = error.__cause__
     details = f"{text}\n{cause or ''}"
     if wrong := _search(r"(Value '.*' .*)", details):
@@ -38,6 +46,9 @@ def explain(error: BaseException, name: str) -> str:
         inner = _search(r"full_key: (\S+)", details) or ""
         unknown = max(unknown, inner, key=len)  # the inner one in a given {key: value}
         return _unknown(unknown, name)
+    if several := _search(r"Ambiguous value for argument '(.+)'", text):
+        key, _, values = several.partition("=")
+        return f"{several} is several values: add -m for a sweep, or write {key}=[{values}]"
     if isinstance(error, ConfigCompositionException) and cause is not None:
         text = f"{text} ({str(cause).splitlines()[0]})"
     return " ".join(text.split()) + f"; `python -m cryofix.{name} --help` lists groups and keys"
@@ -51,12 +62,24 @@ def explain_missing(text: str) -> str:
     return f"{lacking} has no default: give {lacking}=VALUE"
 
 
+def _explain_grammar(error: OverrideParseException) -> str:
+    key, equals, value = error.override.partition("=")
+    if not equals:
+        return f"{error.override} is not an override: write key=value"
+    quoted = QuotedString(value, Quote.double).with_quotes()
+    return (
+        f"{key}={value} is not in the language of Hydra's command line: close every bracket, and"
+        f" quote what is text, as in {shlex.quote(f'{key}={quoted}')}"
+    )
+
+
 def _explain_choice(text: str) -> str:
     missing = _search(r"Could not find '([^']+)'", text)
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
     if missing and "/" in missing and options:
         group, _, choice = missing.rpartition("/")
-        return f"{group}={choice} does not exist; choose one of {', '.join(sorted(options))}"
+        options = sorted(set(options).difference(SHARED))
+        return f"{group}={choice} does not exist; choose one of {', '.join(options)}"
     if unknown := _search(r"Could not override '([^'@]+)", text):
         return f"{unknown} is not a group of the configuration"
     return " ".join(text.split())
