@@ -65,6 +65,25 @@ def test_a_folder_written_by_simulate_equals_the_embedded_data(cache: Path, fold
     torch.testing.assert_close(batches[0]["labelled"]["image"], batches[1]["labelled"]["image"])
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    ["simulated/*/ground_truth/particle_coordinates/sim_0001.csv", "arrays/*.npy", "digests/*"],
+)
+def test_a_damaged_cache_changes_neither_pixels_nor_labels(
+    tmp_path: Path, folder: Path, damaged: str
+) -> None:
+    module(tmp_path, simulate=SIMULATED).setup()
+    for path in tmp_path.glob(damaged):
+        path.write_bytes(path.read_bytes()[: -(path.stat().st_size // 2)])
+    again, whole = module(tmp_path, simulate=SIMULATED), cryoppp(tmp_path / "other", folder)
+    for one, other in zip(
+        again.dataset.annotated.values(), whole.dataset.annotated.values(), strict=True
+    ):
+        np.testing.assert_array_equal(one.read(), other.read())
+        for mine, theirs in zip(again.maps(one), whole.maps(other), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
 def test_particles_are_darker_than_the_rings_around_them(cache: Path) -> None:
     """Labels and pixels are in one frame: turned over, the contrast is gone."""
     clear = {"micrographs": 4, "shape": [384, 512], "snr_min": 0.2, "contamination": 0.0}

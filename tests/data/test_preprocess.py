@@ -1,5 +1,6 @@
 """Fourier cropping, normalisation, and the cache."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,61 @@ def test_a_cached_array_is_not_made_again(tmp_path: Path) -> None:
     assert np.array_equal(before.read(), stored)
     assert np.array_equal(before.read((3, 5, 7, 11)), stored[3:10, 5:16])
     assert np.array_equal(before.read((31, 0, 1, 32)), stored[31:])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-64])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[200] ^= 0x7C  # an exponent of all ones: not a number
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, flip])
+def test_a_damaged_array_of_the_cache_is_made_again_and_named(
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = np.random.default_rng(0).normal(0, 1, (64, 96)).astype(np.float32)
+    write_mrc(tmp_path / "a.mrc", image, 1.0)
+    arguments = read_info(tmp_path / "a.mrc"), 0.5, 24.0, Preprocessing(), tmp_path / "cache"
+    cached = cache_micrograph(*arguments)
+    before = cached.read()
+    damage(cached.array_path)
+    again = cache_micrograph(*arguments)
+    assert np.array_equal(again.read(), before)
+    assert np.array_equal(again.read((3, 5, 7, 11)), before[3:10, 5:16])
+    assert str(cached.array_path) in caplog.text
+
+
+def test_an_array_that_is_cut_off_during_a_run_is_named_and_shifts_nothing(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(0, 1, (64, 96)).astype(np.float32)
+    write_mrc(tmp_path / "a.mrc", image, 1.0)
+    cached = cache_micrograph(
+        read_info(tmp_path / "a.mrc"), 0.5, 24, Preprocessing(), tmp_path / "cache"
+    )
+    before = cached.read()
+    cut(cached.array_path)
+    assert np.array_equal(cached.read((0, 0, 30, 48)), before[:30])
+    with pytest.raises(CryofixError, match=cached.array_path.name):
+        cached.read((20, 0, 12, 48))
+
+
+def test_micrographs_whose_remembered_digests_are_empty_keep_pixels_of_their_own(
+    tmp_path: Path,
+) -> None:
+    random, cache = np.random.default_rng(0), tmp_path / "cache"
+    infos = []
+    for name in ("a", "b"):
+        write_mrc(tmp_path / f"{name}.mrc", random.normal(0, 1, (64, 64)), 1.0)
+        infos.append(read_info(tmp_path / f"{name}.mrc"))
+    expected = [each.read() for each in cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)]
+    for path in (cache / "digests").iterdir():
+        empty(path)
+    found = [each.read() for each in cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)]
+    np.testing.assert_array_equal(found, expected)

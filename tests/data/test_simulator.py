@@ -313,3 +313,26 @@ def test_a_data_set_grows_and_neither_shrinks_nor_mixes_settings(tmp_path: Path)
         write_dataset(replace(SMALL, micrographs=1), tmp_path)
     with pytest.raises(CryofixError, match=r"other settings \(snr_min\)"):
         write_dataset(replace(SMALL, micrographs=2, snr_min=0.011), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ground_truth/particle_coordinates/sim_0001.csv",
+        "ground_truth/ignore_coordinates/sim_0001.csv",
+        "micrographs/sim_0001.mrc",
+        "truth/sim_0001.json",
+        "simulation.json",
+    ],
+)
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_a_data_set_with_a_file_cut_off_is_made_whole_again(
+    tmp_path: Path, name: str, share: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = replace(CLEAN, micrographs=2, shape=(128, 160), particle_diameter_angstrom=60.0)
+    write_dataset(config, tmp_path)
+    before = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(before[: int(share * len(before))])
+    write_dataset(config, tmp_path)
+    assert (tmp_path / name).read_bytes() == before
+    assert name == "simulation.json" or str(tmp_path / name) in caplog.text

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from cryofix.data.augment import Cutout, Geometry
 from cryofix.data.preprocess import Preprocessing
-from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.simulator import SimulatorConfig, is_complete, write_dataset
 from cryofix.data.sources import Dataset, Scaling, load_dataset
 from cryofix.data.split import Split, draw_window, split_micrographs
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
@@ -192,7 +192,7 @@ class CryoDataModule(LightningDataModule):
         text = json.dumps(asdict(config), sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         folder = self.cache / "simulated" / key
-        if not (folder / "simulation.json").exists():
+        if not is_complete(config, folder):
             tick = self.progress("simulating", config.micrographs)
             write_dataset(
                 config,

@@ -4,12 +4,15 @@ A micrograph is Fourier-cropped so that a particle spans a fixed number of pixel
 slow background, normalised by median and median absolute deviation, and kept as a float16 ``.npy``
 of which a tile reads its rows. The cache is keyed by the content of the file and by the
 parameters, so moving a file or running twice costs nothing, and changing either is never missed.
+Behind each array stands a digest of it, so that a damaged one is noticed and made again.
 """
 
 import hashlib
+import io
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -23,12 +26,14 @@ from numpy.typing import NDArray
 
 from cryofix.data.order_statistics import median, percentiles
 from cryofix.errors import CryofixError
-from cryofix.files import atomic_write
+from cryofix.files import A_DAY, atomic_write, remove_leftovers
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
 
 log = logging.getLogger(__name__)
 
 CACHE_VERSION = 2
+ARRAY_START = 128  # bytes of the header of a two-dimensional .npy
+DIGEST_BYTES = 16
 MAD_TO_SIGMA = 1.4826  # of a Gaussian
 BLOCK_PX = 2**20  # pixels that are transformed at a time, about what a cache holds
 
@@ -61,7 +66,8 @@ class CachedMicrograph:
     source
         The file of the user.
     array_path
-        float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation.
+        float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation. The digest
+        that follows the array is checked by :func:`cache_micrograph`, not by :meth:`read`.
     shape
         (rows, columns) of the cached array.
     full_shape
@@ -90,14 +96,25 @@ class CachedMicrograph:
 
         Only the box's rows are read, and the file is closed again: mappings of thousands of
         micrographs would pile up in memory.
+
+        Raises
+        ------
+        CryofixError
+            When the file ends before the box.
         """
         rows, columns = self.shape
         row, column, height, width = box or (0, 0, rows, columns)
         line = columns * np.dtype(np.float16).itemsize
-        # np.load parses the header each time, which takes longer than the rest; the array is last.
+        # np.load parses the header each time, which takes longer than the rest.
         with self.array_path.open("rb", buffering=0) as stream:
-            stream.seek((row - rows) * line, os.SEEK_END)
-            found = np.frombuffer(stream.read(height * line), np.float16)
+            stream.seek(ARRAY_START + row * line)
+            content = stream.read(height * line)
+        if len(content) < height * line:
+            raise CryofixError(
+                f"{self.array_path} was cut off after the run had begun: start the same command"
+                " again, which makes the file anew"
+            )
+        found = np.frombuffer(content, np.float16)
         part = found.reshape(height, columns)[:, column : column + width].copy()
         return torch.from_numpy(part).float().numpy()  # NumPy converts one number at a time
 
@@ -256,8 +273,11 @@ def content_digest(path: Path, cache: Path) -> str:
     identity = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
     memo = cache / "digests" / hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
     try:
-        return memo.read_text()
-    except FileNotFoundError:
+        known = memo.read_text()
+        if re.fullmatch(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}", known):
+            return known
+        log.warning("%s is damaged: %s is read again", memo, path)
+    except (FileNotFoundError, UnicodeDecodeError):
         pass
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, xxhash.xxh3_128).hexdigest()
@@ -273,7 +293,7 @@ def cache_micrograph(
     preprocessing: Preprocessing,
     cache: Path,
 ) -> CachedMicrograph:
-    """Preprocess one micrograph unless the cache holds it.
+    """Preprocess one micrograph unless the cache holds it, whole and as it was written.
 
     Two processes may do the same file at once: each writes a file of its own and renames it, and
     both contents are equal.
@@ -288,7 +308,7 @@ def cache_micrograph(
     }
     key = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=16)
     array_path = cache / "arrays" / f"{key.hexdigest()}.npy"
-    if not array_path.exists():
+    if not _is_whole(array_path):
         try:
             image = read_micrograph(info.path).data
             small = preprocess(image, shape, particle_px, preprocessing)
@@ -296,8 +316,11 @@ def cache_micrograph(
             raise CryofixError(
                 f"{info.path} cannot be normalised: {error}; remove or replace the file"
             ) from error
-        with atomic_write(array_path) as temporary:
-            np.save(temporary, small.astype(np.float16))
+        content = io.BytesIO()
+        np.save(content, small.astype(np.float16))
+        with atomic_write(array_path) as temporary, temporary.open("wb") as stream:
+            stream.write(content.getbuffer())
+            stream.write(xxhash.xxh3_128_digest(content.getbuffer()))
     return CachedMicrograph(
         name=micrograph_name(info.path),
         source=info.path,
@@ -306,6 +329,18 @@ def cache_micrograph(
         full_shape=info.shape,
         pixel_size_angstrom=info.pixel_size_angstrom,
     )
+
+
+def _is_whole(array_path: Path) -> bool:
+    """Say whether a cached array is there and is what was written."""
+    try:
+        content = memoryview(array_path.read_bytes())
+    except FileNotFoundError:
+        return False
+    if xxhash.xxh3_128_digest(content[:-DIGEST_BYTES]) == content[-DIGEST_BYTES:]:
+        return True
+    log.warning("%s is damaged: it is made again", array_path)
+    return False
 
 
 def cache_all(
@@ -320,6 +355,7 @@ def cache_all(
 
     Memory is bounded by the number of cores, not by the number of micrographs.
     """
+    remove_leftovers(cache, "arrays", "digests", older_than_s=A_DAY)
 
     def one(job: tuple[MicrographInfo, float]) -> CachedMicrograph:
         result = cache_micrograph(*job, particle_px, preprocessing, cache)

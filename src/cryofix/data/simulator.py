@@ -4,7 +4,7 @@ Stylised: blobs instead of proteins. Numbers from these images are no scientific
 """
 
 from cryofix.data.simulation.config import SimulatorConfig
-from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.dataset import is_complete, write_dataset
 from cryofix.data.simulation.micrograph import Simulated, simulate_micrograph
 
-__all__ = ["Simulated", "SimulatorConfig", "simulate_micrograph", "write_dataset"]
+__all__ = ["Simulated", "SimulatorConfig", "is_complete", "simulate_micrograph", "write_dataset"]

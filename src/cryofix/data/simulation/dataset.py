@@ -1,17 +1,22 @@
 """A simulated data set on disk, laid out like one of CryoPPP."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from cryofix.data.simulation.config import SimulatorConfig
 from cryofix.data.simulation.micrograph import Simulated, simulate_micrograph
 from cryofix.errors import CryofixError
-from cryofix.files import write_json
+from cryofix.files import A_DAY, remove_leftovers, write_json
 from cryofix.formats.coordinates import write_coordinates
 from cryofix.formats.micrograph import MicrographInfo, write_mrc
+
+log = logging.getLogger(__name__)
 
 NOTICE = (
     "Stylised simulations: blobs, not proteins, in made-up ice. They are for testing software "
@@ -31,13 +36,14 @@ def write_dataset(
     The folder holds, as CryoPPP's do, ``micrographs/<name>.mrc`` (mode 2, electrons in each
     pixel), ``ground_truth/particle_coordinates/<name>.csv`` and
     ``ground_truth/ignore_coordinates/<name>.csv`` (only a header where there are none), and
-    besides ``truth/<name>.json`` for each micrograph and, last, so that its presence means
-    "complete", ``simulation.json``: the settings and every micrograph's truth.
+    besides ``truth/<name>.json`` for each micrograph, with digests of its files, and, last, so
+    that its presence means "complete", ``simulation.json``: the settings and every micrograph's
+    truth.
 
     An interrupted call is resumed by the next one. Two processes may write the same data set at
     once: both write the same bytes, each file is put in place whole, and a micrograph whose
-    ``truth`` file exists is left alone. A data set grows when it is written again with more
-    ``micrographs``.
+    files fit the digests in its ``truth`` file is left alone. A data set grows when it is written
+    again with more ``micrographs``.
 
     Parameters
     ----------
@@ -62,7 +68,10 @@ def write_dataset(
     """
     folder = Path(folder)
     marker = folder / "simulation.json"
-    names = [f"sim_{index:04d}" for index in range(config.micrographs)]
+    names = _names(config)
+    remove_leftovers(
+        folder, "micrographs", "truth", "ground_truth/*_coordinates", older_than_s=A_DAY
+    )
     surplus = {path.stem for path in folder.glob("truth/sim_*.json")} - set(names)
     if surplus:
         raise CryofixError(
@@ -83,32 +92,55 @@ def write_dataset(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    content = {
+    if _read(marker) != _as_json(_summary(config, truths)):
+        write_json(marker, _summary(config, truths))
+    return marker
+
+
+def is_complete(config: SimulatorConfig, folder: Path) -> bool:
+    """Say whether a folder holds a data set with every file as :func:`write_dataset` wrote it.
+
+    Raises
+    ------
+    CryofixError
+        If ``folder`` holds simulations with other settings.
+    """
+    truths = [_kept(config, folder, name, logging.DEBUG) for name in _names(config)]
+    return bool(_read(folder / "simulation.json") == _as_json(_summary(config, truths)))
+
+
+def _names(config: SimulatorConfig) -> list[str]:
+    return [f"sim_{index:04d}" for index in range(config.micrographs)]
+
+
+def _summary(config: SimulatorConfig, truths: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """Return the content of ``simulation.json``."""
+    return {
         "notice": NOTICE,
         "version": config.version,
         "config": config.as_dict(),
         "micrographs": truths,
     }
-    if not (marker.exists() and json.loads(marker.read_text()) == content):
-        write_json(marker, content)
-    return marker
+
+
+def _as_json(content: Any) -> Any:
+    """Return what reading a JSON file with this content gives."""
+    return json.loads(json.dumps(content))
+
+
+def _read(path: Path) -> Any:
+    """Return the content of a JSON file; None when there is none, or it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _finish(config: SimulatorConfig, folder: Path, name: str, index: int) -> dict[str, Any]:
     """Write one micrograph unless it is there; return its truth."""
-    settings = _settings(config)
-    path = folder / "truth" / f"{name}.json"
-    if path.exists():
-        content = json.loads(path.read_text())
-        if content["config"] != settings:
-            found = content["config"]
-            changed = [key for key in settings if found.get(key) != settings[key]]
-            raise CryofixError(
-                f"{path} was simulated with other settings ({', '.join(changed) or 'more keys'}): "
-                "choose another folder, or delete this one"
-            )
-        written: dict[str, Any] = content["truth"]
-        return written
+    kept = _kept(config, folder, name)
+    if kept is not None:
+        return kept
     simulated = simulate_micrograph(config, index)
     truth = _truth(name, simulated)
     image = folder / "micrographs" / f"{name}.mrc"
@@ -118,13 +150,63 @@ def _finish(config: SimulatorConfig, folder: Path, name: str, index: int) -> dic
         where = folder / "ground_truth" / f"{kind}_coordinates"
         write_coordinates(where, {name: particles}, infos, format="cryoppp")
     # Last of all: this file says that the others are there.
-    write_json(path, {"notice": NOTICE, "config": settings, "truth": truth})
+    content = {"notice": NOTICE, "config": _settings(config), "truth": truth}
+    write_json(_truth_path(folder, name), content | {"files": _digests(folder, name)})
     return truth
+
+
+def _kept(
+    config: SimulatorConfig, folder: Path, name: str, level: int = logging.WARNING
+) -> dict[str, Any] | None:
+    """Return the truth of a micrograph whose files are all there, and as they were written.
+
+    What is damaged is logged at ``level``.
+    """
+    path = _truth_path(folder, name)
+    if not path.exists():
+        return None
+    content, settings = _read(path), _settings(config)
+    damaged = [str(path)]
+    if isinstance(content, dict) and isinstance(content.get("config"), dict):
+        found = content["config"]
+        if found != settings:
+            changed = [key for key in settings if found.get(key) != settings[key]]
+            raise CryofixError(
+                f"{path} was simulated with other settings ({', '.join(changed) or 'more keys'}): "
+                "choose another folder, or delete this one"
+            )
+        truth, listed = content.get("truth"), content.get("files")
+        if isinstance(truth, dict) and isinstance(listed, dict):
+            files = _digests(folder, name)
+            damaged = [str(folder / file) for file in files if files[file] != listed.get(file)]
+            if not damaged:
+                return truth
+    log.log(level, "%s: not as it was written, so %s is simulated again", ", ".join(damaged), name)
+    return None
+
+
+def _truth_path(folder: Path, name: str) -> Path:
+    return folder / "truth" / f"{name}.json"
+
+
+def _digests(folder: Path, name: str) -> dict[str, str | None]:
+    """Return the XXH3 digests of a micrograph's files, relative to ``folder``; None if missing."""
+    files = (
+        f"micrographs/{name}.mrc",
+        f"ground_truth/particle_coordinates/{name}.csv",
+        f"ground_truth/ignore_coordinates/{name}.csv",
+    )
+    return {
+        file: xxhash.xxh3_128_hexdigest((folder / file).read_bytes())
+        if (folder / file).exists()
+        else None
+        for file in files
+    }
 
 
 def _settings(config: SimulatorConfig) -> dict[str, Any]:
     """Return the settings that an image depends on, as JSON gives them back."""
-    settings: dict[str, Any] = json.loads(json.dumps(config.as_dict()))
+    settings: dict[str, Any] = _as_json(config.as_dict())
     del settings["micrographs"]
     return settings | {"version": config.version}
 
