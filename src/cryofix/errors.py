@@ -1,14 +1,20 @@
 """The exceptions that a user is meant to read."""
 
 from signal import SIGTERM
+=======
+import re
 
 
 class CryofixError(Exception):
     """Bad input, said in one sentence: the file or key, its value, and the remedy.
 
     Entry points print the sentence and exit with code 1, without a traceback unless the
-    environment has ``CRYOFIX_DEBUG=1``.
+    environment has ``CRYOFIX_DEBUG=1``. Line breaks, which values and other programs' messages
+    bring along, become blanks.
     """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", sentence))
 
 
 class Stopped(CryofixError):  # noqa: N818 - a request, not an error
@@ -27,3 +33,9 @@ def nobody_reads(error: BaseException) -> bool:
     # rich leaves the process when it notices.
     behind = error.__context__ if isinstance(error, SystemExit) else error
     return isinstance(behind, BrokenPipeError)
+
+
+def reason(error: BaseException) -> str:
+    """Return what another library's error says, on one line and at most 200 characters long."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -103,8 +103,8 @@ def test_cbox_reads_corners_estimated_sizes_and_confidences(tmp_path: Path) -> N
 
 
 def test_cbox_keeps_all_detections_unless_given_a_threshold(tmp_path: Path) -> None:
-    (tmp_path / "a.cbox").write_text(CBOX.replace("500.5", "690.0"))
-    with pytest.raises(CryofixError, match=r"a\.cbox, row 1: x = 710"):
+    (tmp_path / "a.cbox").write_text(CBOX.replace("500.5", "720.0"))
+    with pytest.raises(CryofixError, match=r"a\.cbox, row 1: x = 740"):
         read_coordinates(tmp_path, IMAGES, threshold=0.3)
     (tmp_path / "a.cbox").write_text(CBOX)
     assert read_coordinates(tmp_path, IMAGES, threshold=0.3)["a"].x.tolist() == [520.5]
@@ -112,9 +112,9 @@ def test_cbox_keeps_all_detections_unless_given_a_threshold(tmp_path: Path) -> N
 
 def test_cbox_rows_are_counted_before_the_threshold(tmp_path: Path) -> None:
     (tmp_path / "a.cbox").write_text(
-        CBOX.replace("-10.0 300.0", "-30.0 300.0").replace("0.75", "0.01")
+        CBOX.replace("-10.0 300.0", "-60.0 300.0").replace("0.75", "0.01")
     )
-    with pytest.raises(CryofixError, match=r"a\.cbox, row 2: x = -10 is outside"):
+    with pytest.raises(CryofixError, match=r"a\.cbox, row 2: x = -40 is outside"):
         read_coordinates(tmp_path, IMAGES, threshold=0.05)
 
 

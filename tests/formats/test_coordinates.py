@@ -137,10 +137,10 @@ def test_exact_duplicates_go_with_a_count_and_the_best_score_stays(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("70.5,10,8", r"a\.csv, row 3: x = 70\.5 is outside a\.jpg, which has 70 columns"),
-        ("-0.25,10,8", r"row 3: x = -0\.25 is outside"),
-        ("10,40.01,8", r"row 3: y = 40\.01 is outside"),
-        ("10,,8", r"a\.csv, row 3: Y-Coordinate is nan, not a number"),
+        ("74.5,10,8", r"a\.csv, row 3: x = 74\.5 is outside a\.jpg, which has 70 columns"),
+        ("-4.25,10,8", r"row 3: x = -4\.25 is outside"),
+        ("10,44.01,8", r"row 3: y = 44\.01 is outside"),
+        ("10,,8", r"a\.csv, row 3: Y-Coordinate is '', not a number"),
         ("10,abc,8", r"a\.csv, row 3: Y-Coordinate is 'abc', not a number"),
         ("inf,10,8", r"a\.csv, row 3: X-Coordinate is 'inf', not a number"),
     ],

@@ -1,27 +1,18 @@
-"""Particle coordinates of any supported program, in one frame; the registry of formats.
+"""Particle coordinates of any supported program, in one frame.
 
 The frame: centre (x = column, y = row), float, 0-based, full-resolution pixels of the array that
 `read_micrograph` returns. Everything about other frames ends in this package.
 """
 
-import inspect
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cryofix.errors import CryofixError
-from cryofix.formats import (
-    cryolo,
-    cryoppp,
-    cryosparc,
-    eman,
-    point_json,
-    relion,
-    relion_particles,
-    topaz,
-)
 from cryofix.formats.frames import (
+    Outside,
+    Remarks,
     check_inside,
     concatenate,
     flipped,
@@ -29,7 +20,15 @@ from cryofix.formats.frames import (
     without_duplicates,
 )
 from cryofix.formats.micrograph import MicrographInfo, micrograph_name
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, YOrigin
+from cryofix.formats.option_keys import keys_of_command, option_key
+from cryofix.formats.registry import (
+    FORMATS,
+    check_options,
+    detect_format,
+    find_format,
+    find_y_origin,
+)
+from cryofix.formats.tables import Entry, Particles, Table, YOrigin
 
 __all__ = [
     "FORMATS",
@@ -42,41 +41,6 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-FORMATS: dict[str, CoordinateFormat] = {
-    each.name: each
-    for each in (
-        cryoppp.CRYOPPP,
-        relion.RELION,
-        relion_particles.RELION_PARTICLES,
-        cryolo.CRYOLO,
-        eman.EMAN,
-        topaz.TOPAZ,
-        cryosparc.CRYOSPARC,
-        point_json.POINTS,
-        point_json.COCO,
-    )
-}
-"""Every known format by name, in the order in which detection tries them."""
-
-
-def detect_format(path: str | Path) -> str:
-    """Return the name of the format of a file or folder, judged by suffix and content.
-
-    Raises
-    ------
-    CryofixError
-        If ``path`` is missing or no format claims it.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise CryofixError(f"{path} does not exist: check the path of the coordinates")
-    for name, each in FORMATS.items():
-        if each.read is not None and each.detect(path):
-            return name
-    raise CryofixError(
-        f"{path} is in no format that cryofix recognises: say format=, one of {', '.join(FORMATS)}"
-    )
-
 
 def read_coordinates(
     path: str | Path,
@@ -85,6 +49,8 @@ def read_coordinates(
     format: str | None = None,
     y_origin: YOrigin | None = None,
     allow_empty: bool = False,
+    outside: Outside = "error",
+    keys: Mapping[str, str] | None = None,
     **options: Any,
 ) -> dict[str, Particles]:
     """Read the particles of the given micrographs.
@@ -103,6 +69,12 @@ def read_coordinates(
     allow_empty : bool
         Whether a label file without particles means "looked at, and empty" (True) or is a
         mistake (False, an error).
+    outside : {"error", "drop"}
+        What happens to particles whose centre is outside the image by more than half a diameter
+        (where none is known, by more than 1 % of its longer side). Those that are less far
+        outside are kept, with a warning.
+    keys : mapping or None
+        What the command calls these options, for messages, as `reading_keys` gives it.
     **options
         The format's own, for example ``downsample`` for Topaz.
 
@@ -118,11 +90,25 @@ def read_coordinates(
         If the format is unknown, a value is no number or outside its image, no label matches
         any micrograph, or a micrograph has no particles and ``allow_empty`` is False.
     """
-    path = Path(path)
-    chosen = _format(format if format is not None else detect_format(path))
+    with keys_of_command(keys):
+        return _read(Path(path), micrographs, format, y_origin, allow_empty, outside, options)
+
+
+def _read(
+    path: Path,
+    micrographs: Mapping[str, MicrographInfo],
+    format: str | None,
+    y_origin: YOrigin | None,
+    allow_empty: bool,
+    outside: Outside,
+    options: Mapping[str, Any],
+) -> dict[str, Particles]:
+    if outside not in ("error", "drop"):
+        raise CryofixError(f"{option_key('outside')}={outside} is not known: choose error or drop")
+    chosen = find_format(format if format is not None else detect_format(path))
     if chosen.read is None:
         raise CryofixError(f"{path}: cryofix writes the format {chosen.name}, it does not read it")
-    _check_options(chosen, chosen.read, options)
+    check_options(chosen, chosen.read, options)
     if not path.exists():
         raise CryofixError(f"{path} does not exist: check the path of the coordinates")
     tables = list(chosen.read(path, **options))
@@ -138,7 +124,7 @@ def read_coordinates(
         _log.info("%s: ignored the labels of %d micrographs not in use", path, ignored)
 
     particles: dict[str, Particles] = {}
-    duplicates = 0
+    duplicates, remarks = 0, Remarks()
     for key, its_tables in matched.items():
         info = micrographs[key]
         sources = sorted({str(table.source) for table in its_tables})
@@ -146,18 +132,23 @@ def read_coordinates(
             raise CryofixError(
                 f"{sources[0]} and {sources[1]} both label {info.path.name}: keep one of them"
             )
-        origin = _y_origin(chosen, info, y_origin)
-        merged = concatenate([to_our_frame(table, info, origin) for table in its_tables])
+        origin = find_y_origin(chosen, info, y_origin)
+        merged = concatenate(
+            [to_our_frame(table, info, origin, outside, remarks) for table in its_tables]
+        )
         unique = without_duplicates(merged)
         duplicates += len(merged) - len(unique)
         if len(unique) == 0 and not allow_empty:
             raise CryofixError(
                 f"{sources[0]} lists no particles for {info.path.name}: remove it if the "
-                "micrograph is unlabelled, or set allow_empty=true if it truly shows none"
+                f"micrograph is unlabelled, or set {option_key('allow_empty')}=true if it truly "
+                "shows none"
             )
         particles[key] = unique
     if duplicates:
         _log.warning("%s: removed %d exact duplicates", path, duplicates)
+    for sentence in remarks.sentences():
+        _log.warning("%s: %s", path, sentence)
     return particles
 
 
@@ -168,6 +159,7 @@ def write_coordinates(
     *,
     format: str,
     y_origin: YOrigin | None = None,
+    keys: Mapping[str, str] | None = None,
     **options: Any,
 ) -> list[Path]:
     """Write particles in another program's format, atomically.
@@ -180,7 +172,7 @@ def write_coordinates(
         By the same names; every micrograph in ``particles`` is needed in ``micrographs``.
     format : str
         A key of `FORMATS`.
-    y_origin : {"top", "bottom"} or None
+    y_origin, keys
         As in `read_coordinates`.
     **options
         The format's own.
@@ -195,11 +187,22 @@ def write_coordinates(
     CryofixError
         If the format is unknown, a micrograph is, or a particle is outside its image.
     """
-    path = Path(path)
-    chosen = _format(format)
+    with keys_of_command(keys):
+        return _write(Path(path), particles, micrographs, format, y_origin, options)
+
+
+def _write(
+    path: Path,
+    particles: Mapping[str, Particles],
+    micrographs: Mapping[str, MicrographInfo],
+    format: str,
+    y_origin: YOrigin | None,
+    options: Mapping[str, Any],
+) -> list[Path]:
+    chosen = find_format(format)
     if chosen.write is None:
         raise CryofixError(f"{path}: cryofix reads the format {chosen.name}, it does not write it")
-    _check_options(chosen, chosen.write, options)
+    check_options(chosen, chosen.write, options)
     entries = []
     for key, each in particles.items():
         if key not in micrographs:
@@ -209,7 +212,7 @@ def write_coordinates(
             )
         info = micrographs[key]
         check_inside(each, info, path)
-        bottom = _y_origin(chosen, info, y_origin) == "bottom"
+        bottom = find_y_origin(chosen, info, y_origin) == "bottom"
         entries.append(Entry(info, flipped(each, info) if bottom else each))
     empty = sum(len(each) == 0 for each in particles.values())
     if empty and not chosen.keeps_empty:
@@ -221,25 +224,6 @@ def write_coordinates(
             empty,
         )
     return chosen.write(path, entries, **options)
-
-
-def _format(name: str) -> CoordinateFormat:
-    if name not in FORMATS:
-        raise CryofixError(f"format={name} is not known: choose one of {', '.join(FORMATS)}")
-    return FORMATS[name]
-
-
-def _check_options(
-    chosen: CoordinateFormat, function: Callable[..., Any], options: Mapping[str, Any]
-) -> None:
-    known = list(inspect.signature(function).parameters)
-    own = [name for name in known if name not in ("path", "entries")]
-    for name in options:
-        if name not in own:
-            raise CryofixError(
-                f"{name} is no option of the format {chosen.name}: it has "
-                f"{', '.join(own) or 'none'}"
-            )
 
 
 def _by_name(micrographs: Mapping[str, MicrographInfo]) -> dict[str, str]:
@@ -266,16 +250,3 @@ def _no_match(path: Path, tables: list[Table], micrographs: Mapping[str, Microgr
         f"called like '{micrograph_name(tables[0].micrograph)}', the micrographs like "
         f"'{micrograph_name(next(iter(micrographs)))}': check that they are of one data set"
     )
-
-
-def _y_origin(chosen: CoordinateFormat, info: MicrographInfo, given: YOrigin | None) -> YOrigin:
-    if given is None:
-        if chosen.y_origin is None:
-            raise CryofixError(
-                f"the format {chosen.name} needs y_origin=top or y_origin=bottom, because "
-                "programs disagree on where it counts y from: try one and look at the particles"
-            )
-        return chosen.y_origin(info)
-    if given not in ("top", "bottom"):
-        raise CryofixError(f"y_origin={given} is not known: choose top or bottom")
-    return given

@@ -7,16 +7,22 @@ _Width _Height _Depth _EstWidth _EstHeight _Confidence _NumBoxes _Angle``. X and
 Source: Wagner et al., Communications Biology 2, 218 (2019), and crYOLO's user guide.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cryofix.errors import CryofixError
+from cryofix.formats.frames import concatenate
 from cryofix.formats.names import image_stem
+from cryofix.formats.option_keys import option_key
 from cryofix.formats.star import read_star, write_star
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, diameters, numbers
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, sides
+from cryofix.formats.values import check_option, numbers, optional_numbers
+
+_REQUIRED = ("CoordinateX", "CoordinateY", "Width", "Height")
+_OPTIONAL = ("EstWidth", "EstHeight", "Confidence")
 
 
 def read_cryolo(path: Path, threshold: float | None = None) -> Iterator[Table]:
@@ -34,6 +40,8 @@ def read_cryolo(path: Path, threshold: float | None = None) -> Iterator[Table]:
     CryofixError
         If there is no such file, or one lacks the block ``cryolo`` or a column.
     """
+    if threshold is not None:
+        check_option(threshold, "threshold", above=-np.inf)
     files = [path] if path.is_file() else sorted(path.glob("*.cbox"))
     if not files:
         raise CryofixError(f"{path} holds no .cbox files: give crYOLO's folder CBOX")
@@ -42,7 +50,9 @@ def read_cryolo(path: Path, threshold: float | None = None) -> Iterator[Table]:
         rows = np.arange(1, len(particles) + 1)
         if threshold is not None:
             if particles.score is None:
-                raise CryofixError(f"{file} has no confidences, so leave threshold= out")
+                raise CryofixError(
+                    f"{file} has no confidences, so leave {option_key('threshold')}= out"
+                )
             keep = particles.score >= threshold
             particles, rows = particles.select(keep), rows[keep]
         yield Table(file.stem, file, particles, rows=rows)
@@ -70,18 +80,16 @@ def write_cryolo(
     written = []
     for entry in entries:
         each = entry.particles
-        estimated = diameters(each, box_size_px)
-        sides = estimated if box_size_px is None else np.full(len(each), float(box_size_px))
-        if sides is None or estimated is None:
-            raise CryofixError(f"{path}: CBOX needs the size of its boxes: set box_size_px=")
+        estimated = sides(each, box_size_px, "box_size_px", path, "CBOX")
+        boxes = estimated if box_size_px is None else np.full(len(each), float(box_size_px))
         absent = np.full(len(each), np.nan)
         table = pd.DataFrame(
             {
-                "CoordinateX": each.x - sides / 2,
-                "CoordinateY": each.y - sides / 2,
+                "CoordinateX": each.x - boxes / 2,
+                "CoordinateY": each.y - boxes / 2,
                 "CoordinateZ": absent,
-                "Width": sides,
-                "Height": sides,
+                "Width": boxes,
+                "Height": boxes,
                 "Depth": absent,
                 "EstWidth": estimated,
                 "EstHeight": estimated,
@@ -100,27 +108,26 @@ def write_cryolo(
 
 
 def _read_cbox(file: Path) -> Particles:
-    block = read_star(file).get("cryolo")
-    if block is None:
+    tables = [each for each in read_star(file, _REQUIRED + _OPTIONAL) if each.block == "cryolo"]
+    if not tables:
         raise CryofixError(f"{file} has no block data_cryolo: it is no CBOX of version 1.0")
-    missing = {"CoordinateX", "CoordinateY", "Width", "Height"} - set(block.columns)
+    return concatenate([_boxes(each.columns, file) for each in tables])
+
+
+def _boxes(columns: Mapping[str, list[str]], file: Path) -> Particles:
+    missing = set(_REQUIRED) - set(columns)
     if missing:
         raise CryofixError(f"{file} lacks the columns {', '.join(sorted(missing))}")
-
-    def column(name: str) -> np.ndarray | None:
-        if name not in block.columns or (len(block) > 0 and block[name].isna().all()):
-            return None
-        return numbers(block[name], name, file)
-
-    x, y, width, height = (
-        numbers(block[name], name, file)
-        for name in ("CoordinateX", "CoordinateY", "Width", "Height")
+    x, y = (numbers(columns[name], name, file) for name in _REQUIRED[:2])
+    width, height = (numbers(columns[name], name, file, positive=True) for name in _REQUIRED[2:])
+    estimated_width, estimated_height = (
+        optional_numbers(columns.get(name), name, file, positive=True) for name in _OPTIONAL[:2]
     )
-    estimated_width, estimated_height = column("EstWidth"), column("EstHeight")
     estimated = None
     if estimated_width is not None and estimated_height is not None:
         estimated = (estimated_width + estimated_height) / 2
-    return Particles(x + width / 2, y + height / 2, column("Confidence"), estimated)
+    confidence = optional_numbers(columns.get("Confidence"), "Confidence", file)
+    return Particles(x + width / 2, y + height / 2, confidence, estimated)
 
 
 def _detect(path: Path) -> bool:

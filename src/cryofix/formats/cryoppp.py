@@ -8,7 +8,6 @@ unlabelled, not empty.
 Source: Dhakal et al., Scientific Data 10, 392 (2023).
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -23,15 +22,17 @@ from cryofix.formats.tables import (
     Particles,
     Table,
     diameters,
-    numbers,
     origin_as_displayed,
 )
+from cryofix.formats.text_table import plain_name, read_columns
+from cryofix.formats.values import numbers, optional_numbers
 
 # Spellings seen in CSVs, without case, spaces, dashes and underscores.
 _X = ("xcoordinate", "x", "xcoord", "centerx", "xcenter")
 _Y = ("ycoordinate", "y", "ycoord", "centery", "ycenter")
 _DIAMETER = ("diameter", "diameterpx")
 _SCORE = ("score", "confidence")
+_LAYOUT = "it needs a header line X-Coordinate,Y-Coordinate,Diameter and one line for each particle"
 _SUBFOLDERS = ("ground_truth/particle_coordinates", "particle_coordinates")
 
 
@@ -104,31 +105,24 @@ def _detect(path: Path) -> bool:
 
 
 def _read_csv(file: Path) -> Particles:
-    try:
-        frame = pd.read_csv(
-            file, dtype=str, encoding="utf-8-sig", skipinitialspace=True, index_col=False
-        )
-    except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
-        raise CryofixError(
-            f"{file} cannot be read as CSV ({error}): it needs a header line "
-            "X-Coordinate,Y-Coordinate,Diameter and one line for each particle"
-        ) from error
-    columns = {re.sub(r"[\s_-]|\(.*\)", "", str(name)).lower(): name for name in frame.columns}
+    header, columns = read_columns(
+        file, ",", _X + _Y + _DIAMETER + _SCORE, _LAYOUT, plain=plain_name
+    )
 
-    def find(spellings: tuple[str, ...]) -> str | None:
+    def find(spellings: tuple[str, ...]) -> list[str] | None:
         return next((columns[name] for name in spellings if name in columns), None)
 
     x, y, diameter, score = map(find, (_X, _Y, _DIAMETER, _SCORE))
     if x is None or y is None:
         raise CryofixError(
-            f"{file} has the columns {', '.join(map(str, frame.columns))}: it needs X-Coordinate "
-            "and Y-Coordinate"
+            f"{file} has the columns {', '.join(header):.80}: it needs X-Coordinate and "
+            "Y-Coordinate"
         )
     return Particles(
-        numbers(frame[x], x, file),
-        numbers(frame[y], y, file),
-        None if score is None else numbers(frame[score], score, file),
-        None if diameter is None else numbers(frame[diameter], diameter, file),
+        numbers(x, "X-Coordinate", file),
+        numbers(y, "Y-Coordinate", file),
+        optional_numbers(score, "Score", file),
+        optional_numbers(diameter, "Diameter", file, positive=True),
     )
 
 

@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
 from cryofix.formats.names import CRYOSPARC_UID
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, numbers, split_by_name
+from cryofix.formats.npy import MAGIC, read_npy_header
+from cryofix.formats.option_keys import option_key
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, split_by_name
+from cryofix.formats.values import numbers, optional_numbers
 
 _SCORES = ("pick_stats/ncc_score", "pick_stats/score")
 _REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac")
-_NUMPY_MAGIC = b"\x93NUMPY"
 
 
 def read_cryosparc(path: Path) -> Iterator[Table]:
@@ -45,17 +47,13 @@ def read_cryosparc(path: Path) -> Iterator[Table]:
             "(for a refinement that is its passthrough file)"
         )
     score = next((name for name in _SCORES if name in (array.dtype.names or ())), None)
+    x, y = (numbers(_field(array, name, path), name, path) for name in _REQUIRED[1:])
     particles = Particles(
-        numbers(array["location/center_x_frac"], "location/center_x_frac", path),
-        numbers(array["location/center_y_frac"], "location/center_y_frac", path),
-        None if score is None else numbers(array[score], score, path),
+        x,
+        y,
+        None if score is None else optional_numbers(_field(array, score, path), score, path),
     )
-    paths = array["location/micrograph_path"]
-    if paths.dtype.kind == "S":
-        paths = np.char.decode(paths, "utf-8")
-    # cryoSPARC marks paths outside of the project with a leading ">".
-    names = [str(each).removeprefix(">") for each in paths.tolist()]
-    yield from split_by_name(names, particles, path, relative=True)
+    yield from split_by_name(_names(array, path), particles, path, relative=True)
 
 
 def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 1) -> list[Path]:
@@ -75,8 +73,13 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
     uids are hashes of the micrograph's path and the particle's number, so that writing twice
     gives the same file; a micrograph whose name starts with cryoSPARC's own uid keeps it.
     ``location/min_dist_A`` is the mean diameter where diameter and pixel size are known, else 0.
-    Where only some micrographs have scores, the others' are 0.
+    Where only some particles have scores, the others' are 0.
     """
+    if not (isinstance(exposure_group, int) and 0 <= exposure_group < 2**32):
+        raise CryofixError(
+            f"{option_key('exposure_group')}={exposure_group} has to be a whole number from 0 to "
+            "2^32 - 1"
+        )
     paths = [str(entry.info.path).encode() for entry in entries]
     width = max((len(each) for each in paths), default=1)
     scored = any(entry.particles.score is not None for entry in entries)
@@ -106,10 +109,12 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
         part["location/micrograph_shape"] = rows, columns
         part["location/center_x_frac"] = each.x / columns
         part["location/center_y_frac"] = each.y / rows
-        if each.diameter_px is not None and len(each) and entry.info.pixel_size_angstrom:
-            part["location/min_dist_A"] = each.diameter_px.mean() * entry.info.pixel_size_angstrom
+        known = np.empty(0) if each.diameter_px is None else each.diameter_px
+        known = known[~np.isnan(known)]
+        if len(known) and entry.info.pixel_size_angstrom:
+            part["location/min_dist_A"] = known.mean() * entry.info.pixel_size_angstrom
         if each.score is not None:
-            part["pick_stats/ncc_score"] = each.score
+            part["pick_stats/ncc_score"] = np.nan_to_num(each.score)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
     return [path]
@@ -118,25 +123,63 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
 def _load(path: Path) -> NDArray[Any]:
     try:
         with path.open("rb") as file:
-            magic = file.read(len(_NUMPY_MAGIC))
-            if magic != _NUMPY_MAGIC:
+            if file.read(len(MAGIC)) != MAGIC:
                 raise CryofixError(
                     f"{path} is no NumPy array: if it is one of cryoSPARC's compressed files, "
                     "save it again with cryosparc-tools, Dataset.load(...).save(...)"
                 )
             file.seek(0)
-            array = np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        if "allow_pickle" in str(error):
-            raise CryofixError(
-                f"{path} holds Python objects, which can run any program when loaded, so cryofix "
-                "does not: save it again with cryosparc-tools, Dataset.load(...).save(...), which "
-                "writes text of fixed width"
-            ) from error
+            header = read_npy_header(file, path.stat().st_size)
+            if header.dtype.hasobject:
+                raise CryofixError(
+                    f"{path} holds Python objects, which can run any program when loaded, so "
+                    "cryofix does not: save it again with cryosparc-tools, "
+                    "Dataset.load(...).save(...), which writes text of fixed width"
+                )
+            if len(header.shape) > 1:
+                raise CryofixError(
+                    f"{path} holds an array of shape {header.shape}, and a .cs file has one row "
+                    "for each particle: give the file that cryoSPARC wrote"
+                )
+            file.seek(header.offset)
+            return np.fromfile(file, header.dtype, header.size)
+    except (ValueError, OSError) as error:
         raise CryofixError(
-            f"{path} cannot be read as a .cs file ({error}): it is damaged"
+            f"{path} cannot be read as a .cs file ({reason(error)}): it is damaged"
         ) from error
-    return np.atleast_1d(array)
+
+
+def _field(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
+    """Return a field of one number for each row."""
+    values = array[name]
+    if values.ndim != 1 or values.dtype.kind not in "fiu" or values.dtype.itemsize > 8:
+        raise CryofixError(
+            f"{path}: the field {name} is {array.dtype[name]}, not one number for each particle: "
+            "give the file that cryoSPARC wrote"
+        )
+    return values
+
+
+def _names(array: NDArray[Any], path: Path) -> list[str]:
+    """Return each particle's micrograph; text of fixed width, as bytes of UTF-8 or as it is."""
+    name = "location/micrograph_path"
+    values = array[name]
+    if values.ndim != 1 or values.dtype.kind not in "SU":
+        raise CryofixError(
+            f"{path}: the field {name} is {array.dtype[name]}, not one path for each particle: "
+            "give the file that cryoSPARC wrote"
+        )
+    try:
+        names = values.tolist()
+        if values.dtype.kind == "S":
+            names = [each.decode() for each in names]
+    except ValueError as error:  # a byte that is not UTF-8, a number that is no character
+        raise CryofixError(
+            f"{path}: the field {name} holds a path that is no text ({reason(error)}): rename that "
+            "micrograph in cryoSPARC, or correct the file"
+        ) from error
+    # cryoSPARC marks paths outside of the project with a leading ">".
+    return [each.removeprefix(">") for each in names]
 
 
 def _hash(text: bytes) -> int:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
 from cryofix.formats.names import image_stem
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, diameters, numbers
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, sides
+from cryofix.formats.values import check_option, numbers, optional_numbers
 
 _COLUMNS = ("x", "y", "width", "height", "score")
 _NO_SCORE = -3  # EMAN1 writes -3 for single particles, -1 and -2 for the ends of a helix
@@ -61,23 +62,24 @@ def write_eman(
     CryofixError
         If there is neither a box size nor a diameter.
     """
+    if box_size_px is not None:
+        check_option(box_size_px, "box_size_px")
     written = []
     for entry in entries:
         each = entry.particles
-        sides = (
-            diameters(each, None) if box_size_px is None else np.full(len(each), float(box_size_px))
+        boxes = np.rint(
+            sides(each, None, "box_size_px", path, "EMAN")
+            if box_size_px is None
+            else np.full(len(each), float(box_size_px))
         )
-        if sides is None:
-            raise CryofixError(f"{path}: EMAN needs the size of its boxes: set box_size_px=")
-        sides = np.rint(sides)
         columns: list[np.ndarray] = [
-            np.rint(each.x - sides / 2).astype(int),
-            np.rint(each.y - sides / 2).astype(int),
-            sides.astype(int),
-            sides.astype(int),
+            np.rint(each.x - boxes / 2).astype(int),
+            np.rint(each.y - boxes / 2).astype(int),
+            boxes.astype(int),
+            boxes.astype(int),
         ]
         if with_scores and each.score is not None:
-            columns.append(each.score)
+            columns.append(np.nan_to_num(each.score, nan=_NO_SCORE))
         file = path / f"{image_stem(entry.info.path)}.box"
         with atomic_write(file) as temporary:
             frame = pd.DataFrame(dict(zip(_COLUMNS, columns, strict=False)))
@@ -90,7 +92,9 @@ def _read_box(file: Path) -> Particles:
     try:
         lines = [line.split() for line in file.read_text(encoding="utf-8-sig").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise CryofixError(f"{file} cannot be read as text ({error}): it is no .box") from error
+        raise CryofixError(
+            f"{file} cannot be read as text ({reason(error)}): it is no .box"
+        ) from error
     rows = [line for line in lines if line]
     for number, row in enumerate(rows, start=1):
         if len(row) not in (4, 5) or len(row) != len(rows[0]):
@@ -99,11 +103,10 @@ def _read_box(file: Path) -> Particles:
                 "every row, or x y width height score in every row"
             )
     columns = list(zip(*rows, strict=True)) or [()] * 4
-    x, y, width, height, *more = (
-        numbers(values, name, file) for values, name in zip(columns, _COLUMNS, strict=False)
-    )
-    score = more[0] if more else None
-    if score is not None and len(score):
+    x, y = (numbers(columns[i], _COLUMNS[i], file) for i in (0, 1))
+    width, height = (numbers(columns[i], _COLUMNS[i], file, positive=True) for i in (2, 3))
+    score = optional_numbers(columns[4], "score", file) if len(columns) > 4 else None
+    if score is not None:
         if np.isin(score, (-1, -2)).all():
             raise CryofixError(f"{file} holds ends of helices, not particles: give segments")
         if (score == _NO_SCORE).all():

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.files import write_json
 from cryofix.formats.tables import (
     CoordinateFormat,
     Entry,
     Particles,
     Table,
-    diameters,
-    numbers,
     origin_as_displayed,
+    sides,
 )
+from cryofix.formats.values import numbers, optional_numbers
 
 
 def read_points(path: Path) -> Iterator[Table]:
@@ -40,11 +40,9 @@ def read_points(path: Path) -> Iterator[Table]:
         if widths - {2, 3} or len(widths) > 1:
             raise CryofixError(f"{path}, key {name}: needs a list of [x, y], or of [x, y, score]")
         columns = list(zip(*points, strict=True)) or [(), ()]
-        x, y, *score = (
-            numbers(values, column, path)
-            for values, column in zip(columns, ("x", "y", "score"), strict=False)
-        )
-        yield Table(name, path, Particles(x, y, *score))
+        x, y = numbers(columns[0], "x", path), numbers(columns[1], "y", path)
+        score = optional_numbers(columns[2], "score", path) if len(columns) > 2 else None
+        yield Table(name, path, Particles(x, y, score))
 
 
 def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True) -> list[Path]:
@@ -62,10 +60,10 @@ def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True)
     content = {}
     for entry in entries:
         each = entry.particles
-        columns = [each.x, each.y]
+        columns = [each.x.tolist(), each.y.tolist()]
         if with_scores and each.score is not None:
-            columns.append(each.score)
-        content[entry.info.path.name] = np.stack(columns, axis=1).tolist()
+            columns.append([None if np.isnan(score) else score for score in each.score.tolist()])
+        content[entry.info.path.name] = list(map(list, zip(*columns, strict=True)))
     write_json(path, content)
     return [path]
 
@@ -81,23 +79,23 @@ def read_coco(path: Path) -> Iterator[Table]:
     content = _load(path)
     try:
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        if len(names) < len(content["images"]):
+            raise ValueError("two images have the same id")
         rows: dict[Any, list[tuple[Any, ...]]] = {image_id: [] for image_id in names}
         for annotation in content["annotations"]:
             left, top, width, height = annotation["bbox"]
             rows[annotation["image_id"]].append((left, top, width, height, annotation.get("score")))
     except (KeyError, TypeError, ValueError) as error:
         raise CryofixError(
-            f"{path} is not COCO ({type(error).__name__}: {error}): it needs images with id and "
-            "file_name, and annotations with image_id and bbox = [left, top, width, height]"
+            f"{path} is not COCO ({type(error).__name__}: {reason(error)}): it needs images with "
+            "id and file_name, and annotations with image_id and bbox = [left, top, width, height]"
         ) from error
     for image_id, boxes in rows.items():
         columns = list(zip(*boxes, strict=True)) or [()] * 5
-        left, top, width, height = (
-            numbers(values, column, path)
-            for values, column in zip(columns[:4], ("left", "top", "width", "height"), strict=True)
-        )
-        scored = bool(boxes) and None not in columns[4]
-        score = numbers(columns[4], "score", path) if scored else None
+        left, top = numbers(columns[0], "left", path), numbers(columns[1], "top", path)
+        width = numbers(columns[2], "width", path, positive=True)
+        height = numbers(columns[3], "height", path, positive=True)
+        score = optional_numbers(columns[4], "score", path) if boxes else None
         particles = Particles(left + width / 2, top + height / 2, score, (width + height) / 2)
         yield Table(names[image_id], path, particles)
 
@@ -128,11 +126,9 @@ def write_coco(
         name = entry.info.path.name
         images.append({"id": image_id, "file_name": name, "height": rows, "width": columns})
         each = entry.particles
-        sides = diameters(each, diameter_px)
-        if sides is None:
-            raise CryofixError(f"{path}: COCO needs boxes, so set diameter_px=")
+        boxes = sides(each, diameter_px, "diameter_px", path, "COCO")
         for index in range(len(each)):
-            side = float(sides[index])
+            side = float(boxes[index])
             box = [float(each.x[index]) - side / 2, float(each.y[index]) - side / 2, side, side]
             annotation = {
                 "id": len(annotations) + 1,
@@ -142,7 +138,7 @@ def write_coco(
                 "area": side * side,
                 "iscrowd": 0,
             }
-            if each.score is not None:
+            if each.score is not None and not np.isnan(each.score[index]):
                 annotation["score"] = float(each.score[index])
             annotations.append(annotation)
     categories = [{"id": 1, "name": "particle"}]
@@ -152,9 +148,20 @@ def write_coco(
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unrepeated)
     except (ValueError, OSError, RecursionError) as error:
-        raise CryofixError(f"{path} cannot be read as JSON ({error}): correct the file") from error
+        raise CryofixError(
+            f"{path} cannot be read as JSON ({reason(error)}): correct the file"
+        ) from error
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"the key {name!r:.60} is there twice: join what they hold")
+        content[name] = value
+    return content
 
 
 def _as_list(points: Any, path: Path, name: str) -> list[Any]:

@@ -10,8 +10,10 @@ there y counts from the last row in the file.
 Source: RELION's documentation, "Conventions" and "STAR files".
 """
 
+import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,22 +21,37 @@ import numpy as np
 import pandas as pd
 
 from cryofix.errors import CryofixError
+from cryofix.formats.eman import read_eman
 from cryofix.formats.micrograph import MicrographInfo
 from cryofix.formats.names import image_kind, image_stem
-from cryofix.formats.star import read_star, star_name, write_star
+from cryofix.formats.option_keys import option_key
+from cryofix.formats.relion_origins import COLUMNS as ORIGIN_COLUMNS
+from cryofix.formats.relion_origins import read_origins
+from cryofix.formats.star import StarTable, read_star, star_name, write_star
 from cryofix.formats.tables import (
     CoordinateFormat,
     Entry,
     Particles,
     Table,
     YOrigin,
-    numbers,
     split_by_name,
 )
+from cryofix.formats.values import numbers, optional_numbers
+
+_log = logging.getLogger(__name__)
 
 _SUFFIXES = ("_autopick.star", "_manualpick.star", "_extract.star", "_pick.star")
 _INDICES = ("autopick.star", "manualpick.star")
 _UNKNOWN = -999  # what RELION writes where there is no figure of merit
+_SUFFIX_NOTE = "coords_suffix_"  # RELION before 3.1 leaves a file of this name beside the picks
+_WANTED = (
+    "rlnCoordinateX",
+    "rlnCoordinateY",
+    "rlnAutopickFigureOfMerit",
+    "rlnMicrographName",
+    "rlnMicrographCoordinates",
+    *ORIGIN_COLUMNS,
+)
 _JOB = re.compile(r"^[^/]+/job\d+/")
 
 
@@ -45,7 +62,8 @@ def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
     ----------
     path : Path
         An index, a STAR of particles, a STAR of one micrograph, or a folder (with an index, or
-        with STARs ``<stem><suffix>`` at any depth).
+        with STARs ``<stem><suffix>`` at any depth); ``coords_suffix_<suffix>``, which RELION
+        writes before 3.1, stands for its folder.
     suffix : str or None
         What follows the micrograph's stem in the names of its STAR; None tries RELION's own.
 
@@ -55,21 +73,23 @@ def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
         If a file lacks coordinates, or the index names one that does not exist.
     """
     suffixes = _SUFFIXES if suffix is None else (suffix,)
+    if path.name.startswith(_SUFFIX_NOTE):
+        if suffix is None:
+            suffixes = (path.name.removeprefix("coords_suffix"),)
+        path = path.parent
     if path.is_dir():
         index = next((path / name for name in _INDICES if (path / name).is_file()), None)
         if index is None:
             yield from _read_folder(path, suffixes)
             return
         path = index
-    blocks = read_star(path)
-    if "coordinate_files" in blocks:
-        yield from _read_index(path, blocks["coordinate_files"])
+    tables = read_star(path, _WANTED)
+    lists = [table for table in tables if table.block == "coordinate_files"]
+    if lists:
+        for each in lists:
+            yield from _read_index(path, each.columns)
         return
-    block = _coordinates(blocks, path)
-    if "rlnMicrographName" in block.columns:
-        yield from split_by_name(block["rlnMicrographName"], _particles(block, path), path)
-    else:
-        yield Table(_stem(path, suffixes), path, _particles(block, path))
+    yield from _read_picks(path, tables, _stem(path, suffixes))
 
 
 def write_relion(
@@ -99,13 +119,17 @@ def write_relion(
         If a name cannot be held by a STAR file, or two micrographs would share one.
     """
     if kind not in ("autopick", "manualpick"):
-        raise CryofixError(f"kind={kind} is not known: choose autopick or manualpick")
+        raise CryofixError(
+            f"{option_key('kind')}={kind} is not known: choose autopick or manualpick"
+        )
     root = Path(project).absolute()
     names = [relative_name(entry.info.path, root) for entry in entries]
     files = [path / _subfolder(name) / f"{image_stem(name)}_{kind}.star" for name in names]
     if len(set(files)) < len(files):
         twice = next(file for file in files if files.count(file) > 1)
-        raise CryofixError(f"{twice} would hold two micrographs: set project= to their common root")
+        raise CryofixError(
+            f"{twice} would hold two micrographs: set {option_key('project')}= to their common root"
+        )
     for entry, file in zip(entries, files, strict=True):
         write_star(file, {"": pick_columns(entry.particles)})
     index = path / f"{kind}.star"
@@ -123,25 +147,39 @@ def origin_in_relion(info: MicrographInfo) -> YOrigin:
 
 
 def _read_folder(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Table]:
-    files = sorted(p for p in folder.rglob("*.star") if p.name.endswith(suffixes))
+    files = sorted(
+        p
+        for p in folder.rglob("*.star")
+        if p.name.endswith(suffixes) and not p.name.startswith(_SUFFIX_NOTE)
+    )
     if not files:
         raise CryofixError(
             f"{folder} holds no {' or '.join(_INDICES)} and no STAR that ends in "
-            f"{', '.join(suffixes)}: give the file itself, or set suffix="
+            f"{', '.join(suffixes)}: give the file itself, or set {option_key('suffix')}= to what "
+            "follows the micrographs' names"
         )
     for file in files:
-        particles = _particles(_coordinates(read_star(file), file), file)
-        yield Table(_stem(file, suffixes), file, particles)
+        yield from _read_picks(file, read_star(file, _WANTED), _stem(file, suffixes))
 
 
-def _read_index(path: Path, index: pd.DataFrame) -> Iterator[Table]:
-    missing = {"rlnMicrographName", "rlnMicrographCoordinates"} - set(index.columns)
+def _read_index(path: Path, index: Mapping[str, list[str]]) -> Iterator[Table]:
+    missing = {"rlnMicrographName", "rlnMicrographCoordinates"} - set(index)
     if missing:
         raise CryofixError(f"{path}: the block coordinate_files lacks {', '.join(sorted(missing))}")
     names, files = index["rlnMicrographName"], index["rlnMicrographCoordinates"]
     for name, listed in zip(names, files, strict=True):
-        file = _resolve(str(listed), path)
-        yield Table(str(name), file, _particles(_coordinates(read_star(file), file), file))
+        file = _resolve(listed, path)
+        if file.suffix.lower() == ".box":  # RELION imports these too
+            found = read_eman(file)
+        elif file.suffix.lower() == ".star":
+            found = _read_picks(file, read_star(file, _WANTED), name)
+        else:
+            raise CryofixError(
+                f"{path} lists {listed}, and cryofix reads STAR and .box files from an index: "
+                "import the picks into RELION in one of these formats"
+            )
+        for table in found:
+            yield replace(table, micrograph=name)
 
 
 def _resolve(listed: str, index: Path) -> Path:
@@ -156,23 +194,38 @@ def _resolve(listed: str, index: Path) -> Path:
     )
 
 
-def _coordinates(blocks: dict[str, pd.DataFrame], path: Path) -> pd.DataFrame:
-    for block in blocks.values():
-        if {"rlnCoordinateX", "rlnCoordinateY"} <= set(block.columns):
-            return block
-    raise CryofixError(
-        f"{path} has no block with rlnCoordinateX and rlnCoordinateY: give a STAR of picks or of "
-        "particles"
-    )
+def _read_picks(path: Path, tables: Sequence[StarTable], stem: str) -> Iterator[Table]:
+    """Yield the particles of all tables that hold any; ``stem`` is the micrograph's name."""
+    found = [
+        table for table in tables if {"rlnCoordinateX", "rlnCoordinateY"} <= set(table.columns)
+    ]
+    if not found:
+        raise CryofixError(
+            f"{path} has no block with rlnCoordinateX and rlnCoordinateY: give a STAR of picks or "
+            "of particles"
+        )
+    blocks = list(dict.fromkeys(f"data_{table.block}" for table in found))
+    if len(blocks) > 1:
+        _log.warning("%s: read the particles of all its blocks, %s", path, ", ".join(blocks))
+    for table in found:
+        particles = _particles(table.columns, path)
+        origins = read_origins(table, tables, path)
+        names = table.columns.get("rlnMicrographName")
+        if names is not None:
+            yield from split_by_name(names, particles, path, origins=origins)
+        else:
+            yield Table(stem, path, particles, origins=origins)
 
 
-def _particles(block: pd.DataFrame, path: Path) -> Particles:
-    x = numbers(block["rlnCoordinateX"], "rlnCoordinateX", path)
-    y = numbers(block["rlnCoordinateY"], "rlnCoordinateY", path)
-    if "rlnAutopickFigureOfMerit" not in block.columns:
-        return Particles(x, y)
-    score = numbers(block["rlnAutopickFigureOfMerit"], "rlnAutopickFigureOfMerit", path)
-    return Particles(x, y, None if len(score) and (score == _UNKNOWN).all() else score)
+def _particles(columns: Mapping[str, list[str]], path: Path) -> Particles:
+    x = numbers(columns["rlnCoordinateX"], "rlnCoordinateX", path)
+    y = numbers(columns["rlnCoordinateY"], "rlnCoordinateY", path)
+    name = "rlnAutopickFigureOfMerit"
+    score = optional_numbers(columns.get(name), name, path)
+    if score is not None:
+        score = np.where(score == _UNKNOWN, np.nan, score)
+        score = None if len(score) and np.isnan(score).all() else score
+    return Particles(x, y, score)
 
 
 def pick_columns(particles: Particles) -> pd.DataFrame:
@@ -182,7 +235,9 @@ def pick_columns(particles: Particles) -> pd.DataFrame:
         {
             "rlnCoordinateX": particles.x,
             "rlnCoordinateY": particles.y,
-            "rlnAutopickFigureOfMerit": unknown if particles.score is None else particles.score,
+            "rlnAutopickFigureOfMerit": unknown
+            if particles.score is None
+            else np.nan_to_num(particles.score, nan=_UNKNOWN),
             "rlnClassNumber": unknown,
             "rlnAnglePsi": unknown,
         }

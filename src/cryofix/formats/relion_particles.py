@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from cryofix.errors import CryofixError
+from cryofix.formats.option_keys import option_key
 from cryofix.formats.relion import (
     is_relion,
     origin_in_relion,
@@ -15,6 +16,7 @@ from cryofix.formats.relion import (
 )
 from cryofix.formats.star import star_name, write_star
 from cryofix.formats.tables import CoordinateFormat, Entry, Particles
+from cryofix.formats.values import check_option
 
 
 def write_relion_particles(
@@ -46,6 +48,14 @@ def write_relion_particles(
     CryofixError
         If a pixel size is unknown, or a name cannot be held by a STAR file.
     """
+    for option, value in (
+        ("pixel_size_angstrom", pixel_size_angstrom),
+        ("voltage_kv", voltage_kv),
+        ("spherical_aberration_mm", spherical_aberration_mm),
+        ("amplitude_contrast", amplitude_contrast),
+    ):
+        if value is not None:
+            check_option(value, option, above=-1e-9)
     root = Path(project).absolute()
     groups: dict[float, int] = {}
     tables = []
@@ -54,7 +64,7 @@ def write_relion_particles(
         if pixel_size is None:
             raise CryofixError(
                 f"{entry.info.path} does not say its pixel size, which RELION's particles need: "
-                "set pixel_size_angstrom="
+                f"set {option_key('pixel_size_angstrom')}="
             )
         # Headers keep float32, so the same size must not make two groups by its last digit.
         group = groups.setdefault(round(pixel_size, 5), len(groups) + 1)

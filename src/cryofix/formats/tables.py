@@ -4,10 +4,10 @@ A format module only parses; `cryofix.formats.coordinates` matches names, flips 
 duplicates and checks bounds, once for all formats.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from cryofix.errors import CryofixError
 from cryofix.formats.micrograph import MicrographInfo
 from cryofix.formats.names import image_kind
+from cryofix.formats.option_keys import option_key
+from cryofix.formats.values import check_option
 
 YOrigin = Literal["top", "bottom"]
 """Where a file counts y from: ``top`` is row 0 of the array, ``bottom`` is y = height - row."""
@@ -26,16 +28,17 @@ class Particles:
     """The particles of one micrograph.
 
     Centres are (x = column, y = row), 0-based, in full-resolution pixels of the array that
-    `cryofix.formats.micrograph.read_micrograph` returns; 0 <= x <= columns, 0 <= y <= rows.
+    `cryofix.formats.micrograph.read_micrograph` returns; 0 <= x <= columns, 0 <= y <= rows, but
+    for particles that the edge cuts, whose centre may lie a little outside.
 
     Attributes
     ----------
     x, y : ndarray of float64, shape (n,)
         Pixels.
     score : ndarray of float64, shape (n,), or None
-        Higher is more certain; its range is the picker's.
+        Higher is more certain; its range is the picker's. NaN where a particle has none.
     diameter_px : ndarray of float64, shape (n,), or None
-        Pixels at full resolution.
+        Pixels at full resolution. NaN where a particle has none.
     """
 
     x: NDArray[np.float64]
@@ -80,6 +83,29 @@ class Particles:
 
 
 @dataclass(frozen=True)
+class Origins:
+    """How far particles turned out to lie from their coordinates, as refinements note it.
+
+    Attributes
+    ----------
+    x_angstrom, y_angstrom : ndarray of float64, shape (n,)
+        To be subtracted from the coordinates, Angstrom; NaN where the file does not say enough.
+    pixel_size_angstrom : ndarray of float64, shape (n,)
+        Of the micrograph, as the file says it; NaN where it does not.
+    """
+
+    x_angstrom: NDArray[np.float64]
+    y_angstrom: NDArray[np.float64]
+    pixel_size_angstrom: NDArray[np.float64]
+
+    def select(self, which: NDArray[np.intp]) -> "Origins":
+        """Return those at the indices."""
+        return Origins(
+            self.x_angstrom[which], self.y_angstrom[which], self.pixel_size_angstrom[which]
+        )
+
+
+@dataclass(frozen=True)
 class Table:
     """What one file says about one micrograph, in the file's own frame.
 
@@ -95,6 +121,8 @@ class Table:
         Whether x and y are fractions of the image's width and height.
     rows : ndarray of int, shape (n,), or None
         Each particle's row in the file, from 1, for messages; None counts them.
+    origins : Origins or None
+        What is still to be subtracted from x and y.
     """
 
     micrograph: str
@@ -102,6 +130,7 @@ class Table:
     particles: Particles
     relative: bool = False
     rows: NDArray[np.intp] | None = None
+    origins: Origins | None = None
 
 
 @dataclass(frozen=True)
@@ -154,37 +183,48 @@ class CoordinateFormat:
     keeps_empty: bool = True
 
 
-def numbers(
-    values: Sequence[Any] | NDArray[Any] | pd.Series, column: str, source: Path
-) -> NDArray[np.float64]:
-    """Return one column as float64.
+def diameters(
+    particles: Particles, given: float | None, option: str = "diameter_px"
+) -> NDArray[np.float64] | None:
+    """Return each particle's diameter in pixels: its own, else ``given``, else None or NaN.
 
     Raises
     ------
     CryofixError
-        If a value is no finite number, naming file, row (from 1) and value.
+        If ``given`` is no length; ``option`` is its name.
     """
-    raw = pd.Series(values)
-    converted = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64)
-    bad = np.flatnonzero(~np.isfinite(converted))
-    if bad.size:
-        row = int(bad[0])
+    if given is not None:
+        check_option(given, option)
+    own = particles.diameter_px
+    if own is None:
+        return None if given is None else np.full(len(particles), float(given))
+    return own if given is None else np.where(np.isnan(own), given, own)
+
+
+def sides(
+    particles: Particles, given: float | None, option: str, path: Path, program: str
+) -> NDArray[np.float64]:
+    """Return the side of each particle's box in pixels, as `diameters` finds it.
+
+    Raises
+    ------
+    CryofixError
+        If one has none, naming the option that would give it.
+    """
+    found = diameters(particles, given, option)
+    if found is None or np.isnan(found).any():
         raise CryofixError(
-            f"{source}, row {row + 1}: {column} is {raw.iloc[row]!r}, not a number: correct the "
-            "row or remove it"
+            f"{path}: {program} needs the size of its boxes: set {option_key(option)}="
         )
-    return converted
-
-
-def diameters(particles: Particles, diameter_px: float | None) -> NDArray[np.float64] | None:
-    """Return each particle's diameter in pixels: its own, else ``diameter_px``, else None."""
-    if particles.diameter_px is not None:
-        return particles.diameter_px
-    return None if diameter_px is None else np.full(len(particles), float(diameter_px))
+    return found
 
 
 def split_by_name(
-    names: ArrayLike, particles: Particles, source: Path, relative: bool = False
+    names: ArrayLike,
+    particles: Particles,
+    source: Path,
+    relative: bool = False,
+    origins: Origins | None = None,
 ) -> list[Table]:
     """Split a file that lists the particles of many micrographs, in the order of their names.
 
@@ -194,12 +234,20 @@ def split_by_name(
         Each particle's micrograph.
     particles : Particles
         All of them, in the order of the file.
-    source, relative
+    source, relative, origins
         As in `Table`.
     """
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
-    tables = []
-    for code, name in enumerate(unique):
-        rows = np.flatnonzero(codes == code)
-        tables.append(Table(str(name), source, particles.select(rows), relative, rows + 1))
-    return tables
+    order = np.argsort(codes, kind="stable")
+    groups = np.split(order, np.cumsum(np.bincount(codes, minlength=len(unique)))[:-1])
+    return [
+        Table(
+            str(name),
+            source,
+            particles.select(rows),
+            relative,
+            rows + 1,
+            None if origins is None else origins.select(rows),
+        )
+        for name, rows in zip(unique, groups, strict=False)
+    ]

@@ -15,14 +15,12 @@ import pandas as pd
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats.names import image_stem
-from cryofix.formats.tables import (
-    CoordinateFormat,
-    Entry,
-    Particles,
-    Table,
-    numbers,
-    split_by_name,
-)
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, split_by_name
+from cryofix.formats.text_table import read_columns
+from cryofix.formats.values import check_option, numbers, optional_numbers
+
+_REQUIRED = ("image_name", "x_coord", "y_coord")
+_LAYOUT = "Topaz writes image_name, x_coord, y_coord and score, separated by tabs"
 
 
 def read_topaz(path: Path, downsample: float = 1) -> Iterator[Table]:
@@ -41,23 +39,17 @@ def read_topaz(path: Path, downsample: float = 1) -> Iterator[Table]:
     CryofixError
         If a column is missing.
     """
-    _check_downsample(downsample)
-    try:
-        frame = pd.read_csv(path, sep="\t", dtype=str, encoding="utf-8-sig", keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise CryofixError(f"{path} cannot be read as tab-separated text ({error})") from error
-    missing = {"image_name", "x_coord", "y_coord"} - set(frame.columns)
+    check_option(downsample, "downsample")
+    _, columns = read_columns(path, "\t", (*_REQUIRED, "score"), _LAYOUT)
+    missing = set(_REQUIRED) - set(columns)
     if missing:
-        raise CryofixError(
-            f"{path} lacks the columns {', '.join(sorted(missing))}: Topaz writes image_name, "
-            "x_coord, y_coord and score, separated by tabs"
-        )
+        raise CryofixError(f"{path} lacks the columns {', '.join(sorted(missing))}: {_LAYOUT}")
     particles = Particles(
-        numbers(frame["x_coord"], "x_coord", path) * downsample,
-        numbers(frame["y_coord"], "y_coord", path) * downsample,
-        numbers(frame["score"], "score", path) if "score" in frame.columns else None,
+        numbers(columns["x_coord"], "x_coord", path) * downsample,
+        numbers(columns["y_coord"], "y_coord", path) * downsample,
+        optional_numbers(columns.get("score"), "score", path),
     )
-    yield from split_by_name(frame["image_name"], particles, path)
+    yield from split_by_name(columns["image_name"], particles, path)
 
 
 def write_topaz(path: Path, entries: Sequence[Entry], downsample: float = 1) -> list[Path]:
@@ -73,7 +65,7 @@ def write_topaz(path: Path, entries: Sequence[Entry], downsample: float = 1) -> 
         By what the images that Topaz will see are shrunk; the rounding to integers then costs
         up to half of it, in pixels at full resolution.
     """
-    _check_downsample(downsample)
+    check_option(downsample, "downsample")
     scored = all(entry.particles.score is not None for entry in entries)
     columns: dict[str, list[object]] = {"image_name": [], "x_coord": [], "y_coord": []}
     scores: list[float] = []
@@ -90,13 +82,6 @@ def write_topaz(path: Path, entries: Sequence[Entry], downsample: float = 1) -> 
     with atomic_write(path) as temporary:
         frame.to_csv(temporary, sep="\t", index=False)
     return [path]
-
-
-def _check_downsample(downsample: float) -> None:
-    if not downsample > 0:
-        raise CryofixError(
-            f"downsample={downsample} has to be above 0: 8 for images shrunk 8 times"
-        )
 
 
 def _detect(path: Path) -> bool:
