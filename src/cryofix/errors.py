@@ -1,8 +1,7 @@
 """The exceptions that a user is meant to read."""
 
-from signal import SIGTERM
-=======
 import re
+from signal import SIGTERM
 
 
 class CryofixError(Exception):

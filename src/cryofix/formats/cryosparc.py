@@ -173,7 +173,7 @@ def _names(array: NDArray[Any], path: Path) -> list[str]:
         names = values.tolist()
         if values.dtype.kind == "S":
             names = [each.decode() for each in names]
-    except ValueError as error:  # a byte that is not UTF-8, a number that is no character
+    except (ValueError, SystemError) as error:  # no UTF-8, or a number that is no character
         raise CryofixError(
             f"{path}: the field {name} holds a path that is no text ({reason(error)}): rename that "
             "micrograph in cryoSPARC, or correct the file"
