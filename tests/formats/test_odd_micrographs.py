@@ -77,6 +77,8 @@ def test_signed_bytes_stay_signed_where_the_header_says_so_or_nothing(
         # cut out of a larger image: the cell is that of mx samples, as the standard says
         ({"mx": 480, "my": 480, "cella_x": 379.2, "cella_y": 379.2}, 0.79, "6.32"),
         ({"mx": 120, "my": 80, "nxstart": 9, "cella_x": 120, "cella_y": 80}, 1.0, "2"),
+        # only mx is damaged: pixels are square
+        ({"mx": 480, "cella_x": 120, "cella_y": 80}, 2.0, "0.25"),
         # mx is 1, as some programs leave it
         ({"mx": 1, "my": 1, "cella_x": 120, "cella_y": 80}, 2.0, "120"),
     ],

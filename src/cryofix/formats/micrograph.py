@@ -104,7 +104,7 @@ def read_info(path: str | Path) -> MicrographInfo:
     with _errors_name(path):
         if kind == "mrc":
             header = read_mrc_header(path)
-            return MicrographInfo(path, header.one_image(), header.pixel_size_angstrom)
+            return MicrographInfo(path, header.one_image(), header.pixel_size())
         shape = tiff_shape(path) if kind == "tiff" else picture_shape(path)
         return MicrographInfo(path, shape, None)
 

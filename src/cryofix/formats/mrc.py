@@ -46,18 +46,15 @@ class MrcHeader:
         As stored, with its byte order.
     offset : int
         Where the first value is, in bytes from the start of the (unpacked) file.
-    pixel_size_angstrom : float or None
-        Angstrom per pixel along x; None for unknown.
-    extremes : tuple of float
-        The smallest and the largest value, as the header says.
+    fields : structured scalar
+        All fields, with mrcfile's names.
     """
 
     path: Path
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     offset: int
-    pixel_size_angstrom: float | None
-    extremes: tuple[float, float]
+    fields: Any
 
     def one_image(self) -> tuple[int, int]:
         """Return (rows, columns).
@@ -74,6 +71,49 @@ class MrcHeader:
                 " file (align and average movie frames first)"
             )
         return rows, columns
+
+    def pixel_size(self) -> float | None:
+        """Return Angstrom per pixel along x, None for unknown: the cell's length by its samples.
+
+        The standard counts the samples in mx, which for a part cut out of a larger image is more
+        than nx. Programs that bin an image leave mx as it was: then the file shows the whole cell
+        in nx samples, and image and cell have the same proportions. Where only mx is wrong, the
+        pixel is as wide as it is high.
+        """
+        nx, ny, mx, my = (int(self.fields[key]) for key in ("nx", "ny", "mx", "my"))
+        cell, height = (float(self.fields["cella"][key]) for key in "xy")
+        if mx == 0 or cell == 0:
+            return None
+        size, other, height = cell / mx, cell / nx, height / (my or ny)
+        if (mx, my) != (nx, ny):
+            at_start = not (self.fields["nxstart"] or self.fields["nystart"])
+            if my == ny and _plausible(height):
+                binned = abs(other - height) < abs(size - height)
+            else:
+                binned = (at_start and mx * ny == my * nx) or not _plausible(size)
+            if binned:
+                size, other, height = other, size, height * (my or ny) / ny
+            if _plausible(size) and not math.isclose(size, other, rel_tol=1e-3):
+                _warn(
+                    self.path,
+                    f"the header describes a cell of {mx} x {my} samples and an image of {nx} x"
+                    f" {ny}, so that a pixel is {size:.4g} or {other:.4g} Angstrom wide: cryofix"
+                    f" takes {size:.4g}; give the pixel size if that is wrong",
+                )
+        if not _plausible(size):
+            _warn(
+                self.path,
+                f"the header says a pixel of {size:.4g} Angstrom, which cannot be: cryofix takes"
+                " the pixel size as unknown",
+            )
+            return None
+        if _plausible(height) and not math.isclose(size, height, rel_tol=0.01):
+            _warn(
+                self.path,
+                f"the header says pixels of {size:.4g} Angstrom along x and {height:.4g} along y:"
+                f" cryofix takes {size:.4g}; give the pixel size if that is wrong",
+            )
+        return size
 
 
 def read_mrc_header(path: Path) -> MrcHeader:
@@ -119,8 +159,7 @@ def read_mrc_header(path: Path) -> MrcHeader:
         (nz, ny, nx),
         dtype,
         _HEADER_BYTES + extension,
-        _pixel_size(path, header),
-        (float(header["dmin"]), float(header["dmax"])),
+        header,
     )
 
 
@@ -147,7 +186,7 @@ def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
         raise CryofixError(f"{path} is truncated: copy it again")
     stored = _as_the_extremes_say(header, stored).reshape(shape)
     data = stored.astype(np.float32, copy=not stored.flags.writeable)
-    return data, header.pixel_size_angstrom
+    return data, header.pixel_size()
 
 
 def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | None) -> None:
@@ -208,45 +247,6 @@ def _in_its_byte_order(path: Path, raw: bytes) -> Any:
     raise CryofixError(f"{path} is no MRC file, whatever its name says: check where it came from")
 
 
-def _pixel_size(path: Path, header: Any) -> float | None:
-    """Return Angstrom per pixel: the cell's length divided by the samples along it.
-
-    The standard counts the samples in mx, which for a part cut out of a larger image is more than
-    nx. Programs that bin an image leave mx as it was: then the whole cell is in the file, the
-    samples are nx, and the sides of image and cell have the same proportion.
-    """
-    nx, ny, mx, my = (int(header[key]) for key in ("nx", "ny", "mx", "my"))
-    cell, start = float(header["cella"]["x"]), (int(header["nxstart"]), int(header["nystart"]))
-    if mx == 0 or cell == 0:
-        return None
-    size, other = cell / mx, cell / nx
-    if (mx, my) != (nx, ny):
-        if (mx * ny == my * nx and start == (0, 0)) or not _plausible(size):
-            size, other = other, size
-        if _plausible(size) and not math.isclose(size, other, rel_tol=1e-3):
-            _warn(
-                path,
-                f"the header describes a cell of {mx} x {my} samples and an image of {nx} x {ny},"
-                f" so that a pixel is {size:.4g} or {other:.4g} Angstrom wide: cryofix takes"
-                f" {size:.4g}; give the pixel size if that is wrong",
-            )
-    height = float(header["cella"]["y"]) / (ny if size == cell / nx else my or ny)
-    if not _plausible(size):
-        _warn(
-            path,
-            f"the header says a pixel of {size:.4g} Angstrom, which cannot be: cryofix takes the"
-            " pixel size as unknown",
-        )
-        return None
-    if _plausible(height) and not math.isclose(size, height, rel_tol=0.01):
-        _warn(
-            path,
-            f"the header says pixels of {size:.4g} Angstrom along x and {height:.4g} along y:"
-            f" cryofix takes {size:.4g}; give the pixel size if that is wrong",
-        )
-    return size
-
-
 def _plausible(pixel_size_angstrom: float) -> bool:
     return _PIXEL_SIZES[0] <= pixel_size_angstrom <= _PIXEL_SIZES[1]  # false for NaN
 
@@ -268,9 +268,9 @@ def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any
     swapped = {"i": "u", "u": "i"}[header.dtype.kind]
     other = stored.view(header.dtype.str.replace(header.dtype.kind, swapped))
     found, others = ((int(each.min()), int(each.max())) for each in (stored, other))
-    if found == others or not _agree(others, header.extremes) or _agree(found, header.extremes):
+    low, high = float(header.fields["dmin"]), float(header.fields["dmax"])
+    if found == others or not _agree(others, (low, high)) or _agree(found, (low, high)):
         return stored
-    low, high = header.extremes
     _warn(
         header.path,
         f"the header's mode says {header.dtype.name}, of which the values run from {found[0]} to"

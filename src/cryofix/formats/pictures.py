@@ -1,5 +1,6 @@
 """TIFF, PNG and JPEG, decoded to float32 grey; they carry no pixel size that can be trusted."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from PIL import Image
 
 from cryofix.errors import CryofixError
 from cryofix.formats.growth import check_growth
+
+# What tifffile finds wrong with a file it also logs; here it ends in one sentence.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 # ITU-R 601-2, the weights that Pillow and most viewers turn colour to grey with.
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
