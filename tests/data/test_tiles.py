@@ -37,6 +37,18 @@ def annotated(tmp_path: Path) -> list[Annotated]:
     return result
 
 
+@dataclass(frozen=True)
+class Ramp(CachedMicrograph):
+    """A micrograph whose grey value is the row, or the column, of the pixel."""
+
+    along: int = 0
+
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
+        row, column, height, width = box or (0, 0, *self.shape)
+        places = np.mgrid[row : row + height, column : column + width]
+        return np.asarray(places[self.along], np.float32)
+
+
 def stream(micrographs: list[Annotated], **changes: object) -> TileStream:
     options = {
         "seed": 0,
@@ -93,6 +105,25 @@ def test_marks_stay_inside_their_targets_under_every_geometry(annotated: list[An
     assert found > 40
 
 
+def test_uniform_tiles_hold_the_share_of_particle_pixels_that_micrographs_do() -> None:
+    random = np.random.default_rng(0)
+    ramp = Ramp("r", Path("r.mrc"), Path("r.npy"), (400, 400), (400, 400), None)
+    places = random.uniform(0, 399, (60, 2, 60))
+    parts = [
+        Annotated(ramp, Particles(x=x, y=y), Particles.empty(), (0, 0, 399, 399)) for x, y in places
+    ]
+    share = float(np.mean([part.maps(4, 8)[0].mean() for part in parts]))
+    tiles = stream(parts, geometry=Geometry(probability=0.0), cutout=None)
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for index in range(3000):
+        tile = tiles[index]
+        found[tile["uniform"]].append(float(tile["target"].mean()))
+    uniform, centred = np.mean(found[True]), np.mean(found[False])
+    assert uniform == pytest.approx(share, rel=0.05)
+    assert centred > 1.5 * share
+    assert len(found[True]) == pytest.approx(1500, rel=0.1)
+
+
 def test_unlabelled_tiles_have_no_known_pixel(annotated: list[Annotated]) -> None:
     item = stream(annotated[2:])[0]
     assert not item["known"].any()
@@ -132,18 +163,6 @@ def test_a_micrograph_smaller_than_a_tile_is_padded_and_not_known_there(
     item = stream(annotated[:1], tile_px=160, geometry=Geometry(probability=0.0))[0]
     assert item["image"].shape == (1, 160, 160)
     assert int(item["valid"].sum()) == 96 * 128
-
-
-@dataclass(frozen=True)
-class Ramp(CachedMicrograph):
-    """A micrograph whose grey value is the row, or the column, of the pixel."""
-
-    along: int = 0
-
-    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
-        row, column, height, width = box or (0, 0, *self.shape)
-        places = np.mgrid[row : row + height, column : column + width]
-        return np.asarray(places[self.along], np.float32)
 
 
 def draws(count: int) -> dict[str, NDArray[np.float64]]:

@@ -104,7 +104,9 @@ class TileStream(Dataset[dict[str, Any]]):
 
     Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
     ``known`` bool (target is a label, not a placeholder), ``whole`` bool (strong views, tile,
-    tile; False in their holes), ``micrograph`` (its number in ``micrographs``) and ``index``.
+    tile; False in their holes), ``uniform`` bool (its place was drawn without looking at
+    particles, of which centred tiles hold more than their share), ``micrograph`` (its number in
+    ``micrographs``) and ``index``.
     """
 
     def __init__(
@@ -136,7 +138,8 @@ class TileStream(Dataset[dict[str, Any]]):
         random = sample_generator(self.seed, self.stream, index)
         micrograph = int(random.integers(len(self.micrographs)))
         annotated = self.micrographs[micrograph]
-        row, column = self._place(annotated, random)
+        centred = self._centred_on(annotated, random)
+        row, column = self._place(annotated, centred, random)
         shape = annotated.micrograph.shape
         height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
         box = (row, column, height, width)
@@ -161,19 +164,35 @@ class TileStream(Dataset[dict[str, Any]]):
             "valid": torch.from_numpy(valid)[None],
             "known": torch.from_numpy(known)[None],
             "whole": torch.from_numpy(np.stack(whole)),
+            "uniform": centred is None,
             "micrograph": micrograph,
             "index": index,
         }
 
-    def _place(self, annotated: Annotated, random: np.random.Generator) -> tuple[int, int]:
+    def _centred_on(
+        self, annotated: Annotated, random: np.random.Generator
+    ) -> tuple[float, float] | None:
+        """Draw the (y, x) of a particle to be near a tile's middle; None for a place anywhere."""
+        particles = annotated.particles
+        if particles is None or not len(particles) or random.uniform() >= self.centred_share:
+            return None
+        which = random.integers(len(particles))
+        return float(particles.y[which]), float(particles.x[which])
+
+    def _place(
+        self,
+        annotated: Annotated,
+        centred: tuple[float, float] | None,
+        random: np.random.Generator,
+    ) -> tuple[int, int]:
         """Draw the (row, column) of a tile's first pixel."""
         x0, y0, x1, y1 = annotated.interior
-        particles = annotated.particles
-        if particles is not None and len(particles) and random.uniform() < self.centred_share:
-            which = random.integers(len(particles))
+        if centred is not None:
             jitter = random.uniform(-0.25, 0.25, size=2) * self.tile_px
-            middle = particles.y[which] + jitter[0], particles.x[which] + jitter[1]
-            first = [position - self.tile_px / 2 for position in middle]
+            first = [
+                position + each - self.tile_px / 2
+                for position, each in zip(centred, jitter, strict=True)
+            ]
         else:
             first = [
                 random.uniform(low, max(low, high - self.tile_px + 1))

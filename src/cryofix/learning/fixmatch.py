@@ -7,6 +7,7 @@ copy of the same tile. Mean teacher, self-training and UniMatch are other settin
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Vie
 from cryofix.learning.teacher import RunningAverage
 from cryofix.learning.validation import Validation
 from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, Lesson, lessons
-from cryofix.masking import MaskingPolicy, PolicyContext, PseudoLabels
+from cryofix.masking import LABELS_EVERY, MaskingPolicy, PolicyContext
 from cryofix.scoring.curves import IntArray
 from cryofix.scoring.rates import Rates, bounded_drift
 
@@ -196,13 +197,15 @@ class FixMatch(LightningModule):
     def training_step(self, batch: dict[str, dict[str, Any]], batch_idx: int) -> Tensor:
         """Return the loss of one step."""
         labelled = batch["labelled"]
-        logits = self.network(self._weak(labelled, LABELLED_VIEW)).float()
+        shown = self._weak(labelled, LABELLED_VIEW)
+        logits = self.network(shown).float()
         loss = supervised_loss(logits, labelled["target"], labelled["valid"], self.loss_terms)
         scalars = {"loss/supervised": loss.detach()}
         policy = self.active_policy()
         if policy is not None:
             part = LabelledPart(logits, labelled["target"], labelled["valid"])
-            loss, more = self._unlabelled_step(policy, batch["unlabelled"], part, loss)
+            context = self._context(policy, labelled, shown)
+            loss, more = self._unlabelled_step(policy, context, batch["unlabelled"], part, loss)
             scalars.update(more)
         if (self.global_step + 1) % self.steps.log_every == 0:
             scalars["loss/total"] = loss.detach()
@@ -212,6 +215,7 @@ class FixMatch(LightningModule):
     def _unlabelled_step(
         self,
         policy: MaskingPolicy,
+        context: PolicyContext,
         batch: Mapping[str, Any],
         labelled: LabelledPart,
         supervised: Tensor,
@@ -220,7 +224,9 @@ class FixMatch(LightningModule):
         if self.frozen is not None:
             batch = self.frozen.restricted(batch)
         weak = self._weak(batch, WEAK_VIEW)
-        prob, pseudo = self._pseudo_labels(policy, weak, batch["valid"], labelled)
+        prob = torch.sigmoid(self._teach(weak).float())
+        policy.update(prob, batch["valid"], context)
+        pseudo = policy(prob, batch["valid"], context)
         parts = []
         for lesson in lessons(batch, weak, prob, pseudo, self.views, self.seed):
             logits = self._student(lesson.image, lesson.dropout)
@@ -241,22 +247,24 @@ class FixMatch(LightningModule):
             supervised = (1 - grown * (1 - self.regulariser.supervised_weight)) * supervised
         return supervised + loss, scalars
 
-    def _pseudo_labels(
-        self, policy: MaskingPolicy, weak: Tensor, valid: Tensor, labelled: LabelledPart
-    ) -> tuple[Tensor, PseudoLabels]:
-        """Return the teacher's p, and what the policy makes of it."""
-        prob = torch.sigmoid(self._teach(weak).float())
+    def _context(
+        self, policy: MaskingPolicy, labelled: Mapping[str, Any], shown: Tensor
+    ) -> PolicyContext:
+        """Return what the policy may know; ``shown`` is the weak view of the labelled tiles."""
         context = PolicyContext(
             prior=self.prior,
             progress=min(1.0, self.global_step / self.steps.stage),
-            labelled_prob=torch.sigmoid(labelled.logits.detach()),
-            labelled_target=labelled.target,
-            labelled_valid=labelled.valid,
             seed=sample_seed(self.seed, self.first_step + self.global_step),
             supervised_precision=self.supervised_precision,
         )
-        policy.update(prob, valid, context)
-        return prob, policy(prob, valid, context)
+        if not policy.uses_labels or self.global_step % LABELS_EVERY:
+            return context
+        return replace(
+            context,
+            labelled_prob=torch.sigmoid(self._teach(shown).float()),
+            labelled_target=labelled["target"],
+            labelled_valid=labelled["valid"] & labelled["uniform"][:, None, None, None],
+        )
 
     def _student(self, images: Tensor, dropout: Sequence[Sequence[int]] | None = None) -> Tensor:
         """Return the student's logits on unlabelled tiles."""

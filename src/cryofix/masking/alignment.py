@@ -7,6 +7,7 @@ import torch
 
 from cryofix.masking.checks import require, require_threshold
 from cryofix.masking.policy import (
+    LABELS_EVERY,
     CommonKeywords,
     MaskingPolicy,
     PolicyContext,
@@ -26,8 +27,9 @@ class AdaMatch(MaskingPolicy):
 
     AdaMatch, Berthelot et al. 2022: ``p~ = normalise(p * E_labelled[p] / E[p])``,
     which for two classes adds ``logit(E_labelled[p]) - logit(E[p])`` to the log-odds, and
-    ``w = [max(p~, 1 - p~) >= tau * E_labelled[c]]``, ``t = [p~ >= 0.5]``. All three means are
-    moving averages here, for a batch of few tiles is no sample of the data set. Until labelled
+    ``w = [max(p~, 1 - p~) >= tau * E_labelled[c]]``, ``t = [p~ >= 0.5]``. All three means are of
+    the teacher, over tiles placed without regard to particles, so that they differ where the
+    micrographs do. They are moving averages, for a few tiles are no sample. Until labelled
     tiles were seen the prior stands for ``E_labelled[p]`` and 1 for ``E_labelled[c]``.
 
     Parameters
@@ -35,10 +37,11 @@ class AdaMatch(MaskingPolicy):
     threshold
         tau, relative to the mean confidence on labelled data.
     decay
-        Of the moving averages, see `running.RunningMean`.
+        Of the moving averages in a step, see `running.RunningMean`.
     """
 
     name = "adamatch"
+    uses_labels = True
 
     def __init__(
         self, threshold: float = 0.9, decay: float = 0.999, **common: Unpack[CommonKeywords]
@@ -46,7 +49,8 @@ class AdaMatch(MaskingPolicy):
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
         self.unlabelled = RunningMean(0.5, decay=decay)  # E[p]
-        self.labelled = RunningMean(0.5, 1.0, decay=decay)  # E_labelled[p], E_labelled[c]
+        # E_labelled[p], E_labelled[c], moved more rarely
+        self.labelled = RunningMean(0.5, 1.0, decay=decay**LABELS_EVERY)
 
     def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
         """Move the means."""

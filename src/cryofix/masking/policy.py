@@ -14,6 +14,7 @@ from cryofix.masking.probability import scalar, sharpened
 from cryofix.masking.records import PolicyContext, ProbMap, PseudoLabels, Selection, ValidMap
 
 __all__ = [
+    "LABELS_EVERY",
     "CommonKeywords",
     "MaskingPolicy",
     "PolicyContext",
@@ -22,6 +23,10 @@ __all__ = [
     "Selection",
     "ValidMap",
 ]
+
+
+LABELS_EVERY = 5
+"""Steps from one look at labelled tiles to the next, for policies with ``uses_labels``."""
 
 
 class CommonKeywords(TypedDict, total=False):
@@ -58,6 +63,8 @@ class MaskingPolicy(nn.Module, ABC):
     name: str = "policy"
     #: Weights are 0 or 1, so that keep rates say everything about them.
     hard_mask: ClassVar[bool] = True
+    #: Whether `PolicyContext.labelled_prob` is looked at; it costs the teacher another pass.
+    uses_labels: bool = False
 
     def __init__(
         self,

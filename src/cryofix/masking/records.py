@@ -59,11 +59,13 @@ class PolicyContext:
     progress
         Where training stands in the FixMatch stage, from 0 to 1.
     labelled_prob
-        p on the weak view of the labelled tiles of this step, shape (tiles, 1, rows, columns).
+        The teacher's p on the weak view of the labelled tiles of this step, shape (tiles, 1, rows,
+        columns); None in most steps, and for policies without ``uses_labels``.
     labelled_target
         Their truth, 0 or 1, same shape.
     labelled_valid
-        True where that truth is known, same shape.
+        True where that truth is known and the tile was not placed for the sake of a particle, so
+        that means are those of the micrographs; same shape.
     seed
         Differs from step to step; stochastic policies are deterministic in it.
     supervised_precision

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from cryofix.masking.checks import require, require_threshold
 from cryofix.masking.policy import (
+    LABELS_EVERY,
     CommonKeywords,
     MaskingPolicy,
     PolicyContext,
@@ -131,7 +132,7 @@ class Bernoulli(MaskingPolicy):
 
     Adaptive sampling of AEL, Hu et al. 2021: a pixel of predicted class k is kept with
     probability ``((1 - A_k) / max_j (1 - A_j))^g``, where A_k is the moving average of the
-    probability that the model gives class k on labelled pixels of class k; ``t = y``. Until
+    probability that the teacher gives class k on labelled pixels of class k; ``t = y``. Until
     labelled tiles were seen all are kept.
 
     Parameters
@@ -139,10 +140,11 @@ class Bernoulli(MaskingPolicy):
     gamma
         g; 0 keeps all (no mask).
     decay
-        Of A, see `running.RunningMean`.
+        Of A in a step, see `running.RunningMean`.
     """
 
     name = "bernoulli"
+    uses_labels = True
 
     def __init__(
         self, gamma: float = 1.0, decay: float = 0.999, **common: Unpack[CommonKeywords]
@@ -150,7 +152,8 @@ class Bernoulli(MaskingPolicy):
         super().__init__(**common)
         require(gamma >= 0, "gamma", gamma, "give a number of at least 0; 0.5 to 2 is usual")
         self.gamma = float(gamma)
-        self.learnt = RunningMean(0.5, 0.5, decay=decay)  # A of background, A of particle
+        # A of background, A of particle
+        self.learnt = RunningMean(0.5, 0.5, decay=decay**LABELS_EVERY)
 
     def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
         """Move A by the labelled batch; the unlabelled one does not matter here."""
