@@ -1,6 +1,8 @@
+import io
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import mrcfile
@@ -140,6 +142,48 @@ def test_a_stack_that_claims_a_huge_extended_header_is_refused_at_once(tmp_path:
     tracemalloc.stop()
     assert "p.mrcs is truncated: its header promises 2147485439 bytes and it has 1024" in said
     assert peak < 1 << 24
+
+
+def _open_bracket(content: bytes) -> bytes:
+    return content.replace(b"(3,", b"((,", 1)
+
+
+def _flipped(content: bytes) -> bytes:
+    return content[:3000] + bytes([content[3000] ^ 255]) + content[3001:]
+
+
+def _unknown_method(content: bytes) -> bytes:
+    directory = content.rindex(b"PK\x01\x02") + 10
+    content = content[:8] + b"\x63\0" + content[10:]
+    return content[:directory] + b"\x63\0" + content[directory + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "damage"),
+    [
+        ("p.npy", np.save, _open_bracket),
+        ("p.npz", np.savez, _open_bracket),
+        ("p.npz", np.savez, _flipped),  # a wrong checksum
+        ("p.npz", np.savez_compressed, _flipped),  # a broken deflate stream
+        ("p.npz", np.savez_compressed, _unknown_method),
+        ("p.npy", np.savez, bytes),  # an archive under another name
+        ("p.npz", np.save, bytes),
+    ],
+)
+def test_a_damaged_file_is_one_sentence_that_names_it(
+    tmp_path: Path,
+    p: NDArray[np.float32],
+    name: str,
+    save: Callable[..., None],
+    damage: Callable[[bytes], bytes],
+) -> None:
+    stream = io.BytesIO()
+    save(stream, p)
+    (tmp_path / name).write_bytes(damage(stream.getvalue()))
+    said = refusal(tmp_path / name)
+    assert said.startswith(f"{tmp_path / name}")
+    assert "cannot be read" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_nan_is_refused_with_the_file_and_how_many(tmp_path: Path, p: NDArray[np.float32]) -> None:

@@ -7,6 +7,7 @@ over a large one would look, to a scheduler with a memory limit, as if all of it
 import math
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.formats.mrc import read_mrc_header
+from cryofix.formats.npy import read_npy_header
 
 NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")
 SUFFIXES = NUMPY + ARCHIVE + MRC
@@ -37,7 +39,7 @@ class StoredArray:
     by_column
         True when stored in Fortran order.
     offset
-        Where its first byte is; 0 inside an archive, which is read in a row.
+        Where its first byte is, from the start of the file or of the archive's member.
     """
 
     path: Path
@@ -68,7 +70,7 @@ class StoredArray:
             If the file ends early.
         """
         buffer = np.empty(min(length, max(stop - start, 0)), self.dtype)
-        with self._opened(start) as file:
+        with _errors_name(self.title, "numpy.savez"), self._opened(start) as file:
             for first in range(start, stop, length):
                 part = buffer[: min(length, stop - first)]
                 view = memoryview(part.view(np.uint8).data)
@@ -81,7 +83,8 @@ class StoredArray:
 
     def _opened(self, start: int) -> Any:
         if self.member is not None:
-            return _opened_member(self.path, self.member, start * self.dtype.itemsize)
+            skip = self.offset + start * self.dtype.itemsize
+            return _opened_member(self.path, self.member, skip)
         file = self.path.open("rb", buffering=0)
         file.seek(self.offset + start * self.dtype.itemsize)
         return file
@@ -152,64 +155,51 @@ def _arrays_of(path: Path, key: str) -> list[StoredArray]:
 
 
 def _numpy_array(path: Path) -> StoredArray:
-    try:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as a plain NumPy array ({_first_line(error)}): save it again"
-            " with numpy.save from an array of float32"
-        ) from error
-    by_column = mapped.flags.f_contiguous and not mapped.flags.c_contiguous
-    return StoredArray(path, None, mapped.dtype, mapped.shape, by_column, int(mapped.offset))
+    with _errors_name(path, "numpy.save"), path.open("rb") as file:
+        header = read_npy_header(file, path.stat().st_size)
+    return StoredArray(path, None, header.dtype, header.shape, header.by_column, header.offset)
 
 
 def _archive_arrays(path: Path) -> list[StoredArray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if name.endswith(".npy")]
-            found = []
-            for name in names:
-                with archive.open(name) as file:
-                    shape, by_column, dtype = _npy_header(file)
-                found.append(StoredArray(path, name, dtype, shape, by_column, 0))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise CryofixError(
-            f"{path} cannot be read as an archive of NumPy arrays ({_first_line(error)}): save it"
-            " again with numpy.savez"
-        ) from error
+    found = []
+    with _errors_name(path, "numpy.savez"), zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.filename.endswith(".npy"):
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    # The others can make any size of nothing; deflation at most a thousand times.
+                    raise ValueError(f"{member.filename} is packed as NumPy does not do it")
+                with archive.open(member) as file:
+                    header = read_npy_header(file, member.file_size)
+                name, shape, by_column = member.filename, header.shape, header.by_column
+                found.append(StoredArray(path, name, header.dtype, shape, by_column, header.offset))
     if not found:
         raise CryofixError(f"{path} holds no array: save the maps with numpy.savez")
     return found
 
 
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of a .npy stream, after which the values follow."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        header = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        header = np.lib.format.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"version {version} of the format")
-    shape, by_column, dtype = header
-    return shape, by_column and len(shape) > 1, dtype
-
-
 def _opened_member(path: Path, member: str, skip: int) -> Any:
-    """Open an archive's array behind its header; what comes before a start is read over."""
-    archive = zipfile.ZipFile(path)
-    file = archive.open(member)
-    archive.close()  # the member keeps the file itself open
-    _npy_header(file)
+    """Open an archive's array and read over the bytes before its first value."""
+    with zipfile.ZipFile(path) as archive:  # the member keeps the file itself open
+        file = archive.open(member)
     while skip:
-        skip -= len(file.read(min(skip, 1 << 20)))
+        skip -= len(file.read(min(skip, 1 << 20))) or skip
     return file
+
+
+@contextmanager
+def _errors_name(title: str | Path, writer: str) -> Iterator[None]:
+    """Turn whatever a damaged file raises into a sentence that names it."""
+    try:
+        yield
+    except CryofixError:
+        raise
+    except Exception as error:  # there is no end to what archives and their codecs raise
+        raise CryofixError(
+            f"{title} cannot be read as NumPy's arrays ({reason(error)}): copy it again, or save it"
+            f" again with {writer} from arrays of float32"
+        ) from error
 
 
 def _mrc_array(path: Path) -> StoredArray:
     header = read_mrc_header(path)
     return StoredArray(path, None, header.dtype, header.shape, False, header.offset)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
