@@ -14,6 +14,11 @@ from cryofix.formats import (
     score_orientations,
     write_coordinates,
 )
+from cryofix.formats.option_keys import CommandKeys, keys_of_command
+from cryofix.formats.registry import find_writer
+
+IN = CommandKeys("read.", named={"format": "in_format"})
+OUT = CommandKeys("write.", named={"y_origin": "out_y_origin"})
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +27,9 @@ _log = logging.getLogger(__name__)
 def main(config: DictConfig) -> float:
     """Read, check which way up, write; return the number of particles."""
     keys = to_plain(config)
-    source = keys["in_format"] or detect_format(keys["in"])
+    with keys_of_command(OUT):
+        find_writer(keys["format"], keys["out_y_origin"], _given(keys["write"]))
+    source = keys["in_format"] or detect_format(keys["in"], keys=IN)
     micrographs = index_micrographs(find_micrographs(keys["micrographs"]))
     particles = read_coordinates(
         keys["in"],
@@ -30,6 +37,8 @@ def main(config: DictConfig) -> float:
         format=source,
         y_origin=keys["y_origin"],
         allow_empty=keys["allow_empty"],
+        outside=keys["outside"],
+        keys=IN,
         **_given(keys["read"]),
     )
     if keys["check_y"]:
@@ -44,6 +53,7 @@ def main(config: DictConfig) -> float:
         micrographs,
         format=keys["format"],
         y_origin=keys["out_y_origin"],
+        keys=OUT,
         **_given(keys["write"]),
     )
     count = sum(map(len, particles.values()))

@@ -23,6 +23,7 @@ from cryofix.data.split import Split, draw_window, split_micrographs
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
+from cryofix.formats.option_keys import CommandKeys
 
 
 def no_progress(title: str, total: int) -> Callable[[], None]:
@@ -38,8 +39,10 @@ class CryoDataModule(LightningDataModule):
     root, images, coordinates, ignored
         Where micrographs, labelled particles and particles to ignore are; the others are relative
         to ``root`` where it is given.
-    format, y_origin, allow_empty
+    format, y_origin, allow_empty, outside
         See :func:`~cryofix.formats.read_coordinates`.
+    read
+        Options of the format that are not None, as for that function.
     simulate
         Keywords of :class:`~cryofix.data.simulator.SimulatorConfig`: simulate the data set, once,
         into ``cache``, instead of reading ``images``.
@@ -81,6 +84,8 @@ class CryoDataModule(LightningDataModule):
         format: str | None = None,
         y_origin: str | None = None,
         allow_empty: bool = False,
+        outside: str = "error",
+        read: Mapping[str, Any] | None = None,
         simulate: Mapping[str, Any] | None = None,
         split_seed: int = 0,
         label_draw: int = 0,
@@ -115,6 +120,9 @@ class CryoDataModule(LightningDataModule):
             "format": format,
             "y_origin": y_origin,
             "allow_empty": allow_empty or simulate is not None,  # their labels are the truth
+            "outside": outside,
+            "keys": CommandKeys("data.read.", "data."),
+            **{option: value for option, value in (read or {}).items() if value is not None},
         }
         of_files = (root, images, coordinates, ignored, format, y_origin)
         if simulate is not None and any(each is not None for each in of_files):

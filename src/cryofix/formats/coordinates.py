@@ -20,12 +20,13 @@ from cryofix.formats.frames import (
     without_duplicates,
 )
 from cryofix.formats.micrograph import MicrographInfo, micrograph_name
-from cryofix.formats.option_keys import keys_of_command, option_key
+from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
 from cryofix.formats.registry import (
     FORMATS,
     check_options,
     detect_format,
     find_format,
+    find_writer,
     find_y_origin,
 )
 from cryofix.formats.tables import Entry, Particles, Table, YOrigin
@@ -50,7 +51,7 @@ def read_coordinates(
     y_origin: YOrigin | None = None,
     allow_empty: bool = False,
     outside: Outside = "error",
-    keys: Mapping[str, str] | None = None,
+    keys: CommandKeys | None = None,
     **options: Any,
 ) -> dict[str, Particles]:
     """Read the particles of the given micrographs.
@@ -73,8 +74,8 @@ def read_coordinates(
         What happens to particles whose centre is outside the image by more than half a diameter
         (where none is known, by more than 1 % of its longer side). Those that are less far
         outside are kept, with a warning.
-    keys : mapping or None
-        What the command calls these options, for messages, as `reading_keys` gives it.
+    keys : CommandKeys or None
+        What the command calls these options, for messages.
     **options
         The format's own, for example ``downsample`` for Topaz.
 
@@ -159,7 +160,7 @@ def write_coordinates(
     *,
     format: str,
     y_origin: YOrigin | None = None,
-    keys: Mapping[str, str] | None = None,
+    keys: CommandKeys | None = None,
     **options: Any,
 ) -> list[Path]:
     """Write particles in another program's format, atomically.
@@ -199,10 +200,7 @@ def _write(
     y_origin: YOrigin | None,
     options: Mapping[str, Any],
 ) -> list[Path]:
-    chosen = find_format(format)
-    if chosen.write is None:
-        raise CryofixError(f"{path}: cryofix reads the format {chosen.name}, it does not write it")
-    check_options(chosen, chosen.write, options)
+    chosen, write = find_writer(format, y_origin, options)
     entries = []
     for key, each in particles.items():
         if key not in micrographs:
@@ -223,7 +221,7 @@ def _write(
             chosen.name,
             empty,
         )
-    return chosen.write(path, entries, **options)
+    return write(path, entries, **options)
 
 
 def _by_name(micrographs: Mapping[str, MicrographInfo]) -> dict[str, str]:

@@ -3,34 +3,54 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 
-_KEYS: ContextVar[Mapping[str, str]] = ContextVar("keys", default={})  # noqa: B039 - never changed
+SHARED = ("format", "y_origin", "allow_empty", "outside")
+"""Options that do not belong to one format."""
+
+
+@dataclass(frozen=True)
+class CommandKeys:
+    """The configuration's keys for options.
+
+    Attributes
+    ----------
+    own
+        What stands before the name of a format's own option.
+    shared
+        What stands before the name of an option of `SHARED`.
+    named
+        Keys that differ from that, by option.
+
+    Examples
+    --------
+    >>> CommandKeys("data.read.", "data.")("suffix")
+    'data.read.suffix'
+    """
+
+    own: str = ""
+    shared: str = ""
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, option: str) -> str:
+        """Return the key of one option."""
+        prefix = self.shared if option in SHARED else self.own
+        return self.named.get(option, prefix + option)
+
+
+_KEYS: ContextVar[CommandKeys] = ContextVar("keys", default=CommandKeys())  # noqa: B039 - frozen
 
 
 def option_key(option: str) -> str:
     """Return the configuration's key for an option; the option's own name in a Python program."""
-    return _KEYS.get().get(option, option)
+    return _KEYS.get()(option)
 
 
 @contextmanager
-def keys_of_command(keys: Mapping[str, str] | None) -> Iterator[None]:
-    """Let `option_key` use these names inside the block; None keeps those from around it."""
+def keys_of_command(keys: CommandKeys | None) -> Iterator[None]:
+    """Let `option_key` use these keys inside the block; None keeps those from around it."""
     token = _KEYS.set(_KEYS.get() if keys is None else keys)
     try:
         yield
     finally:
         _KEYS.reset(token)
-
-
-def reading_keys(options: str, others: str) -> dict[str, str]:
-    """Return the keys for reading: a format's options and all others, each with its prefix.
-
-    Examples
-    --------
-    >>> reading_keys("data.read.", "data.")["suffix"]
-    'data.read.suffix'
-    """
-    own = {option: options + option for option in ("downsample", "suffix", "threshold")}
-    return own | {
-        option: others + option for option in ("format", "y_origin", "allow_empty", "outside")
-    }

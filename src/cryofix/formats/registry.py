@@ -17,7 +17,7 @@ from cryofix.formats import (
     topaz,
 )
 from cryofix.formats.micrograph import MicrographInfo
-from cryofix.formats.option_keys import keys_of_command, option_key
+from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
 from cryofix.formats.tables import CoordinateFormat, YOrigin
 
 FORMATS: dict[str, CoordinateFormat] = {
@@ -37,7 +37,7 @@ FORMATS: dict[str, CoordinateFormat] = {
 """Every known format by name, in the order in which detection tries them."""
 
 
-def detect_format(path: str | Path, *, keys: Mapping[str, str] | None = None) -> str:
+def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
     """Return the name of the format of a file or folder, judged by suffix and content.
 
     ``keys`` is that of `read_coordinates`.
@@ -95,6 +95,24 @@ def check_options(
             )
 
 
+def find_writer(
+    name: str, y_origin: YOrigin | None, options: Mapping[str, Any]
+) -> tuple[CoordinateFormat, Callable[..., list[Path]]]:
+    """Return a format and its writer, after all checks that need no particles.
+
+    Raises
+    ------
+    CryofixError
+        If the format is unknown or cannot be written, lacks a y origin, or has not these options.
+    """
+    chosen = find_format(name)
+    if chosen.write is None:
+        raise CryofixError(f"cryofix reads the format {name}, it does not write it")
+    check_options(chosen, chosen.write, options)
+    _check_y_origin(chosen, y_origin)
+    return chosen, chosen.write
+
+
 def find_y_origin(chosen: CoordinateFormat, info: MicrographInfo, given: YOrigin | None) -> YOrigin:
     """Return where a micrograph's y counts from: as given, else as the format does.
 
@@ -103,14 +121,19 @@ def find_y_origin(chosen: CoordinateFormat, info: MicrographInfo, given: YOrigin
     CryofixError
         If the format leaves it open and nothing is given.
     """
+    _check_y_origin(chosen, given)
     if given is None:
-        if chosen.y_origin is None:
-            name = option_key("y_origin")
-            raise CryofixError(
-                f"the format {chosen.name} needs {name}=top or {name}=bottom, because "
-                "programs disagree on where it counts y from: try one and look at the particles"
-            )
+        assert chosen.y_origin is not None
         return chosen.y_origin(info)
-    if given not in ("top", "bottom"):
-        raise CryofixError(f"{option_key('y_origin')}={given} is not known: choose top or bottom")
     return given
+
+
+def _check_y_origin(chosen: CoordinateFormat, given: YOrigin | None) -> None:
+    key = option_key("y_origin")
+    if given is None and chosen.y_origin is None:
+        raise CryofixError(
+            f"the format {chosen.name} needs {key}=top or {key}=bottom, because programs disagree "
+            "on where it counts y from: try one and look at the particles"
+        )
+    if given not in (None, "top", "bottom"):
+        raise CryofixError(f"{key}={given} is not known: choose top or bottom")

@@ -16,6 +16,7 @@ from cryofix.formats import (
     write_coordinates,
 )
 from cryofix.formats.names import image_stem
+from cryofix.formats.option_keys import CommandKeys
 
 ALIASES = {
     "star": "relion",
@@ -54,6 +55,9 @@ NAMES_ONLY = ("topaz", "json", "coco")
 
 LOW_SCORES = "relion_low_scores"
 """RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""
+
+KEYS = CommandKeys("write.", named={"pixel_size_angstrom": "pixel_size_angstrom"})
+"""What the configuration calls the options of formats."""
 
 AT_A_TIME = 256  # micrographs whose coordinates are in memory together, where formats allow it
 
@@ -199,6 +203,7 @@ class Export:
             infos,
             format=name,
             y_origin=cast(YOrigin, self.y_origin) if own else None,
+            keys=KEYS,
             **options,
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_coordinates
+from cryofix.formats.option_keys import CommandKeys
 from cryofix.scoring.curves import FloatArray
 from cryofix.scoring.particles import ParticleRecord
 from cryofix.scoring.pixels import PixelHistogram
@@ -123,7 +124,10 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
             f" picks={{{name}: {{path: FILE_OR_FOLDER, y_origin: top}}}}"
         )
     path = options.pop("path")
-    picks = read_coordinates(path, micrographs, **{"allow_empty": True, **options})
+    prefix = "picks." if name == "picks" else f"picks.{name}."
+    keys = CommandKeys(prefix, prefix)
+    picks = read_coordinates(path, micrographs, **{"allow_empty": True, "keys": keys, **options})
+    picks = _with_scores(picks)
     scored = [each.score for each in picks.values() if each.score is not None]
     everything = np.concatenate([*scored, np.empty(0)])
     if not everything.size or (everything.min() >= 0 and everything.max() <= 1):
@@ -137,6 +141,18 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
         return Particles(each.x, each.y, place / len(levels), each.diameter_px)
 
     return Program(name, {key: ranked(each) for key, each in picks.items()}, levels)
+
+
+def _with_scores(picks: Mapping[str, Particles]) -> dict[str, Particles]:
+    """Give single picks without a score the lowest that the program gave: it is least sure."""
+    scores = [each.score for each in picks.values() if each.score is not None]
+    lowest = np.nanmin(np.concatenate(scores), initial=np.inf) if scores else 0.0
+    return {
+        key: each
+        if each.score is None
+        else Particles(each.x, each.y, np.nan_to_num(each.score, nan=lowest), each.diameter_px)
+        for key, each in picks.items()
+    }
 
 
 def score_program(
