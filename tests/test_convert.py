@@ -36,6 +36,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             labels[name] = Particles(x, y, random.uniform(size=15), np.full(15, 20.0))
     micrographs = index_micrographs(find_micrographs(tmp_path / "raw"))
     write_coordinates(tmp_path / "coords", labels, micrographs, format="cryoppp")
+    (tmp_path / "notes.txt").write_text("nothing")
+    for name, rows in (("bare", "60,10\n"), ("far", "60,10\n999,10\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.csv").write_text(f"X-Coordinate,Y-Coordinate\n{rows}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -80,6 +84,29 @@ def test_upside_down_labels_are_reported_on_stderr(
     assert "UPSIDE" not in "".join(capsys.readouterr())
 
 
+def test_cryosparc_is_asked_which_way_up_once_and_the_labels_stay_as_they_are(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("in=coords", "out=all.cs", "format=cryosparc", "micrographs=raw")
+    with pytest.raises(SystemExit):
+        convert(monkeypatch, *common)
+    assert "contrast" not in "".join(capsys.readouterr())  # nothing is read before it is asked
+    convert(monkeypatch, *common, "out_y_origin=top")
+    said = capsys.readouterr()
+    assert "the labels are the right way up" in said.out
+    assert said.err == ""
+
+
+def test_particles_outside_are_dropped_if_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("in=far", "out=a.json", "format=json", "micrographs=raw", "check_y=false")
+    convert(monkeypatch, *common, "outside=drop")
+    said = capsys.readouterr()
+    assert "1 particles in 1 micrographs" in said.out
+    assert "left out 1 particles outside of their image" in said.err
+
+
 def test_options_reach_the_formats(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     convert(
         monkeypatch,
@@ -120,7 +147,31 @@ def test_options_reach_the_formats(folder: Path, monkeypatch: pytest.MonkeyPatch
         ),
         (
             ("in=coords", "out=o", "format=eman", "micrographs=raw", "write.downsample=3"),
-            "downsample is no option of the format eman",
+            "write.downsample is no option of the format eman: it has write.box_size_px",
+        ),
+        (
+            ("in=coords", "out=o", "format=cryolo", "micrographs=raw", "read.suffix=_x.star"),
+            "read.suffix is no option of the format cryoppp",
+        ),
+        (
+            ("in=coords", "out=o", "format=eman", "micrographs=raw", "write.box_size_px=-5"),
+            "write.box_size_px=-5 has to be a number above 0",
+        ),
+        (
+            ("in=notes.txt", "out=o", "format=eman", "micrographs=raw"),
+            "notes.txt is in no format that cryofix recognises: say in_format=, one of",
+        ),
+        (
+            ("in=coords", "out=o", "format=cryosparc", "micrographs=raw"),
+            "the format cryosparc needs out_y_origin=top or out_y_origin=bottom",
+        ),
+        (
+            ("in=bare", "out=o", "format=eman", "micrographs=raw", "check_y=false"),
+            "EMAN needs the size of its boxes: set write.box_size_px=",
+        ),
+        (
+            ("in=far", "out=o", "format=json", "micrographs=raw"),
+            "outside=drop leaves such particles out",
         ),
         (
             ("in=coords", "out=o", "format=eman", "micrographs=raw", "y_orgin=top"),

@@ -15,6 +15,7 @@ from cryofix.formats.tables import Origins, Particles, Table, YOrigin
 Outside = Literal["error", "drop"]
 """What happens to centres further outside their image than half a particle."""
 
+_ROUNDING = 1e-3  # pixels by which writing and reading may move a centre
 _REACH = 0.01  # of the longer side, for particles of unknown diameter: about half of one
 
 
@@ -81,7 +82,7 @@ def to_our_frame(
         particles, distance = particles.select(~far), distance[~far]
     elif far.any():
         _refuse(particles, info, table.source, far, table.rows)
-    remarks.cut += int((distance > 0).sum())
+    remarks.cut += int((distance > _ROUNDING).sum())
     remarks.furthest_px = max(remarks.furthest_px, float(distance.max(initial=0)))
     return flipped(particles, info) if origin == "bottom" else particles
 
@@ -149,7 +150,7 @@ def _moved(
     size = np.where(np.isnan(size), info.pixel_size_angstrom or np.nan, size)
     x, y = origins.x_angstrom / size, origins.y_angstrom / size
     known = np.isfinite(x + y)
-    remarks.unmoved += int((~known).sum())
+    remarks.unmoved += int((~known & ((origins.x_angstrom != 0) | (origins.y_angstrom != 0))).sum())
     return Particles(
         particles.x - np.where(known, x, 0),
         particles.y - np.where(known, y, 0),

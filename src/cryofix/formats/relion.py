@@ -13,6 +13,7 @@ Source: RELION's documentation, "Conventions" and "STAR files".
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -185,11 +186,12 @@ def _read_index(path: Path, index: Mapping[str, list[str]]) -> Iterator[Table]:
 def _resolve(listed: str, index: Path) -> Path:
     """Find a file that is named relative to the project, which is some folder above the index."""
     folders = [Path(), *index.absolute().parents]  # joining an absolute name keeps that name
-    for folder in folders:
-        if (folder / listed).is_file():
-            return folder / listed
+    with suppress(OSError):  # a name that no file can have
+        for folder in folders:
+            if (folder / listed).is_file():
+                return folder / listed
     raise CryofixError(
-        f"{index} lists {listed}, which is neither in the current folder nor in any above the "
+        f"{index} lists {listed:.200}, which is neither in the current folder nor in any above the "
         "index: copy it too, or remove the line if that micrograph is unlabelled"
     )
 
