@@ -30,7 +30,8 @@ test: $(READY) ## run the tests, about ten minutes on two cores
 	$(BIN)/python -m pytest -m 'not slow' $(TEST_ARGS)
 
 test-slow: $(READY) ## run the tests that take minutes or need SLURM, RELION or Chromium
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow and not timed' $(TEST_ARGS) --dist loadfile
+	$(BIN)/python -m pytest -m timed
 
 lint: $(READY) ## check style
 	$(BIN)/ruff check .

@@ -224,6 +224,7 @@ def cold(path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize("saturated", [False, True])
 def test_counting_takes_less_than_twice_as_long_as_reading(tmp_path: Path, saturated: bool) -> None:
     from cryofix.diagnosis.arrays import find_arrays

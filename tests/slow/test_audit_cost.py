@@ -15,7 +15,7 @@ from cryofix.monitoring.collapse import CollapseGuard
 from cryofix.monitoring.dashboard import Dashboard
 from support import run_train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timed]
 
 WATCHED = (
     (FixMatch, "optimizer_step"),  # forwards, backward and all
