@@ -2,7 +2,7 @@
 
 `cryofix.train` from simulating to the report, a process for each number. Micrographs are small, so
 that 2 000 of them take a minute. Those that are scored are the same few: of each of them the
-scores keep 0.2 MB for the bootstrap, whatever its size.
+scores keep 0.2 MB for the intervals, whatever its size.
 """
 
 import sys

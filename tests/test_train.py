@@ -90,7 +90,7 @@ def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
     assert {"threshold", "kept", "particle_share", "particle_keep", "background_keep", "drift"} <= (
         content["keep_rates"][0].keys()
     )
-    assert set(content["gain"]["particle_f1"]) == {"value", "ci95"}
+    assert {"value", "ci95"} <= set(content["gain"]["particle_f1"])
 
 
 def test_splits_are_recorded_and_disjoint(run: Path) -> None:

@@ -122,10 +122,14 @@ def test_every_value_lies_within_its_interval() -> None:
             assert low < high
 
 
-def test_one_micrograph_has_no_interval() -> None:
-    scores = summarise(split()[:1], Thresholds())
+@pytest.mark.parametrize(("n", "said"), [(1, "1 micrograph,"), (2, "2 micrographs,")])
+def test_one_or_two_micrographs_have_no_interval_and_say_why(n: int, said: str) -> None:
+    scores = summarise(split()[:n], Thresholds())
     assert scores["pixel"]["ci95"]["f1"] is None
     assert scores["particle"]["macro"]["ci95"]["f1"] is None
+    for part in ("pixel", "particle"):
+        assert scores[part]["ci95_reason"] == f"{said} too few for an interval"
+    assert "ci95_reason" not in summarise(split(), Thresholds())["particle"]
 
 
 def test_thresholds_are_the_best_of_validation() -> None:
@@ -133,7 +137,7 @@ def test_thresholds_are_the_best_of_validation() -> None:
     thresholds = choose_thresholds(validation)
     chosen = summarise(validation, thresholds)
     for threshold in np.arange(0.05, 1.0, 0.05):
-        other = summarise(validation, Thresholds(threshold, threshold), samples=2)
+        other = summarise(validation, Thresholds(threshold, threshold))
         assert other["particle"]["f1"] <= chosen["particle"]["f1"]
         assert (
             other["pixel"]["f1_at_validation_threshold"]

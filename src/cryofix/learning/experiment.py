@@ -254,7 +254,7 @@ class Experiment:
         """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
-        scores: dict[str, float] = summarise(records, Thresholds(), samples=1)["pixel"]
+        scores: dict[str, float] = summarise(records, Thresholds())["pixel"]
         return scores
 
     def _keep_rates(self, checkpoint: Mapping[str, Any] | None) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ class Scored:
 
     def validation_scores(self) -> dict[str, float]:
         """Return the particle scores on validation that settings and branches are chosen by."""
-        scores = summarise(self.validation, self.thresholds, samples=1)["particle"]
+        scores = summarise(self.validation, self.thresholds)["particle"]
         return {f"particle_{key}": scores[key] for key in ("f1", "average_precision")}
 
 

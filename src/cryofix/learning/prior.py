@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
-from cryofix.scoring.bootstrap import Bounds, interval
+from cryofix.scoring.jackknife import Bounds, interval
 from cryofix.scoring.resampling import mean
 
 ONE = (
@@ -27,9 +27,9 @@ class Prior:
     labelled
         Mean over the labelled micrographs, in (0, 1).
     ci95
-        Bootstrap interval of that; None where nothing can be resampled.
+        95 % interval of that; None over fewer than three.
     resampled
-        What the interval was resampled over.
+        What the interval is over.
     validation
         Mean over the validation micrographs; 0 where they hold no particle. Only the guard looks at
         it: it has to know whether the model or the prior is wrong, while policies and losses see
@@ -77,6 +77,8 @@ class Prior:
         if self.ci95 is not None:
             low, high = self.ci95
             said += f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
+        else:
+            said += f" ({self.resampled}, too few for an interval)"
         said += f"; validation says {100 * self.validation:.2f} %"
         if self.given is None:
             return f"prior: {said}."
@@ -84,9 +86,9 @@ class Prior:
 
 
 def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
-    """Estimate the prior from the labelled micrographs, with a bootstrap interval over them.
+    """Estimate the prior from the labelled micrographs, with a 95 % interval over them.
 
-    With a single one, its regions of a tile's size are resampled instead.
+    With a single one, it is over its regions of a tile's size instead.
 
     Raises
     ------

@@ -83,7 +83,7 @@ class Validation:
             "pixels": sum((record.pixels for record in records), PixelHistogram.empty()),
             "particles": sum((record.particles for record in records), ParticleRecord.empty()),
         }
-        scores = summarise(records, choose_thresholds(records), samples=1)
+        scores = summarise(records, choose_thresholds(records))
         pixel, particle = scores["pixel"], scores["particle"]
         return {
             "particle_f1": particle["f1"],

@@ -59,7 +59,7 @@ def print_comparison(
             soft_wrap=True,
         )
     console.print(
-        "Labels are incomplete, so precision is a lower bound; intervals resample micrographs.",
+        "Labels are incomplete, so precision is a lower bound; intervals are over micrographs.",
         highlight=False,
         soft_wrap=True,
     )

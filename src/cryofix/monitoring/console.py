@@ -63,6 +63,9 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
         highlight=False,
     )
     console.print(_scores_table(results))
+    reason = results["supervised"]["particle"].get("ci95_reason")
+    if reason is not None:
+        console.print(f"no intervals: {reason}", highlight=False)
     line = keep_rate_line(results)
     if line:
         console.print(line, highlight=False, soft_wrap=True)
@@ -117,6 +120,8 @@ def print_scores(
             _label(kind, name), f"{scores[kind][name]:.3f}", interval, end_section=last_pixel
         )
     console.print(table)
+    if "ci95_reason" in scores["particle"]:
+        console.print(f"no intervals: {scores['particle']['ci95_reason']}", highlight=False)
     console.print(
         f"thresholds: p {scores['pixel']['threshold']:.3f} for pixels (F1 there"
         f" {scores['pixel']['f1_at_validation_threshold']:.3f}),"
@@ -135,7 +140,7 @@ def _label(kind: str, name: str) -> str:
 def gain_text(gain: Mapping[str, Any]) -> str:
     """Return a gain with its interval, for example ``+0.021 [-0.003, +0.044]``."""
     if gain["ci95"] is None:
-        return f"{gain['value']:+.3f}"
+        return f"{gain['value']:+.3f} (no interval)"
     low, high = gain["ci95"]
     return f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
 

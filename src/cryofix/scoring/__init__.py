@@ -1,7 +1,7 @@
 """Scoring probability maps, picks and masks; knows neither training nor configuration."""
 
-from cryofix.scoring.bootstrap import Interval, interval, paired_interval
 from cryofix.scoring.calibration import Reliability
+from cryofix.scoring.jackknife import Interval, interval, paired_interval
 from cryofix.scoring.keep_rates import THRESHOLDS, ConfidenceHistogram, WeightTally, drift
 from cryofix.scoring.matching import Matches, match
 from cryofix.scoring.particles import ParticleRecord, label_free_border

@@ -16,7 +16,7 @@ class PixelHistogram:
     """Pixels of one or more micrographs, by true class and probability bin.
 
     It has the same 80 kB for a tile and for a data set, and histograms add up, so one is kept
-    for each micrograph and pooled or resampled when scores are asked for.
+    for each micrograph and pooled when scores are asked for.
 
     Attributes
     ----------

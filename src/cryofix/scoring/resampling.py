@@ -1,12 +1,12 @@
-"""Counts of each micrograph as rows for the bootstrap, and statistics of their sums."""
+"""Counts of each micrograph as rows for the jackknife, and statistics of their sums."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from cryofix.scoring import curves
-from cryofix.scoring.bootstrap import Statistic
 from cryofix.scoring.curves import FloatArray, IntArray
+from cryofix.scoring.jackknife import Statistic
 from cryofix.scoring.records import MicrographRecord
 
 

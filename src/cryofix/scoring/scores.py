@@ -7,8 +7,15 @@ import numpy as np
 
 from cryofix.errors import CryofixError
 from cryofix.scoring import resampling
-from cryofix.scoring.bootstrap import Bounds, Statistic, interval, paired_interval
 from cryofix.scoring.curves import FloatArray
+from cryofix.scoring.jackknife import (
+    FEWEST,
+    Bounds,
+    Statistic,
+    interval,
+    paired_interval,
+    too_few,
+)
 from cryofix.scoring.particles import ParticleRecord
 from cryofix.scoring.pixels import PixelHistogram
 from cryofix.scoring.records import (
@@ -33,17 +40,12 @@ def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
     return Thresholds(pixels.best_threshold(), particles.best_threshold())
 
 
-def summarise(
-    records: Sequence[MicrographRecord],
-    thresholds: Thresholds,
-    *,
-    samples: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
+def summarise(records: Sequence[MicrographRecord], thresholds: Thresholds) -> dict[str, Any]:
     """Return the ``SCORES`` of a set of micrographs, ready for JSON.
 
     All values are finite floats in [0, 1] (zero division: see ``curves``). A ``ci95`` is
-    ``[low, high]`` from a bootstrap over micrographs, or null with fewer than two of them.
+    ``[low, high]`` over micrographs, or null with fewer than three of them, and then
+    ``ci95_reason`` says so.
     Values without ``macro`` in their path are pooled over micrographs; ``macro`` values are means
     over *all* micrographs.
 
@@ -53,8 +55,6 @@ def summarise(
         One for each labelled micrograph of the split, those without picks included.
     thresholds
         From `choose_thresholds` on validation micrographs.
-    samples, seed
-        Of the bootstrap.
 
     Raises
     ------
@@ -64,13 +64,14 @@ def summarise(
     pixels, particles, strict = _pooled(records)
 
     def ci95(rows: FloatArray, statistic: Statistic) -> Bounds:
-        return interval(rows, statistic, samples=samples, seed=seed).bounds
+        return interval(rows, statistic).bounds
 
     at_half = resampling.pixel_rows(records, 0.5)
     at_chosen = resampling.pixel_rows(records, thresholds.pixel)
     picked = resampling.particle_rows(records, thresholds.particle)
     per_micrograph = [_micrograph_row(record, thresholds) for record in records]
     right, wrong, truth = particles.counts_at(thresholds.particle)
+    unknown = {"ci95_reason": too_few(len(records))} if len(records) < FEWEST else {}
 
     return {
         "pixel": {
@@ -90,6 +91,7 @@ def summarise(
                 "f1_at_validation_threshold": ci95(at_chosen, resampling.f1),
                 "average_precision": ci95(*resampling.pixel_curve_rows(records)),
             },
+            **unknown,
         },
         "particle": {
             "precision": particles.precision(thresholds.particle),
@@ -119,6 +121,7 @@ def summarise(
                 "f1": ci95(picked, resampling.f1),
                 "average_precision": ci95(*resampling.particle_curve_rows(records)),
             },
+            **unknown,
         },
         "per_micrograph": per_micrograph,
     }
@@ -129,11 +132,10 @@ def paired_gain(
     fixmatch: Sequence[MicrographRecord],
     control_thresholds: Thresholds,
     fixmatch_thresholds: Thresholds,
-    *,
-    samples: int = 1000,
-    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Return FixMatch minus control, each ``{"value": x, "ci95": [low, high] or null}``.
+
+    With fewer than three micrographs ``ci95`` is null, and ``ci95_reason`` says so.
 
     ``pixel_f1`` is at 0.5 for both; ``pixel_f1_at_validation_threshold`` and ``particle_f1`` are
     at each model's own thresholds; ``average_precision`` is that of pixels and
@@ -145,8 +147,6 @@ def paired_gain(
         Records of the same micrographs, in any order.
     control_thresholds, fixmatch_thresholds
         Each model's thresholds, chosen on validation micrographs.
-    samples, seed
-        Of the bootstrap over micrographs, which draws the same micrographs for both.
 
     Raises
     ------
@@ -166,7 +166,7 @@ def paired_gain(
     both = [*control, *paired]
 
     def gain(before: FloatArray, after: FloatArray, statistic: Statistic) -> dict[str, Any]:
-        return paired_interval(before, after, statistic, samples=samples, seed=seed).as_dict()
+        return paired_interval(before, after, statistic).as_dict()
 
     def curve_gain(rows: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return gain(rows[: len(control)], rows[len(control) :], statistic)

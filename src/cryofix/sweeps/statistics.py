@@ -124,7 +124,7 @@ def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
 
 
 def _over_micrographs(result: Result, metric: str) -> str:
-    """Say what the run's own bootstrap over test micrographs found, which is another question."""
+    """Say what the run's own interval over test micrographs is, which is another question."""
     known = result.run_intervals
     within = known.get(metric) or known.get(metric.removeprefix("pixel_"))
     return "" if within is None else f"; over test micrographs [{within[0]:.3f}, {within[1]:.3f}]"
