@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.sweeps import collect, summarise
+from cryofix.sweeps.gains import holm, t_interval, t_test
 from cryofix.sweeps.html import page
 from cryofix.sweeps.markdown import markdown
 from cryofix.sweeps.selection import judge_selection
@@ -23,7 +24,6 @@ from cryofix.sweeps.statistics import (
     keep_rates_by_ratio,
     make_rows,
     spread,
-    t_interval,
 )
 
 
@@ -136,6 +136,42 @@ def test_better_needs_three_seeds_and_three_draws(
             sweep.finished(str(number), set_f1(result, 0.5, 0.5 + gain + 0.001 * draw))
             number += 1
     assert rows(sweep.path)[0].gains["particle_f1"].verdict == verdict
+
+
+def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) -> None:
+    # t = 8.66 with 2 degrees of freedom, p = .0131: enough alone and not among five.
+    for mask in ("none", "symmetric", "class_aware", "soft_weight", "quota"):
+        lift = 0.05 if mask in ("none", "quota") else 0.0
+        spread_of_draws = 1e-4 if mask == "quota" else 0.01  # quota: p = 1.3e-6
+        for draw in range(3):
+            for seed in range(3):
+                gain = lift + spread_of_draws * (draw - 1)
+                result = set_f1(make_results(mask, 0.05, seed, draw), 0.5, 0.5 + gain)
+                sweep.finished(f"{mask}{draw}{seed}", result)
+    found = {row.setting.mask: row.gains["particle_f1"] for row in rows(sweep.path)}
+    assert found["none"].p == pytest.approx(0.01307, abs=1e-5)
+    assert found["none"].interval is not None
+    assert found["none"].interval[0] > 0
+    assert {mask: gain.verdict for mask, gain in found.items()} == {
+        "none": "higher, one of many",
+        "symmetric": "unclear",
+        "class_aware": "unclear",
+        "soft_weight": "unclear",
+        "quota": "better",
+    }
+    assert "one of many" in markdown(summarise(collect(sweep.path)))
+
+
+def test_holm_rejects_step_by_step() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == [True, False, False, True]  # Holm's own example
+    assert holm([0.04, 0.02]) == [True, True]
+    assert holm([]) == []
+
+
+def test_p_is_that_of_a_t_test() -> None:
+    values = [0.01, 0.03, -0.005, 0.02]
+    assert t_test(values) == pytest.approx(scipy.stats.ttest_1samp(values, 0).pvalue)
+    assert (t_test([0.1]), t_test([0.1, 0.1]), t_test([0.0, 0.0])) == (None, 0.0, 1.0)
 
 
 def test_one_run_says_so(sweep: Any, make_results: Any) -> None:

@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.settings import Namer, Setting, override_line
-from cryofix.sweeps.statistics import Gain, Row
+from cryofix.sweeps.statistics import Row
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ class Choice:
             return "One run only: repeat with more seeds before believing it."
         if self.gain.interval[0] <= 0:
             return "The gain over the control may be chance: its interval holds zero."
-        if self.gain.verdict != "better":
+        if not self.gain.enough:
             return "Above the control, but with fewer than 3 seeds x 3 label draws."
+        if self.gain.verdict != "better":
+            return "Above the control, but among so many settings that may be chance."
         return "The gain is clear: its interval leaves out zero, over enough seeds and label draws."
 
 

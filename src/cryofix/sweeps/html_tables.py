@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.runs import Run
-from cryofix.sweeps.statistics import Gain, Row, Spread
+from cryofix.sweeps.statistics import Row, Spread
 from cryofix.sweeps.summary import METRIC_TITLES, Summary
 from cryofix.sweeps.svg import element, percent, signed
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.heatmap import Quantity, make_grid, quantities
 from cryofix.sweeps.runs import Run
-from cryofix.sweeps.statistics import Gain, Row, Spread
+from cryofix.sweeps.statistics import Row, Spread
 from cryofix.sweeps.summary import CAVEATS, METRIC_TITLES, Summary
 from cryofix.sweeps.svg import percent, signed
 
@@ -54,7 +55,7 @@ def _best(summary: Summary) -> Iterator[str]:
             _plain(choice.scene),
             percent(choice.row.ratio),
             f"{choice.score:.3f} ({choice.source})",
-            _gain(choice.gain),
+            _said(choice.gain),
             _code(choice.line),
             choice.advice,
         ]
@@ -85,12 +86,12 @@ def _rows(summary: Summary) -> str:
                 _plain(summary.namer.settings(row.setting)),
                 percent(row.ratio),
                 str(row.n),
-                _spread(row.fixmatch.get(metric)),
-                _spread(row.supervised.get(metric)),
-                _gain(gain),
+                _said(row.fixmatch.get(metric)),
+                _said(row.supervised.get(metric)),
+                _said(gain),
                 "" if gain is None else signed(gain.worst),
                 "" if gain is None else gain.verdict,
-                *(_spread(row.fixmatch.get(name)) for name in names),
+                *(_said(row.fixmatch.get(name)) for name in names),
                 "" if row.drift is None else signed(row.drift.mean),
                 f"{row.alarmed}/{row.watched}" if row.watched else "",
             ]
@@ -127,15 +128,5 @@ def _jobs(runs: Sequence[Run]) -> str:
     return _table(["Job", "State", "Why", "Overrides"], body, 4)
 
 
-def _spread(summary: Spread | None) -> str:
-    if summary is None:
-        return ""
-    return f"{summary.mean:.3f}" + ("" if summary.sd is None else f" ± {summary.sd:.3f}")
-
-
-def _gain(gain: Gain | None) -> str:
-    if gain is None:
-        return ""
-    if gain.interval is None:
-        return f"{signed(gain.mean)} (n = 1)"
-    return f"{signed(gain.mean)} [{signed(gain.interval[0])}, {signed(gain.interval[1])}]"
+def _said(found: Gain | Spread | None) -> str:
+    return "" if found is None else str(found)

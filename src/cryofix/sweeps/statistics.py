@@ -1,30 +1,15 @@
-"""From runs to rows: means, spreads and paired gains over repetitions.
-
-A row's *gain* is FixMatch minus its supervised control, paired within each run: both continue
-from the same burn-in with the same labelled batches. The interval is Student's t,
-
-    mean +- t(0.975, n - 1) * sd / sqrt(n),
-
-over the units that were drawn independently: the label draws (means over the seeds of each) when
-there are two or more draws, otherwise the seeds. Runs that share a label draw succeed and fail
-together, so counting seeds as independent of them would give too narrow an interval.
-"""
+"""From runs to rows: means, spreads and gains over repetitions."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import stdtrit
 
+from cryofix.sweeps.gains import ALONE, Draw, Gain, holm, paired_gain
 from cryofix.sweeps.results import METRICS, KeepRate, MaskKeep, Result
 from cryofix.sweeps.runs import Run
 from cryofix.sweeps.settings import Setting, setting_of, sort_key
-
-Draw = tuple[int | None, int | None]
-
-ENOUGH_SEEDS = ENOUGH_DRAWS = 3
-"""Repetitions that a word like 'better' needs (EVALUATION: 3 seeds x 3 label draws)."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +22,9 @@ class Spread:
     low: float  # smallest value
     high: float  # largest value
 
-
-@dataclass(frozen=True)
-class Gain:
-    """Mean paired difference FixMatch - control, in the score's unit, with a 95 % interval."""
-
-    n: int  # runs
-    mean: float
-    interval: tuple[float, float] | None  # None for a single unit
-    worst: float  # of the runs' own differences
-    basis: str  # what the interval is over, in words
-    verdict: str
+    def __str__(self) -> str:
+        """Write mean and standard deviation."""
+        return f"{self.mean:.3f}" + ("" if self.sd is None else f" ± {self.sd:.3f}")
 
 
 @dataclass(frozen=True)
@@ -82,66 +59,6 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(len(values), float(np.mean(values)), sd, min(values), max(values))
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % t interval of the mean of independent values; None for fewer than two."""
-    n = len(values)
-    if n < 2:
-        return None
-    half = float(stdtrit(n - 1, 0.975)) * float(np.std(values, ddof=1)) / n**0.5
-    mean = float(np.mean(values))
-    return mean - half, mean + half
-
-
-def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
-    """Return the mean difference FixMatch - control of a metric over runs that have both."""
-    pairs = [r for r in results if metric in r.fixmatch and metric in r.supervised]
-    if not pairs:
-        return None
-    differences = [r.fixmatch[metric] - r.supervised[metric] for r in pairs]
-    seeds = {r.seed for r in pairs if r.seed is not None}
-    draws: dict[Draw, list[float]] = defaultdict(list)
-    for result, difference in zip(pairs, differences, strict=True):
-        draws[result.draw].append(difference)
-    if len(pairs) == 1:
-        interval, basis = (
-            None,
-            "one run: no interval over seeds" + _over_micrographs(pairs[0], metric),
-        )
-    elif len(draws) > 1:
-        interval = t_interval([float(np.mean(values)) for values in draws.values()])
-        basis = f"t over {len(draws)} label draws"
-    else:
-        interval, basis = t_interval(differences), f"t over {len(pairs)} seeds"
-    enough = len(seeds) >= ENOUGH_SEEDS and len(draws) >= ENOUGH_DRAWS
-    return Gain(
-        n=len(pairs),
-        mean=float(np.mean(differences)),
-        interval=interval,
-        worst=min(differences),
-        basis=basis,
-        verdict=_verdict(interval, enough),
-    )
-
-
-def _over_micrographs(result: Result, metric: str) -> str:
-    """Say what the run's own interval over test micrographs is, which is another question."""
-    known = result.run_intervals
-    within = known.get(metric) or known.get(metric.removeprefix("pixel_"))
-    return "" if within is None else f"; over test micrographs [{within[0]:.3f}, {within[1]:.3f}]"
-
-
-def _verdict(interval: tuple[float, float] | None, enough: bool) -> str:
-    """Say in words what the interval shows, and only with enough repetitions 'better'."""
-    if interval is None:
-        return "one run"
-    low, high = interval
-    if low <= 0 <= high:
-        return "unclear"
-    if enough:
-        return "better" if low > 0 else "worse"
-    return ("higher" if low > 0 else "lower") + ", few runs"
-
-
 def make_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
     """Group finished runs by setting and ratio; the order is that of the table."""
     groups: dict[tuple[Setting, float], list[tuple[Run, Result]]] = defaultdict(list)
@@ -149,7 +66,25 @@ def make_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
         if run.result is not None:
             groups[setting_of(run, run.result), run.result.ratio].append((run, run.result))
     rows = [_make_row(setting, ratio, pairs) for (setting, ratio), pairs in groups.items()]
+    for metric in METRICS:
+        rows = _judged_together(rows, metric)
     return tuple(sorted(rows, key=lambda row: (*sort_key(row.setting), row.ratio)))
+
+
+def _judged_together(rows: Sequence[Row], metric: str) -> list[Row]:
+    """Take back 'better' and 'worse' where that many rows may say so by chance."""
+    entered = [
+        (number, gain.p)
+        for number, row in enumerate(rows)
+        if (gain := row.gains.get(metric)) is not None and gain.p is not None and gain.enough
+    ]
+    judged = list(rows)
+    for (number, _), rejected in zip(entered, holm([p for _, p in entered]), strict=True):
+        gain = rows[number].gains[metric]
+        if gain.verdict in ALONE and not rejected:
+            changed = replace(gain, verdict=ALONE[gain.verdict])
+            judged[number] = replace(rows[number], gains={**rows[number].gains, metric: changed})
+    return judged
 
 
 def _make_row(setting: Setting, ratio: float, pairs: Sequence[tuple[Run, Result]]) -> Row:

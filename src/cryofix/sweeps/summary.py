@@ -17,8 +17,10 @@ CAVEATS = (
     "n counts runs. Gain is FixMatch minus its supervised control (same burn-in, same labelled "
     "batches, same number of steps), paired within each run. Its 95 % interval is Student's t over "
     "the label draws where there are two or more, otherwise over the seeds; one run has none.",
-    "'Better' and 'worse' are said from 3 seeds x 3 label draws on, and only when the interval "
-    "leaves out zero.",
+    "An interval looks at its own row alone: of 20 rows without any effect one is expected to "
+    "leave out zero. 'Better' and 'worse' are said from 3 seeds x 3 label draws on, and only where "
+    "Holm's method over all rows with as many keeps the chance of a wrong word below 5 %. 'One of "
+    "many' is a row whose interval leaves out zero, which among so many may be chance.",
     "Scores are of the test micrographs. Particle scores use the threshold chosen on validation "
     "and one-to-one matching; pixel precision, recall and F1 are at 0.5.",
     "Drift is log(particle keep / background keep), the smallest value of each run: negative "

@@ -7,8 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.runs import State
-from cryofix.sweeps.statistics import Gain, Row, Spread
+from cryofix.sweeps.statistics import Row, Spread
 from cryofix.sweeps.summary import METRIC_TITLES, Summary
 from cryofix.sweeps.svg import percent, signed
 
@@ -76,10 +77,10 @@ def _row(row: Row, summary: Summary, wide: bool) -> Iterator[Text]:
     yield Text(f"{row.setting.mask} {settings}" if wide else summary.namer.curve(row.setting))
     yield Text(percent(row.ratio))
     yield Text(str(row.n))
-    yield Text(_spread(row.fixmatch.get(summary.metric)))
+    yield _said(row.fixmatch.get(summary.metric))
     if wide:
-        yield Text(_spread(row.supervised.get(summary.metric)))
-    yield Text(_gain(gain))
+        yield _said(row.supervised.get(summary.metric))
+    yield _said(gain)
     if wide:
         yield Text(verdict, style=_VERDICT_STYLES.get(verdict, ""))
         recall = row.fixmatch.get(summary.metric.split("_")[0] + "_recall")
@@ -110,15 +111,5 @@ def _best(summary: Summary) -> Iterator[Text]:
         yield Text(f"  {choice.score:.3f} on {choice.source}. {choice.advice}", style="dim")
 
 
-def _spread(summary: Spread | None) -> str:
-    if summary is None:
-        return ""
-    return f"{summary.mean:.3f}" + ("" if summary.sd is None else f" ±{summary.sd:.3f}")
-
-
-def _gain(gain: Gain | None) -> str:
-    if gain is None:
-        return ""
-    if gain.interval is None:
-        return f"{signed(gain.mean)} (n=1)"
-    return f"{signed(gain.mean)} [{signed(gain.interval[0])}, {signed(gain.interval[1])}]"
+def _said(found: Gain | Spread | None) -> Text:
+    return Text("" if found is None else str(found))
