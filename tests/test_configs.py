@@ -1,5 +1,7 @@
 """Every configuration file composes and says what it is."""
 
+import inspect
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +9,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+import cryofix.convert
+import cryofix.formats
+import cryofix.picking.export
 from cryofix.config import config_folder
 from cryofix.explaining import SHARED
+from cryofix.formats import FORMATS
+from cryofix.formats.option_keys import SHARED as SHARED_OPTIONS
+from cryofix.formats.option_keys import CommandKeys
 
 CONF = config_folder()
 GROUPS = (
@@ -124,3 +132,35 @@ def test_every_method_and_regulariser_is_in_the_documentation() -> None:
     for group in ("method", "regulariser", "teacher"):
         for path in (CONF / group).glob("*.yaml"):
             assert f"{group}={path.stem}" in page
+
+
+@pytest.mark.parametrize("command", ["convert in", "convert out", "pick", "train"])
+def test_every_option_of_a_format_has_the_key_that_messages_name(command: str) -> None:
+    """All that readers and writers can name in a message is a key of the command."""
+    name = command.split()[0]
+    keys = {
+        "convert in": cryofix.convert.IN,
+        "convert out": cryofix.convert.OUT,
+        "pick": cryofix.picking.export.KEYS,
+        "train": CommandKeys("data.read.", "data."),
+    }[command]
+    writes = command in ("convert out", "pick")
+    options = {"format", "y_origin"} if writes else set(SHARED_OPTIONS)
+    for each in FORMATS.values():
+        function = each.write if writes else each.read
+        assert function is not None
+        options |= set(inspect.signature(function).parameters) - {"path", "entries"}
+    config = compose(name, ["data=micrographs"] if name == "train" else [])
+    for option in options:
+        *parents, last = keys(option).split(".")
+        group = config[parents[0]] if parents else config
+        for parent in parents[1:]:
+            group = group[parent]
+        assert last in list(group), keys(option)  # a mandatory one is not `in` a group
+
+
+def test_no_message_of_a_format_names_an_option_without_asking_for_its_key() -> None:
+    """``set suffix=`` in a message would be right in one command and wrong in the others."""
+    literal = re.compile(r"\b(set|say|give|needs|leave|leave out) [a-z_]+=")
+    for path in Path(cryofix.formats.__file__).parent.glob("*.py"):
+        assert not literal.search(path.read_text()), path.name

@@ -232,3 +232,44 @@ def test_real_micrographs(empiar10017: Path, cache: Path) -> None:
     assert 0.03 < target[valid].mean() < 0.12
     image = annotated.read()
     assert abs(image[target].mean() - image[~target & valid].mean()) > 0.3
+
+
+def test_options_of_a_coordinate_format_can_be_given_and_are_named_by_their_keys(
+    cache: Path, folder: Path
+) -> None:
+    """RELION's picks under a suffix of their own, as ``*_automatch.star``."""
+    labels = folder / "automatch"
+    labels.mkdir(exist_ok=True)
+    star = "data_\n\nloop_\n_rlnCoordinateX #1\n_rlnCoordinateY #2\n100 100\n150 120\n"
+    for path in (folder / "micrographs").iterdir():
+        (labels / f"{path.stem}_automatch.star").write_text(star)
+    common = {"images": str(folder / "micrographs"), "diameter_px": 30.0}
+    with pytest.raises(CryofixError, match=r"_autopick\.star.* set data\.read\.suffix="):
+        module(cache, coordinates=str(labels), format="relion", **common).setup()
+    found = module(cache, coordinates=str(labels), read={"suffix": "_automatch.star"}, **common)
+    assert all(len(each.particles or ()) == 2 for each in found.dataset.annotated.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, r"data\.outside=drop leaves"),
+        ({"read": {"downsample": -2}}, r"data\.read\.downsample=-2 has to be a number above 0"),
+        ({"read": {"threshold": 0.5}}, r"data\.read\.threshold is no option of the format topaz"),
+        ({"y_origin": "up"}, r"data\.y_origin=up is not known"),
+        ({"format": "tsv"}, r"data\.format=tsv is not known"),
+    ],
+)
+def test_what_is_wrong_with_coordinates_is_said_with_the_keys_of_training(
+    cache: Path, folder: Path, options: dict[str, Any], said: str
+) -> None:
+    names = [path.stem for path in sorted((folder / "micrographs").iterdir())]
+    table = folder / "far.tsv"
+    rows = "".join(f"{name}\t100\t100\n{name}\t1000\t100\n" for name in names)
+    table.write_text("image_name\tx_coord\ty_coord\n" + rows)
+    common = {"images": str(folder / "micrographs"), "coordinates": str(table), "diameter_px": 30.0}
+    with pytest.raises(CryofixError, match=said):
+        module(cache, **common, **options).setup()
+    if not options:
+        found = module(cache, **common, outside="drop").dataset.annotated
+        assert all(len(each.particles or ()) == 1 for each in found.values())

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,13 +69,12 @@ def test_a_size_that_no_particle_has_is_refused_with_its_row(
     ],
 )
 def test_an_option_that_is_no_length_is_refused_by_its_name(
-    tmp_path: Path, format: str, option: str, value: object
+    tmp_path: Path, format: str, option: str, value: Any
 ) -> None:
     one = {"a": Particles(np.array([60.0]), np.array([10.0]))}
+    options: dict[str, Any] = {"format": format, "y_origin": "top", option: value}
     with pytest.raises(CryofixError, match=rf"^{option}={value} has to be a (whole )?number"):
-        write_coordinates(
-            tmp_path / "o", one, IMAGES, format=format, y_origin="top", **{option: value}
-        )
+        write_coordinates(tmp_path / "o", one, IMAGES, **options)
 
 
 def test_single_optional_values_may_be_missing(tmp_path: Path) -> None:

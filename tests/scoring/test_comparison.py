@@ -161,3 +161,24 @@ def test_options_of_a_format_can_be_given_with_its_path(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.picks["m0"].x, picks["m0"].x, atol=2.1)
     with pytest.raises(CryofixError, match=r"picks\.topaz has no path"):
         read_programs({"topaz": {"downsample": 4}}, INFOS)
+
+
+def test_picks_without_a_score_are_the_least_certain(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(
+        "image_name\tx_coord\ty_coord\tscore\nm0\t9\t9\t7\nm0\t99\t9\t\nm0\t199\t9\t-3\n"
+    )
+    (read,) = read_programs({"topaz": str(path)}, INFOS)
+    assert read.picks["m0"].score is not None
+    assert read.picks["m0"].score.tolist() == [1.0, 0.5, 0.5]
+
+
+def test_a_message_about_picks_shows_how_options_are_typed(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("image_name\tx_coord\ty_coord\nm0\t9999\t9\n")
+    with pytest.raises(CryofixError) as caught:
+        read_programs({"topaz": str(path)}, INFOS)
+    assert "picks.topaz.outside=drop leaves such particles out" in str(caught.value)
+    assert f"picks='{{topaz: {{path: {path}, OPTION: VALUE}}}}'" in str(caught.value)
+    (read,) = read_programs({"topaz": {"path": str(path), "outside": "drop"}}, INFOS)
+    assert len(read.picks["m0"]) == 0

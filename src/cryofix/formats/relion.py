@@ -265,10 +265,10 @@ def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
 
 
 def is_relion(path: Path) -> bool:
-    """Return whether a file is a STAR, or a folder holds RELION's picks."""
+    """Return whether a file is a STAR, or a folder holds STARs at any depth."""
     if path.is_file():
         return path.suffix.lower() == ".star"
-    return any(next(path.rglob(f"*{name}"), None) for name in (*_INDICES, *_SUFFIXES))
+    return next(path.rglob("*.star"), None) is not None
 
 
 RELION = CoordinateFormat("relion", is_relion, read_relion, write_relion, origin_in_relion)

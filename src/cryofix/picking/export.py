@@ -56,7 +56,7 @@ NAMES_ONLY = ("topaz", "json", "coco")
 LOW_SCORES = "relion_low_scores"
 """RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""
 
-KEYS = CommandKeys("write.", named={"pixel_size_angstrom": "pixel_size_angstrom"})
+KEYS = CommandKeys("write.", named={key: key for key in ("pixel_size_angstrom", "diameter_px")})
 """What the configuration calls the options of formats."""
 
 AT_A_TIME = 256  # micrographs whose coordinates are in memory together, where formats allow it

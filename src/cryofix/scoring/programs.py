@@ -125,9 +125,15 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
         )
     path = options.pop("path")
     prefix = "picks." if name == "picks" else f"picks.{name}."
-    keys = CommandKeys(prefix, prefix)
-    picks = read_coordinates(path, micrographs, **{"allow_empty": True, "keys": keys, **options})
-    picks = _with_scores(picks)
+    read = {"allow_empty": True, "keys": CommandKeys(prefix, prefix), **options}
+    try:
+        picks = _with_scores(read_coordinates(path, micrographs, **read))
+    except CryofixError as error:
+        if prefix not in str(error):
+            raise
+        given = f"{{path: {path}, OPTION: VALUE}}"
+        given = given if name == "picks" else f"{{{name}: {given}}}"
+        raise CryofixError(f"{error} (type it as picks='{given}')") from error
     scored = [each.score for each in picks.values() if each.score is not None]
     everything = np.concatenate([*scored, np.empty(0)])
     if not everything.size or (everything.min() >= 0 and everything.max() <= 1):
