@@ -50,7 +50,13 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
     ("overrides", "parts"),
     [
         (["ratioo=0.1"], ["ratioo is not a key", "did you mean ratio?"]),
-        (["ratio=abc"], ["ratio", "'abc'", "Float"]),
+        (["ratio=abc"], ["ratio=abc does not fit: give a number"]),
+        (["data.limit=nope"], ["data.limit=nope does not fit", "whole number or null"]),
+        (["mask=symmetric", "mask.threshold=abc"], ["mask.threshold=abc does not fit"]),
+        (["model.encoder=1"], ["model.encoder=1 does not fit: give text"]),
+        (["trainer=gpu"], ["trainer.accelerator=gpu", "no GPU", "trainer.accelerator=auto"]),
+        (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus", "abacus"]),
+        (["+trainer.max_steps=4"], ["trainer.max_steps", "steps.stage"]),
         (["mask=nope"], ["mask=nope does not exist", "class_aware", "symmetric"]),
         (
             ["mask.treshold=0.7", "mask=symmetric"],

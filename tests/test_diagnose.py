@@ -13,11 +13,10 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from hydra.core.config_store import ConfigStore
 from numpy.lib.format import open_memmap
 from omegaconf import open_dict
 
-from cryofix.config import TrainSchema, config_folder, to_plain
+from cryofix.config import config_folder, to_plain
 from cryofix.learning.checkpoint import save_picker
 from cryofix.learning.network import build_network
 from support import SMALL
@@ -96,7 +95,6 @@ def test_without_truth_and_mask_fixmatchs_own_is_diagnosed(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a run folder with an untrained network, which is all that diagnosis needs."""
-    ConfigStore.instance().store(name="train_schema", node=TrainSchema)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose("train", [*SMALL, "ratio=0.5", "mask=quota", "output=unused"])
     with open_dict(config):

@@ -328,7 +328,7 @@ def test_files_that_pick_did_not_write_are_counted_and_never_touched(
         (["format=start"], "format=start is not known"),
         (["micrographs=gone/*.mrc"], "no micrographs at gone/*.mrc"),
         (["threshold=1.5"], "threshold=1.5 must lie in [0, 1)"),
-        (["diameter_px=wide"], "diameter_px=wide is not a number"),
+        (["diameter_px=wide"], "diameter_px=wide does not fit: give a number or null"),
         (["workers=0"], "workers=0"),
         (["checkpoint=gone"], "checkpoint=gone does not exist"),
         (["diametre_px=40"], "did you mean diameter_px?"),

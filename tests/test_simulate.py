@@ -62,7 +62,7 @@ def test_the_same_command_with_more_micrographs_extends_the_folder(
     ("overrides", "sentence"),
     [
         (["output=x", "snr_min=0.5"], "snr_min=0.5 is above snr_max=0.2"),
-        (["output=x", "snr_min=low"], "snr_min=low must be a number"),
+        (["output=x", "snr_min=low"], "snr_min=low does not fit: give a number"),
         (["output=x", "contaminaton=1"], "did you mean contamination?"),
         (["micrographs=2"], "output has no default"),
     ],

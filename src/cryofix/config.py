@@ -6,21 +6,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from hydra.utils import instantiate
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from cryofix.checking import check_types
 from cryofix.errors import CryofixError, Stopped, nobody_reads
+from cryofix.keys import COMMANDS
 from cryofix.quoting import quote_text
 
 DEBUG = "CRYOFIX_DEBUG"
@@ -40,38 +40,6 @@ def config_folder() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise CryofixError(f"{package} has no conf folder: install cryofix again")
-
-
-@dataclass
-class TrainSchema:
-    """Types of the top-level keys of ``train.yaml``; the groups describe themselves."""
-
-    ratio: float = MISSING
-    seed: int = MISSING
-    split_seed: int = MISSING
-    label_draw: int = MISSING
-    method: str = MISSING
-    output: str = MISSING
-    cache: str = MISSING
-    share_stages: bool = MISSING
-    data: Any = MISSING
-    model: Any = MISSING
-    mask: Any = MISSING
-    teacher: Any = MISSING
-    prior: Any = MISSING
-    regulariser: Any = MISSING
-    augment: Any = MISSING
-    loss: Any = MISSING
-    unlabelled: Any = MISSING
-    optimiser: Any = MISSING
-    steps: Any = MISSING
-    trainer: Any = MISSING
-    compute: Any = MISSING
-    guard: Any = MISSING
-    names: dict[str, str] = field(default_factory=dict)
-
-
-ConfigStore.instance().store(name="train_schema", node=TrainSchema)
 
 
 def entry_point(
@@ -118,6 +86,7 @@ def entry_point(
         def job(config: DictConfig) -> Any:
             try:
                 _refuse_a_launcher_alone()
+                check_types(to_plain(config), *COMMANDS[name])
                 return function(config)
             except USER_ERRORS as error:
                 if isinstance(error, Stopped) and runs_a_whole_sweep():

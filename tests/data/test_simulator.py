@@ -198,7 +198,7 @@ def test_micrographs_of_one_data_set_differ_in_what_makes_them_hard() -> None:
         ({"snr_max": "high"}, "snr_max=high"),
         ({"micrographs": 2.5}, "micrographs=2.5"),
         ({"shape": 768}, "shape=768"),
-        ({"shape": ("a", "b")}, "shape=('a', 'b')"),
+        ({"shape": ("a", "b")}, 'shape=["a", "b"]'),
     ],
 )
 def test_nonsense_settings_are_refused_by_name(change: dict[str, object], named: str) -> None:

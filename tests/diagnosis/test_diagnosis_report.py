@@ -8,12 +8,11 @@ from pathlib import Path
 import hydra
 import numpy as np
 import pytest
-from hydra.core.config_store import ConfigStore
 from numpy.typing import NDArray
 from PIL import Image
 from rich.console import Console
 
-from cryofix.config import TrainSchema, config_folder, to_plain
+from cryofix.config import config_folder, to_plain
 from cryofix.diagnosis.figures import write_figures
 from cryofix.diagnosis.files import write_files
 from cryofix.diagnosis.histogram import ProbabilityHistogram
@@ -57,7 +56,6 @@ def collapsing(reference: NDArray[np.float32]) -> Diagnosis:
 
 def training_policy(overrides: str) -> MaskingPolicy:
     """Build the policy that the training command would, with a line pasted behind it."""
-    ConfigStore.instance().store(name="train_schema", node=TrainSchema)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose("train", shlex.split(overrides))
     return build_policy(to_plain(config.mask))

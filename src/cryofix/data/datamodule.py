@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 
+from cryofix.checking import KeywordsOf
 from cryofix.data.augment import Cutout, Geometry
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.simulator import SimulatorConfig, is_complete, write_dataset
@@ -85,8 +87,10 @@ class CryoDataModule(LightningDataModule):
         y_origin: str | None = None,
         allow_empty: bool = False,
         outside: str = "error",
-        read: Mapping[str, Any] | None = None,
-        simulate: Mapping[str, Any] | None = None,
+        read: typing.Annotated[Mapping[str, Any] | None, KeywordsOf("cryofix.keys.Read")] = None,
+        simulate: typing.Annotated[
+            Mapping[str, Any] | None, KeywordsOf("cryofix.data.simulator.SimulatorConfig")
+        ] = None,
         split_seed: int = 0,
         label_draw: int = 0,
         labelled_area: float = 1.0,
@@ -108,8 +112,12 @@ class CryoDataModule(LightningDataModule):
         batch_labelled: int = 8,
         batch_unlabelled: int = 8,
         centred_share: float = 0.5,
-        geometry: Mapping[str, Any] | None = None,
-        cutout: Mapping[str, Any] | None = None,
+        geometry: typing.Annotated[
+            Mapping[str, Any] | None, KeywordsOf("cryofix.data.augment.Geometry")
+        ] = None,
+        cutout: typing.Annotated[
+            Mapping[str, Any] | None, KeywordsOf("cryofix.data.augment.Cutout")
+        ] = None,
         strong_views: int = 1,
         workers: int = 0,
         progress: Callable[[str, int], Callable[[], None]] = no_progress,

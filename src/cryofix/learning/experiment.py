@@ -33,6 +33,7 @@ from cryofix.learning.ranks import Ranks, is_first, leave, on_first
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.sharing import stage_folder, stage_lock
+from cryofix.learning.trainer_keys import check_trainer
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.monitoring.collapse import CollapseGuard
@@ -91,6 +92,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_pairs(self.config, self.ranks.count)
+        if self.ranks.count == 1:
+            check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
         self.steps = Steps(**self.config["steps"])
 
     def run(self) -> dict[str, Any] | None:

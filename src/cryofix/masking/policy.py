@@ -34,7 +34,7 @@ class CommonKeywords(TypedDict, total=False):
 
     target: str
     temperature: float
-    name: str
+    name: str | None
 
 
 class MaskingPolicy(nn.Module, ABC):

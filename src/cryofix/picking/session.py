@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from rich.console import Console
 from torch import nn
 
-from cryofix.errors import CryofixError
 from cryofix.picking.export import Export
 from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.jobs import (
@@ -109,7 +108,7 @@ class Session:
         CryofixError
             For the first setting that does not work, naming it.
         """
-        numbers = {key: number(key, keys[key]) for key in NUMBERS}
+        numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
         selection = Selection.choose(
             metadata["thresholds"], numbers["threshold"], numbers["keep_above"] or 0.0, size
@@ -133,7 +132,7 @@ class Session:
         device = choose_device(keys["device"])
         session = cls(
             *(folder, model, digest, jobs, todo, recipe, key, selection, export),
-            *(workers, threads, device, int(number("shown", keys["shown"]) or 0)),
+            *(workers, threads, device, keys["shown"]),
         )
         session._say_scale()
         return session
@@ -209,21 +208,6 @@ class Session:
             wall_seconds=self.seconds,
         )
         return summary
-
-
-def number(key: str, value: Any) -> float | None:
-    """Return a setting as a float, or None where it is not set.
-
-    Raises
-    ------
-    CryofixError
-        If it is something else.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CryofixError(f"{key}={value} is not a number")
-    return float(value)
 
 
 def as_list(value: Any) -> list[str]:

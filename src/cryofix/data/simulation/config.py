@@ -1,9 +1,9 @@
 """What a simulated data set can be told, in plain values that YAML can hold."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import cast
 
+from cryofix.checking import check_types
 from cryofix.errors import CryofixError
 
 VERSION = 4
@@ -68,7 +68,8 @@ class SimulatorConfig:
     """Of the simulator; part of the settings so that a cache keyed by them notices."""
 
     def __post_init__(self) -> None:
-        self._check_types()
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+        check_types(values, SimulatorConfig)
         # YAML has no tuples.
         object.__setattr__(self, "shape", tuple(self.shape))
         self._check_ranges()
@@ -89,19 +90,6 @@ class SimulatorConfig:
     def particle_diameter_px(self) -> float:
         """Particle diameter in pixels."""
         return self.particle_diameter_angstrom / self.pixel_size_angstrom
-
-    def _check_types(self) -> None:
-        """Raise for the first value that is not a number, or not a whole one where it has to be."""
-        sides = self.shape if isinstance(self.shape, Sequence) else ("no sequence",)
-        if not all(isinstance(side, int) for side in sides):
-            raise CryofixError(f"shape={self.shape} must be two whole numbers: [rows, columns]")
-        for key in ("micrographs", "protein_seed", "seed"):
-            if not isinstance(getattr(self, key), int):
-                raise CryofixError(f"{key}={getattr(self, key)} must be a whole number")
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if entry.name != "shape" and not isinstance(value, int | float):
-                raise CryofixError(f"{entry.name}={value} must be a number")
 
     def _check_ranges(self) -> None:
         """Raise for the first value outside its range."""

@@ -1,0 +1,170 @@
+"""The types of a configuration: each value must fit the annotation of what takes it.
+
+Whoever takes the keys of a part of the configuration as keywords says their types already: a
+dataclass, a class with a constructor, a function or a ``TypedDict``. There is no other schema.
+"""
+
+import difflib
+import inspect
+import json
+import math
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from pkgutil import resolve_name
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+from cryofix.errors import CryofixError
+
+OURS = "cryofix."
+WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+
+@dataclass(frozen=True)
+class KeywordsOf:
+    """Annotation of a mapping that becomes the keywords of classes or functions.
+
+    Attributes
+    ----------
+    takers
+        Their dotted names, so that naming them imports nothing. Each key belongs to one of them.
+    """
+
+    takers: tuple[str, ...]
+
+    def __init__(self, *takers: str) -> None:
+        object.__setattr__(self, "takers", takers)
+
+
+def check_types(
+    values: Mapping[str, Any], *takers: str | Callable[..., Any], key: str = ""
+) -> None:
+    """Compare values with the annotations of what takes them as keywords.
+
+    Parameters
+    ----------
+    values
+        Plain values; a mapping with a ``_target_`` of cryofix is compared with that one's.
+    takers
+        Classes or functions, or their dotted names.
+    key
+        Of ``values`` in the configuration; empty for the top level.
+
+    Raises
+    ------
+    CryofixError
+        For the first value of another type and the first key that nobody takes, naming it.
+    """
+    hints: dict[str, Any] = {}
+    for taker in takers:
+        hints |= _hints(resolve_name(taker) if isinstance(taker, str) else taker)
+    prefix = f"{key}." if key else ""
+    for name in values:
+        if name not in hints and not str(name).startswith("_"):  # _target_ and more of Hydra's
+            known = difflib.get_close_matches(str(name), hints, n=1) or sorted(hints)
+            raise CryofixError(
+                f"{prefix}{name} is not a key: leave it out, or give {', '.join(known)}"
+            )
+    for name, hint in hints.items():  # in this order, since some values are made of others
+        if name in values:
+            _check(values[name], hint, f"{prefix}{name}")
+
+
+def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
+    """Return the annotations of the keywords that a class or function takes."""
+    if is_typeddict(taker):
+        return get_type_hints(taker, include_extras=True)
+    call = taker.__init__ if isinstance(taker, type) else taker  # type: ignore[misc] # this one
+    hints = get_type_hints(call, include_extras=True)
+    for name, parameter in inspect.signature(call).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD and name in hints:
+            hints |= get_type_hints(get_args(hints.pop(name))[0])  # of Unpack[a TypedDict]
+    hints.pop("return", None)
+    return hints
+
+
+def _check(value: Any, hint: Any, key: str) -> None:
+    allowed = _alternatives(hint)
+    if isinstance(value, Mapping):
+        target = value.get("_target_")
+        if isinstance(target, str) and target.startswith(OURS):
+            return check_types(value, target, key=key)
+        for each in allowed:
+            if isinstance(each, KeywordsOf):
+                return check_types(value, *each.takers, key=key)
+            if is_dataclass(each) and isinstance(each, type):
+                return check_types(value, each, key=key)
+            if _is_mapping(each):
+                for name, inner in value.items():
+                    _check(inner, (get_args(each) or (str, Any))[1], f"{key}.{name}")
+                return None
+    if not any(_fits(value, each) for each in allowed):
+        as_yaml = value is None or isinstance(value, bool | list | tuple | dict)
+        shown = json.dumps(value, default=str) if as_yaml else value
+        raise CryofixError(f"{key}={shown} does not fit: give {_say(allowed)}")
+    return None
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    """Return what a value may be, unions taken apart; a mapping of keywords by its takers."""
+    if get_origin(hint) is Annotated:
+        inner, *notes = get_args(hint)
+        takers = [note for note in notes if isinstance(note, KeywordsOf)]
+        others = _alternatives(inner)
+        return takers + [each for each in others if not takers or not _is_mapping(each)]
+    if get_origin(hint) in (Union, types.UnionType):
+        return [each for part in get_args(hint) for each in _alternatives(part)]
+    return [hint]
+
+
+def _is_mapping(hint: Any) -> bool:
+    return (get_origin(hint) or hint) in (dict, Mapping)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is Any:
+        return True
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and not math.isnan(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if get_origin(hint) in (list, tuple, Sequence):
+        inner = [each for each in get_args(hint) if each is not Ellipsis]
+        if not isinstance(value, list | tuple):
+            return False
+        if get_origin(hint) is tuple and len(inner) == len(get_args(hint)):  # of fixed length
+            return len(value) == len(inner) and all(map(_fits, value, inner))
+        return all(any(_fits(item, each) for each in _alternatives(inner[0])) for item in value)
+    return isinstance(hint, type) and isinstance(value, hint)
+
+
+def _say(allowed: Sequence[Any]) -> str:
+    words = [_word(each) for each in allowed if each is not type(None)]
+    words += ["null" for each in allowed if each is type(None)]
+    return " or ".join(dict.fromkeys(words))
+
+
+def _word(hint: Any) -> str:
+    if hint in WORDS:
+        return WORDS[hint]
+    if get_origin(hint) is Literal:
+        return ", ".join(map(str, get_args(hint)))
+    if get_origin(hint) in (list, tuple, Sequence):
+        inner = [each for each in get_args(hint) if each is not Ellipsis]
+        many = f"{len(inner)} items" if len(inner) > 1 else "items"
+        return f"a list of {many}, each {_say(_alternatives(inner[0]))}"
+    if isinstance(hint, KeywordsOf) or is_dataclass(hint) or _is_mapping(hint):
+        return "{key: value}"
+    return f"a {{_target_: ...}} that makes a {getattr(hint, '__name__', hint)}"
