@@ -88,7 +88,12 @@ def coordinates() -> dict[str, Kind]:
         target = temporary() / f"picks{SUFFIXES.get(name, '')}"
         written = write_coordinates(target, particles, IMAGES, format=name, y_origin="top")
         root = target.parent if target.is_file() else target
-        files = {str(path.relative_to(root)): Part(path.read_bytes()) for path in written}
+        # An index names the other files by their place, which is to be the folder of an input.
+        here = f"{root}/".encode()
+        files = {
+            str(path.relative_to(root)): Part(path.read_bytes().replace(here, b""))
+            for path in written
+        }
         single = target.name if target.is_file() else ""
         found[name] = Kind(files, partial(_labels, single, name))
     return found

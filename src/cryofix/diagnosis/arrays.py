@@ -9,7 +9,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from cryofix.formats.npy import read_npy_header
 
 NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")
 SUFFIXES = NUMPY + ARCHIVE + MRC
+_opening = Lock()
 _LARGEST_PICTURE = 1 << 25  # values that may be read to show a part of them
 
 
@@ -179,11 +182,18 @@ def _archive_arrays(path: Path) -> list[StoredArray]:
 
 def _opened_member(path: Path, member: str, skip: int) -> Any:
     """Open an archive's array and read over the bytes before its first value."""
-    with zipfile.ZipFile(path) as archive:  # the member keeps the file itself open
-        file = archive.open(member)
+    stat = path.stat()
+    with _opening:  # an archive counts who reads it, and threads may not count at a time
+        file = _archive(path, stat.st_size, stat.st_mtime_ns).open(member)
     while skip:
         skip -= len(file.read(min(skip, 1 << 20))) or skip
     return file
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path, _size: int, _time: int) -> zipfile.ZipFile:
+    """Keep archives open: reading the list of members for each of them is quadratic."""
+    return zipfile.ZipFile(path)
 
 
 @contextmanager
