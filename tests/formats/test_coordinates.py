@@ -16,6 +16,7 @@ from cryofix.formats import (
     read_coordinates,
     read_micrograph,
     write_coordinates,
+    write_mrc,
 )
 
 ROWS, COLUMNS = 40, 70
@@ -94,7 +95,7 @@ def test_keys_may_carry_extensions_and_come_back_as_given(tmp_path: Path) -> Non
     csv(tmp_path / "a.csv", "60,10,8")
     info = MicrographInfo(Path("a.mrc"), (40, 70), None)
     assert list(read_coordinates(tmp_path, {"a.mrc": info})) == ["a.mrc"]
-    with pytest.raises(CryofixError, match=r"'a' and 'a\.mrc' are both called 'a'"):
+    with pytest.raises(CryofixError, match=r"which may be 'a' or 'a\.mrc'"):
         read_coordinates(tmp_path, {"a": info, "a.mrc": info})
 
 
@@ -206,3 +207,36 @@ def test_real_labels_lie_on_real_particles(empiar10017: Path) -> None:
     values = data[its.y.astype(int), its.x.astype(int)]
     mirrored = data[4096 - its.y.astype(int), its.x.astype(int)]
     assert abs(values.mean() - data.mean()) > 2 * abs(mirrored.mean() - data.mean())
+
+
+UIDS = ("000000000000000000001", "000000000000000000002")
+
+
+def test_cryosparcs_numbers_tell_micrographs_apart_that_share_a_name(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{uid}_0001.mrc" for uid in UIDS]
+    for path in paths:
+        write_mrc(path, np.arange(400 * 700).reshape(400, 700), 1.0)
+    infos = index_micrographs(paths)
+    assert list(infos) == [f"{uid}_0001" for uid in UIDS]
+    table = tmp_path / "p.tsv"
+    rows = "".join(f"{uid}_0001\t{60 + n}\t10\n" for n, uid in enumerate(UIDS))
+    table.write_text(f"image_name\tx_coord\ty_coord\n{rows}")
+    found = read_coordinates(table, infos, format="topaz")
+    assert [float(found[f"{uid}_0001"].x[0]) for uid in UIDS] == [60, 61]
+    table.write_text("image_name\tx_coord\ty_coord\n0001\t60\t10\n")
+    with pytest.raises(CryofixError, match=r"labels '0001', which may be '0+1_0001' or '0+2_0001'"):
+        read_coordinates(table, infos, format="topaz")
+
+
+@pytest.mark.parametrize(
+    "names", [(f"{UIDS[0]}_a", f"{UIDS[1]}_a"), ("grid1/a.mrc", "grid2/a.mrc")]
+)
+def test_labels_of_two_micrographs_are_not_joined_in_one_of_the_same_name(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    table = tmp_path / "p.tsv"
+    rows = "".join(f"{name}\t60\t10\n" for name in names)
+    table.write_text(f"image_name\tx_coord\ty_coord\n{rows}")
+    infos = {"a": MicrographInfo(Path("a.mrc"), (400, 700), None)}
+    with pytest.raises(CryofixError, match=r"p\.tsv labels .* which may both be a\.mrc: keep"):
+        read_coordinates(table, infos, format="topaz")

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from cryofix.errors import CryofixError
 from cryofix.formats import (
     MicrographInfo,
     Particles,
+    distinct_names,
     find_micrographs,
-    micrograph_name,
     read_coordinates,
     read_info,
     score_orientations,
@@ -128,17 +128,11 @@ def load_infos(
     paths = find_micrographs(images)
     if limit is not None and limit < len(paths):
         paths = [paths[i] for i in np.linspace(0, len(paths) - 1, limit).round().astype(int)]
-    infos: dict[str, MicrographInfo] = {}
-    for path in paths:
+    infos = {}
+    for name, path in zip(distinct_names(paths), paths, strict=True):
         info = read_info(path)
         if pixel_size_angstrom is not None:
             info = MicrographInfo(info.path, info.shape, pixel_size_angstrom)
-        name = micrograph_name(path)
-        if name in infos:
-            raise CryofixError(
-                f"{path} and {infos[name].path} share the name {name}, so coordinates cannot be"
-                " told apart; rename one of them or narrow data.images"
-            )
         infos[name] = info
     return infos
 
@@ -199,7 +193,8 @@ def load_dataset(
     particle_px = float(np.median(np.multiply(diameters, scales)))
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}
-    for micrograph, scale in zip(cached, scales, strict=True):
+    for name, found, scale in zip(infos, cached, scales, strict=True):
+        micrograph = replace(found, name=name)
         rows, columns = micrograph.shape
         border = border_px * scale
         if 2 * border >= min(rows, columns):

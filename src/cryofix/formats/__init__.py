@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryofix.formats.micrograph import (
         Micrograph,
         MicrographInfo,
+        distinct_names,
         find_micrographs,
         index_micrographs,
         micrograph_name,
@@ -32,6 +33,7 @@ __all__ = [
     "Particles",
     "YOrigin",
     "detect_format",
+    "distinct_names",
     "find_micrographs",
     "index_micrographs",
     "micrograph_name",

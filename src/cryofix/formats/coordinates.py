@@ -5,6 +5,7 @@ The frame: centre (x = column, y = row), float, 0-based, full-resolution pixels 
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cryofix.formats.frames import (
     without_duplicates,
 )
 from cryofix.formats.micrograph import MicrographInfo, micrograph_name
+from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
 from cryofix.formats.registry import (
     FORMATS,
@@ -113,12 +115,7 @@ def _read(
     if not path.exists():
         raise CryofixError(f"{path} does not exist: check the path of the coordinates")
     tables = list(chosen.read(path, **options))
-    keys = _by_name(micrographs)
-    matched: dict[str, list[Table]] = {}
-    for table in tables:
-        key = keys.get(micrograph_name(table.micrograph))
-        if key is not None:
-            matched.setdefault(key, []).append(table)
+    matched = _by_name(micrographs, tables)
     if not matched:
         raise CryofixError(_no_match(path, tables, micrographs))
     if ignored := len(tables) - sum(map(len, matched.values())):
@@ -132,6 +129,13 @@ def _read(
         if len(sources) > 1:
             raise CryofixError(
                 f"{sources[0]} and {sources[1]} both label {info.path.name}: keep one of them"
+            )
+        names = {re.sub(r"\.\w+$", "", table.micrograph): None for table in its_tables}
+        if len(names) > 1:
+            one, other = list(names)[:2]
+            raise CryofixError(
+                f"{sources[0]} labels '{one}' and '{other}', which may both be {info.path.name}:"
+                " keep the labels of one of them"
             )
         origin = find_y_origin(chosen, info, y_origin)
         merged = concatenate(
@@ -224,18 +228,30 @@ def _write(
     return write(path, entries, **options)
 
 
-def _by_name(micrographs: Mapping[str, MicrographInfo]) -> dict[str, str]:
-    """Map what labels are matched by to the caller's keys, which may still carry extensions."""
-    keys: dict[str, str] = {}
+def _by_name(
+    micrographs: Mapping[str, MicrographInfo], tables: list[Table]
+) -> dict[str, list[Table]]:
+    """Give each micrograph, by the caller's keys, the tables of its name.
+
+    A name is matched without cryoSPARC's number only where it does not match with it.
+    """
+    whole: dict[str, list[str]] = {}
+    short: dict[str, list[str]] = {}
     for key in micrographs:
-        name = micrograph_name(key)
-        if name in keys:
+        whole.setdefault(image_stem(key), []).append(key)
+        short.setdefault(micrograph_name(key), []).append(key)
+    matched: dict[str, list[Table]] = {}
+    for table in tables:
+        name = table.micrograph
+        found = whole.get(image_stem(name)) or short.get(micrograph_name(name), [])
+        if len(found) > 1:
             raise CryofixError(
-                f"the micrographs '{keys[name]}' and '{key}' are both called '{name}': rename "
-                "one, or leave one out"
+                f"{table.source} labels '{name}', which may be '{found[0]}' or '{found[1]}':"
+                " rename one of these micrographs, or leave one out"
             )
-        keys[name] = key
-    return keys
+        if found:
+            matched.setdefault(found[0], []).append(table)
+    return matched
 
 
 def _no_match(path: Path, tables: list[Table], micrographs: Mapping[str, MicrographInfo]) -> str:

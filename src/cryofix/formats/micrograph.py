@@ -15,12 +15,18 @@ from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.formats.mrc import read_mrc, read_mrc_header, write_mrc
-from cryofix.formats.names import find_micrographs, image_kind, micrograph_name
+from cryofix.formats.names import (
+    distinct_names,
+    find_micrographs,
+    image_kind,
+    micrograph_name,
+)
 from cryofix.formats.pictures import picture_shape, read_picture, read_tiff, tiff_shape
 
 __all__ = [
     "Micrograph",
     "MicrographInfo",
+    "distinct_names",
     "find_micrographs",
     "index_micrographs",
     "micrograph_name",
@@ -71,23 +77,15 @@ def index_micrographs(paths: Iterable[Path]) -> dict[str, MicrographInfo]:
     Returns
     -------
     dict
-        `micrograph_name` to `MicrographInfo`, in the order of ``paths``.
+        `distinct_names` to `MicrographInfo`, in the order of ``paths``.
 
     Raises
     ------
     CryofixError
         If two files share a name, since labels could then not be told apart.
     """
-    infos: dict[str, MicrographInfo] = {}
-    for path in paths:
-        name = micrograph_name(path)
-        if name in infos:
-            raise CryofixError(
-                f"{infos[name].path} and {path} are both called '{name}', so their coordinates "
-                "cannot be told apart: rename one, or leave one out"
-            )
-        infos[name] = read_info(path)
-    return infos
+    paths = list(paths)
+    return dict(zip(distinct_names(paths), map(read_info, paths), strict=True))
 
 
 def read_info(path: str | Path) -> MicrographInfo:

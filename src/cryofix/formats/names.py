@@ -2,6 +2,8 @@
 
 import glob
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +77,28 @@ def micrograph_name(path: str | Path) -> str:
     while (shorter := CRYOSPARC_UID.sub("", name)) != name:
         name = shorter
     return name
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """Return each path's `micrograph_name`, with cryoSPARC's number where only that tells it apart.
+
+    Raises
+    ------
+    CryofixError
+        If two files share a name, since labels could then not be told apart.
+    """
+    shared = Counter(map(micrograph_name, paths))
+    names: dict[str, Path] = {}
+    for path in paths:
+        name = micrograph_name(path)
+        name = name if shared[name] == 1 else image_stem(path)
+        if name in names:
+            raise CryofixError(
+                f"{names[name]} and {path} are both called '{name}', so their coordinates cannot"
+                " be told apart: rename one, or leave one out"
+            )
+        names[name] = path
+    return list(names)
 
 
 def find_micrographs(where: str | Path) -> list[Path]:
