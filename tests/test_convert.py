@@ -57,7 +57,7 @@ def test_cryoppp_becomes_relion_and_comes_back(
         monkeypatch, "in=coords", "out=External/job007", "format=relion", "micrographs=raw/*.mrc"
     )
     printed = capsys.readouterr().out
-    assert "the labels are the right way up" in printed
+    assert "the labels lie on particles" in printed
     assert "30 particles in 2 micrographs (1 more are unlabelled), cryoppp to relion" in printed
     new = {path for path in folder.rglob("*") if path not in before and path.is_file()}
     job = folder / "External" / "job007"
@@ -93,7 +93,7 @@ def test_cryosparc_is_asked_which_way_up_once_and_the_labels_stay_as_they_are(
     assert "contrast" not in "".join(capsys.readouterr())  # nothing is read before it is asked
     convert(monkeypatch, *common, "out_y_origin=top")
     said = capsys.readouterr()
-    assert "the labels are the right way up" in said.out
+    assert "the labels lie on particles" in said.out
     assert said.err == ""
 
 

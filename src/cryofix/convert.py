@@ -7,11 +7,12 @@ from omegaconf import DictConfig
 
 from cryofix.config import entry_point, to_plain
 from cryofix.formats import (
+    check_labels,
     detect_format,
+    file_y_origin,
     find_micrographs,
     index_micrographs,
     read_coordinates,
-    score_orientations,
     write_coordinates,
 )
 from cryofix.formats.option_keys import CommandKeys, keys_of_command
@@ -42,11 +43,13 @@ def main(config: DictConfig) -> float:
         **_given(keys["read"]),
     )
     if keys["check_y"]:
-        orientation = score_orientations(micrographs, particles)
-        if orientation.flip_wins:
-            _log.warning("%s: %s", keys["in"], orientation.message)
+        info = micrographs[next(iter(particles))]
+        origin = file_y_origin(keys["in"], info, format=source, y_origin=keys["y_origin"], keys=IN)
+        fit = check_labels(micrographs, particles, y_origin=origin)
+        if fit.confirmed:
+            print(fit.message(IN))
         else:
-            print(orientation.message)
+            _log.warning("%s: %s", keys["in"], fit.message(IN))
     written = write_coordinates(
         keys["out"],
         particles,

@@ -193,7 +193,7 @@ class CryoDataModule(LightningDataModule):
             border_px=self.border_px,
             limit=self.limit,
             pixel_size_angstrom=self.pixel_size_angstrom,
-            check_y=self.simulate is None,
+            check_fit=self.simulate is None,
             cache=self.cache,
             start=lambda total: self.progress("preprocessing", total),
         )

@@ -8,22 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from cryofix.data.diameters import check_diameter
 from cryofix.data.preprocess import Preprocessing, cache_all
 from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError
 from cryofix.formats import (
     MicrographInfo,
     Particles,
+    check_labels,
     distinct_names,
+    file_y_origin,
     find_micrographs,
     read_coordinates,
     read_info,
-    score_orientations,
 )
 
 log = logging.getLogger(__name__)
 
-Y_CHECK_MICROGRAPHS = 4  # a thousand particles, and a second of reading
+SIZE_KEYS = (
+    "data.diameter_px, data.diameter_angstrom, data.particle_radius or data.pixel_size_angstrom"
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def load_dataset(
     border_px: float,
     limit: int | None,
     pixel_size_angstrom: float | None,
-    check_y: bool,
+    check_fit: bool,
     cache: Path,
     start: Callable[[int], Callable[[], None]],
 ) -> Dataset:
@@ -170,8 +174,8 @@ def load_dataset(
         Use only so many micrographs.
     pixel_size_angstrom
         Overrides what the files say.
-    check_y
-        Warn when the labels fit better upside down.
+    check_fit
+        Warn when the labels do not lie on particles, or fit better in another reading.
     cache
         Folder of preprocessed arrays.
     start
@@ -184,12 +188,15 @@ def load_dataset(
     unknown = {}
     if ignored is not None and Path(ignored).exists():
         unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
-    if check_y:
-        orientation = score_orientations(infos, labels, max_micrographs=Y_CHECK_MICROGRAPHS)
-        log.log(logging.WARNING if orientation.flip_wins else logging.INFO, orientation.message)
     ordered = list(infos.values())
     diameters = scaling.diameters_px(ordered, labels)
     scales = scaling.scales(ordered, diameters)
+    for info, diameter, scale in zip(ordered, diameters, scales, strict=True):
+        check_diameter(info, diameter, scale, SIZE_KEYS)
+    if check_fit and coordinates is not None:
+        _warn_of_misfit(
+            infos, labels, dict(zip(infos, diameters, strict=True)), coordinates, coordinate_options
+        )
     particle_px = float(np.median(np.multiply(diameters, scales)))
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}
@@ -217,6 +224,27 @@ def load_dataset(
         diameter_px=diameter_px,
         diameter_angstrom=diameter_px * float(np.median(known)) if known else None,
     )
+
+
+def _warn_of_misfit(
+    infos: Mapping[str, MicrographInfo],
+    labels: Mapping[str, Particles],
+    diameters: Mapping[str, float],
+    coordinates: str,
+    options: Mapping[str, Any],
+) -> None:
+    """Say on the terminal that labels do not lie on particles; in the log that they do."""
+    keys = options["keys"]
+    origin = file_y_origin(
+        coordinates,
+        infos[next(iter(labels))],
+        format=options["format"],
+        y_origin=options["y_origin"],
+        keys=keys,
+    )
+    fit = check_labels(infos, labels, y_origin=origin, diameters_px=diameters)
+    level = logging.INFO if fit.confirmed else logging.WARNING
+    log.log(level, "%s: %s", coordinates, fit.message(keys))
 
 
 def _scaled(particles: Particles | None, scale_xy: tuple[float, float]) -> Particles | None:

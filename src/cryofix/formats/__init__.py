@@ -9,9 +9,11 @@ if TYPE_CHECKING:
         Particles,
         YOrigin,
         detect_format,
+        file_y_origin,
         read_coordinates,
         write_coordinates,
     )
+    from cryofix.formats.label_fit import LabelFit, check_labels
     from cryofix.formats.micrograph import (
         Micrograph,
         MicrographInfo,
@@ -23,24 +25,24 @@ if TYPE_CHECKING:
         read_micrograph,
         write_mrc,
     )
-    from cryofix.formats.y_check import OrientationScore, score_orientations
 
 __all__ = [
     "FORMATS",
+    "LabelFit",
     "Micrograph",
     "MicrographInfo",
-    "OrientationScore",
     "Particles",
     "YOrigin",
+    "check_labels",
     "detect_format",
     "distinct_names",
+    "file_y_origin",
     "find_micrographs",
     "index_micrographs",
     "micrograph_name",
     "read_coordinates",
     "read_info",
     "read_micrograph",
-    "score_orientations",
     "write_coordinates",
     "write_mrc",
 ]
@@ -49,7 +51,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import on demand: `npy` and `mrc` are of use before pandas and SciPy have been loaded."""
     if name in __all__:
-        for module in ("micrograph", "coordinates", "y_check"):
+        for module in ("micrograph", "coordinates", "label_fit"):
             found = getattr(import_module(f"{__name__}.{module}"), name, None)
             if found is not None:
                 return found

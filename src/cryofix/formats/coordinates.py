@@ -38,6 +38,7 @@ __all__ = [
     "Particles",
     "YOrigin",
     "detect_format",
+    "file_y_origin",
     "read_coordinates",
     "write_coordinates",
 ]
@@ -155,6 +156,20 @@ def _read(
     for sentence in remarks.sentences():
         _log.warning("%s: %s", path, sentence)
     return particles
+
+
+def file_y_origin(
+    path: str | Path,
+    info: MicrographInfo,
+    *,
+    format: str | None = None,
+    y_origin: YOrigin | None = None,
+    keys: CommandKeys | None = None,
+) -> YOrigin:
+    """Return where y counts from in a file of coordinates of a micrograph, as they are read."""
+    with keys_of_command(keys):
+        chosen = find_format(format if format is not None else detect_format(path))
+        return find_y_origin(chosen, info, y_origin)
 
 
 def write_coordinates(

@@ -1,0 +1,207 @@
+"""Do these labels lie on particles? The image itself says, if asked over enough particles.
+
+Labels that are flipped, exchanged in x and y, or in the pixels of binned images train without
+complaint. Particles differ from the ice around them, so labels whose discs stand out from a ring
+around them lie on particles. Raw particles are dark and processed ones may be bright, so it is the
+size of the contrast that counts, not its sign.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cryofix.formats.contrast import WORKING_DIAMETER, Fit, contrasts, shrunk
+from cryofix.formats.micrograph import MicrographInfo, read_micrograph
+from cryofix.formats.option_keys import CommandKeys
+from cryofix.formats.readings import AS_GIVEN, BINNED, TURNS, Reading
+from cryofix.formats.tables import Particles, YOrigin
+
+_GUESSED_SHARES = (0.015, 0.03, 0.06)  # of the image's longer side, where no diameter is known
+_FEW, _MANY = 4, 16  # micrographs: a second of reading, and what is read where that does not do
+_MOST_PARTICLES = 250  # of one micrograph
+_SMALLEST_DIAMETER = 5.0  # pixels; narrower particles have no ring to speak of
+_WORKING_SIZE = 2048 * 2048  # pixels; larger images would take seconds
+
+
+@dataclass(frozen=True)
+class LabelFit:
+    """Whether labels lie on particles as they are given, or in another reading.
+
+    Attributes
+    ----------
+    as_given : Fit
+        Of the labels as they are.
+    better : Fit or None
+        The best of the other readings that beat it.
+    origin : {"top", "bottom"}
+        Where the file's y counts from, as given.
+    """
+
+    as_given: Fit
+    better: Fit | None
+    origin: YOrigin
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the labels as given lie on particles and no other reading fits better."""
+        return self.better is None and self.as_given.certain
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the images say nothing, neither for the labels as given nor for others."""
+        return self.better is None and not self.as_given.certain
+
+    def message(self, keys: CommandKeys | None = None) -> str:
+        """Return one sentence: a warning unless `confirmed`; ``keys`` are the user's command's."""
+        keys = keys or CommandKeys()
+        given, better = self.as_given, self.better
+        if given.micrographs == 0:
+            return "the labels could not be checked, since there are no particles to look at"
+        shown = better or given
+        plural = "s" if shown.micrographs > 1 else ""
+        of = f"{shown.particles} particles in {shown.micrographs} micrograph{plural}"
+        numbers = f"{given.contrast:.3f} +- {given.standard_error:.3f}"
+        if better is not None:
+            fault = "SEEM UPSIDE DOWN" if better.reading == Reading(turned=True) else "DO NOT FIT"
+            return (
+                f"THE LABELS {fault}: their contrast with what surrounds them is {numbers} noise"
+                f" levels as given and {better.contrast:.3f} +- {better.standard_error:.3f} if you"
+                f" {' and '.join(better.reading.remedies(keys, self.origin))} ({of}); look at a"
+                " picture of the labels before training"
+            )
+        if given.certain:
+            return f"the labels lie on particles: contrast {numbers} noise levels ({of})"
+        return (
+            "IT COULD NOT BE CHECKED WHETHER THE LABELS LIE ON PARTICLES: where they are, the"
+            f" images look like elsewhere (contrast {numbers} noise levels, {of}), also with x and"
+            " y exchanged, counted from the other side or scaled; the images are too noisy to"
+            " tell, the labels too few, or they belong to other images: look at a picture of them"
+            " before training"
+        )
+
+
+_Contrasts = dict[Reading, list[NDArray[np.float64]]]
+"""Of each reading, one array for each micrograph."""
+
+
+def check_labels(
+    micrographs: Mapping[str, MicrographInfo],
+    labels: Mapping[str, Particles],
+    *,
+    y_origin: YOrigin = "top",
+    diameters_px: Mapping[str, float] | None = None,
+) -> LabelFit:
+    """Compare how much labels stand out as given, flipped, exchanged in x and y, and scaled.
+
+    Four micrographs are looked at; sixteen, and scales, only where they leave doubts. They are
+    spread evenly over the sorted names, so they are always the same, and one is in memory at a
+    time.
+
+    Parameters
+    ----------
+    micrographs, labels : mapping
+        By the same names, as the functions that read them give them.
+    y_origin : {"top", "bottom"}
+        Where the file that the labels come from counts y from: readings are of its x and y.
+    diameters_px : mapping or None
+        The particles' diameter at full resolution in each micrograph; None takes the labels' own,
+        and failing that the clearest of three guesses (1.5, 3 and 6 % of the image's longer side).
+
+    Raises
+    ------
+    CryofixError
+        If a micrograph cannot be read.
+    """
+    labelled = sorted(name for name, its in labels.items() if name in micrographs and len(its))
+    names = [labelled[index] for index in _evenly(len(labelled), _MANY)]
+    few = [names[index] for index in _evenly(len(names), _FEW)]
+    widths = _widths(micrographs, {name: labels[name] for name in names}, diameters_px)
+
+    def look(at: Sequence[str], readings: Sequence[Reading]) -> list[_Contrasts]:
+        seen = (
+            _look(micrographs[name], labels[name], widths[name], readings, y_origin) for name in at
+        )
+        return [_joined(trials) for trials in zip(*seen, strict=True)]
+
+    trials = look(few, TURNS) or [{AS_GIVEN: []}]
+    verdict = _verdict(trials, y_origin)
+    if verdict.doubtful and (others := [name for name in names if name not in few]):
+        trials = [_joined(pair) for pair in zip(trials, look(others, TURNS), strict=True)]
+        verdict = _verdict(trials, y_origin)
+    if verdict.doubtful and names:
+        binned = look(few, BINNED)
+        trials = [one | other for one, other in zip(trials, binned, strict=True)]
+        verdict = _verdict(trials, y_origin)
+    return verdict
+
+
+def _widths(
+    micrographs: Mapping[str, MicrographInfo],
+    labels: Mapping[str, Particles],
+    diameters_px: Mapping[str, float] | None,
+) -> dict[str, list[float]]:
+    """Return the diameters to try in each micrograph, equally many in all."""
+    if diameters_px is not None:
+        return {name: [diameters_px[name]] for name in labels}
+    own = {
+        name: [float(np.median(its.diameter_px))]
+        for name, its in labels.items()
+        if its.diameter_px is not None
+    }
+    if len(own) == len(labels):
+        return own
+    return {
+        name: [share * max(micrographs[name].shape) for share in _GUESSED_SHARES] for name in labels
+    }
+
+
+def _look(
+    info: MicrographInfo,
+    particles: Particles,
+    widths: Sequence[float],
+    readings: Sequence[Reading],
+    origin: YOrigin,
+) -> list[_Contrasts]:
+    """Return the contrasts of each reading in one micrograph, for each of the diameters."""
+    data = read_micrograph(info.path).data
+    particles = particles.select(_evenly(len(particles), _MOST_PARTICLES))
+    trials = []
+    for width in widths:
+        found: _Contrasts = {reading: [] for reading in readings}
+        # Those of one width stand together, so that each shrunk image is made once.
+        for scale, same in itertools.groupby(readings, Reading.width_factor):
+            coarse = math.ceil(math.sqrt(data.size / _WORKING_SIZE))
+            factor = max(coarse, round(width * scale / WORKING_DIAMETER))
+            if not _SMALLEST_DIAMETER * factor <= width * scale <= min(info.shape):
+                continue
+            image = shrunk(data, factor)
+            for reading in same:
+                read = reading.apply(particles, info, origin)
+                found[reading].append(contrasts(image, read, width * scale, factor))
+        trials.append(found)
+    return trials
+
+
+def _joined(trials: Sequence[_Contrasts]) -> _Contrasts:
+    return {reading: [each for one in trials for each in one[reading]] for reading in trials[0]}
+
+
+def _verdict(trials: Sequence[_Contrasts], origin: YOrigin) -> LabelFit:
+    """Return the clearest of what the trials of the diameters say."""
+    verdicts = []
+    for trial in trials:
+        fits = {reading: Fit.of(reading, found) for reading, found in trial.items()}
+        given = fits[AS_GIVEN]
+        better = [fit for fit in fits.values() if fit.beats(given)]
+        best = max(better, key=lambda fit: fit.errors, default=None)
+        verdicts.append(LabelFit(given, best, origin))
+    return max(verdicts, key=lambda verdict: (verdict.better or verdict.as_given).errors)
+
+
+def _evenly(count: int, most: int) -> NDArray[np.intp]:
+    """Return at most ``most`` indices of ``count``, evenly spread, the same every time."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))
