@@ -2,8 +2,12 @@
 
 import json
 import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +181,78 @@ def test_a_status_that_cannot_be_understood_is_listed(sweep: Any, status: str) -
     assert only(sweep.path).state is State.UNREADABLE
 
 
-@pytest.mark.parametrize("yaml", ["{a: b}", "[[[", "- 1\n- {x: y}", "!!python/object:os.system x"])
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        "{a: b}",
+        "[[[",
+        "- 1\n- {x: y}",
+        "!!python/object:os.system x",
+        '- !!int ""',
+        "- !!timestamp x",
+        "- !!bool x",
+        "[" * 100_000,
+        "{a: " * 100_000,
+    ],
+    ids=range(9),
+)
 def test_unusual_overrides_do_not_hide_a_result(sweep: Any, make_results: Any, yaml: str) -> None:
     folder = sweep.finished("0", make_results("none", 0.1, 0))
     (folder / ".hydra" / "overrides.yaml").write_text(yaml)
     assert only(sweep.path).state is State.FINISHED
+
+
+def billion(merged: bool) -> str:
+    """Return a few lines of YAML that stand for 10^9 values."""
+    lines = ["a0: &a0 {k: v}"]
+    for level in range(9):
+        inner = ", ".join([f"*a{level}"] * 10)
+        value = f"{{<<: [{inner}]}}" if merged else f"[{inner}]"
+        lines.append(f"a{level + 1}: &a{level + 1} {value}")
+    return "\n".join([*lines, "hydra: {sweeper: {params: {seed: *a9}}, overrides: {task: *a9}}"])
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize(
+    "name", ["multirun.yaml", "0/.hydra/overrides.yaml", "0/.hydra/hydra.yaml"]
+)
+def test_yaml_that_multiplies_itself_costs_nothing(
+    sweep: Any, make_results: Any, name: str, merged: bool
+) -> None:
+    sweep.finished("0", make_results("none", 0.1, 0))
+    (sweep.path / name).write_text(billion(merged))
+    code = (
+        "import resource, sys, pathlib\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (500 * 2**20,) * 2)\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
+        "from cryofix.report import expand_sweep\n"
+        "from cryofix.sweeps import collect\n"
+        "print(len(collect(pathlib.Path(sys.argv[1]), expand_sweep).finished))"
+    )
+    read = subprocess.run(
+        [sys.executable, "-c", code, sweep.path], capture_output=True, text=True, check=False
+    )
+    assert read.stdout == "1\n", read.stderr
+
+
+def test_a_job_may_replace_its_files_while_a_report_looks(sweep: Any) -> None:
+    folder = sweep.run("0", ["seed=0"], None, {"state": "running"})
+    over = threading.Event()
+
+    def job() -> None:
+        status = (folder / "status.json").read_text()
+        while not over.is_set():
+            new = folder / ".status.json.tmp"
+            new.write_text(status)
+            new.replace(folder / "status.json")
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(job)
+        try:
+            seen = {only(sweep.path).state for _ in range(300)}
+        finally:
+            over.set()
+    assert seen == {State.RUNNING}
 
 
 def test_control_characters_and_direction_marks_are_dropped(sweep: Any, make_results: Any) -> None:

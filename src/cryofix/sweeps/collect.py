@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tail, text
+from cryofix.sweeps.reading import (
+    Unreadable,
+    last_change,
+    mapping,
+    read_yaml,
+    sequence,
+    tail,
+    text,
+)
 from cryofix.sweeps.runs import Run, State, find_folders, job_ended, read_run
 
 Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]
@@ -94,10 +102,8 @@ def _planned(plan: Path, expand: Expand) -> list[tuple[str, ...]]:
     overrides = mapping(hydra.get("overrides"))
     lines = [line for item in sequence(overrides.get("task"), 500) if (line := text(item, 2_000))]
     params = mapping(mapping(hydra.get("sweeper")).get("params"))
-    return [
-        tuple(job)
-        for job in expand(lines, {text(k, 200): text(str(v), 2_000) for k, v in params.items()})
-    ]
+    texts = {text(key, 200): text(value, 2_000) for key, value in params.items()}
+    return [tuple(job) for job in expand(lines, texts)]
 
 
 def _without_folder(
@@ -134,7 +140,7 @@ def _array_log(plan: Path, index: int) -> Path | None:
         if re.fullmatch(r"[0-9]+_[0-9]+", folder.name)
         and (log := folder / f"{folder.name}_0_log.err").exists()
     ]
-    return max(logs, key=lambda log: log.stat().st_mtime, default=None)
+    return max(logs, key=last_change, default=None)
 
 
 def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
@@ -161,9 +167,4 @@ def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
 
 def _written(run: Run) -> float:
-    if run.folder is None:
-        return 0.0
-    try:
-        return (run.folder / "results.json").stat().st_mtime
-    except OSError:
-        return 0.0
+    return 0.0 if run.folder is None else last_change(run.folder / "results.json")

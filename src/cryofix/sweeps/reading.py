@@ -18,7 +18,12 @@ import yaml
 MAX_BYTES = 4 * 2**20
 """Largest file that is read; a real ``results.json`` of 1 000 micrographs has under 1 MB."""
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # C where PyYAML was built with it
+MAX_DEPTH, MAX_EVENTS = 50, 50_000
+"""Of YAML; what Hydra writes of a sweep has 10 and some hundreds. The C loader recurses."""
+
+# C where PyYAML was built with it. It makes texts of all scalars, so that no tag does anything and
+# a merge of merges (``<<``) is not multiplied out.
+_Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
 
 class Unreadable(Exception):  # noqa: N818 - an outcome that is listed, not an error of the program
@@ -62,6 +67,14 @@ def tail(path: Path, limit: int = 4_000) -> str:
         return ""
 
 
+def last_change(path: Path) -> float:
+    """Return when a file or folder was changed last, in seconds; 0 when it has gone meanwhile."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def read_json(path: Path) -> Mapping[str, object]:
     """Return the object that a JSON file holds; NaN and infinity become ``None``."""
     content = read_text(path)
@@ -78,13 +91,23 @@ def read_json(path: Path) -> Mapping[str, object]:
 
 
 def read_yaml(path: Path) -> object:
-    """Return what a YAML file holds, as plain Python values."""
+    """Return what a YAML file holds: texts in lists and mappings, whatever its tags say.
+
+    Raises
+    ------
+    Unreadable
+        The file is no YAML, or nested deeper or longer than any that Hydra writes.
+    """
     content = read_text(path)
     try:
-        return yaml.load(content, _Loader)  # the loader is a safe one: plain values only
-    except RecursionError as error:
-        raise Unreadable(f"{path.name} is nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:
+        depth = 0
+        for count, event in enumerate(yaml.parse(content, _Loader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH or count > MAX_EVENTS:
+                raise Unreadable(f"{path.name} is nested too deeply, or too long")
+        return yaml.load(content, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Unreadable(f"{path.name} is not valid YAML") from error
 
 

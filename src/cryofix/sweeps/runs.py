@@ -11,6 +11,7 @@ from pathlib import Path
 from cryofix.errors import CryofixError
 from cryofix.sweeps.reading import (
     Unreadable,
+    last_change,
     lines,
     mapping,
     read_json,
@@ -114,7 +115,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
         # Hydra keeps exceptions from the job's own log, so that it is often empty.
         logs = [job_log] if job_log is not None else []
         logs += sorted(folder.glob("*.log"))
-        log = next((path for path in logs if path.is_file() and path.stat().st_size), None)
+        log = next((path for path in logs if tail(path)), None)
         if log is not None and not detail and state not in {State.RUNNING, State.REQUEUED}:
             detail = tail(log)
     return Run(name, folder, state, overrides, result, reason, detail, log)
@@ -162,11 +163,8 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
 
 def _last_sign_of_life(folder: Path) -> float:
     """Return the newest modification time of the run's files (its two upper levels)."""
-    newest = folder.stat().st_mtime
-    for pattern in ("*", "*/*"):
-        for path in folder.glob(pattern):
-            newest = max(newest, path.lstat().st_mtime)
-    return newest
+    paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
+    return max(map(last_change, (folder, *paths)))
 
 
 def _overrides(folder: Path) -> tuple[str, ...]:
