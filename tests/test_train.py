@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cryofix.learning.checkpoint import load_picker
+from cryofix.learning.checkpoint import load_checkpoint, load_picker
 from support import SMALL, results, run_train
 
 FILES = (
@@ -91,6 +91,26 @@ def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
         content["keep_rates"][0].keys()
     )
     assert {"value", "ci95"} <= set(content["gain"]["particle_f1"])
+
+
+def test_a_run_that_the_guard_stopped_says_which_steps_it_took_and_stays_stopped(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    guard = ("guard.action=stop", "guard.share=1.0001", "guard.warm_up=1", "guard.patience=1")
+    command = (*SMALL, "ratio=0.5", *guard, f"output={tmp_path / 'run'}")
+    run_train(*command)
+    said = " ".join(capfd.readouterr().out.split())
+    assert "the guard stopped FixMatch at step 2 of 6 (guard.action=stop)" in said
+    assert "the gains compare unequal training" in said
+    content = results(tmp_path / "run")
+    assert content["collapse"]["first_step"] == 2
+    assert content["steps"] == {"burn_in": 6, "stage": 6, "supervised": 6, "fixmatch": 2}
+    last = tmp_path / "run" / "checkpoints" / "fixmatch" / "last.ckpt"
+    assert load_checkpoint(last)["global_step"] == 2
+    (tmp_path / "run" / "results.json").unlink()  # as if it had been killed before it was scored
+    run_train(*command)
+    assert load_checkpoint(last)["global_step"] == 2
+    assert results(tmp_path / "run") == content
 
 
 def test_splits_are_recorded_and_disjoint(run: Path) -> None:

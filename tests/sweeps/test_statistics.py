@@ -174,6 +174,17 @@ def test_p_is_that_of_a_t_test() -> None:
     assert (t_test([0.1]), t_test([0.1, 0.1]), t_test([0.0, 0.0])) == (None, 0.0, 1.0)
 
 
+def test_runs_that_the_guard_stopped_are_said_to_compare_unequal_training(
+    sweep: Any, make_results: Any
+) -> None:
+    for seed, taken in enumerate((2000, 340)):
+        result = make_results("none", 0.05, seed)
+        result["steps"] |= {"supervised": 2000, "fixmatch": taken}
+        sweep.finished(str(seed), result)
+    notes = " ".join(summarise(collect(sweep.path)).notes)
+    assert "In 1 of 2 runs the guard stopped FixMatch (guard.action=stop)" in notes
+
+
 def test_one_run_says_so(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("none", 0.05, 0))
     gain = rows(sweep.path)[0].gains["particle_f1"]

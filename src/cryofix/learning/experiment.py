@@ -29,7 +29,7 @@ from cryofix.learning.keeping import KeepCheckpoints
 from cryofix.learning.network import build_network
 from cryofix.learning.outcome import SELECTED_BY, Scored, environment, select
 from cryofix.learning.prior import estimate_prior
-from cryofix.learning.ranks import Ranks, is_first, leave, on_first
+from cryofix.learning.ranks import Ranks, leave, on_first
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.sharing import stage_folder, stage_lock
@@ -89,6 +89,7 @@ class Experiment:
     tell: Callable[..., None] = lambda **changes: None
     ranks: Ranks = field(default_factory=Ranks)
     seconds: dict[str, float] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
 
     def __post_init__(self) -> None:
         check_pairs(self.config, self.ranks.count)
@@ -178,9 +179,12 @@ class Experiment:
         last = folder / "last.ckpt"
         began = time.monotonic()
         # Read by one: a file system of a cluster may show the others an older file.
-        done = on_first(lambda: load_checkpoint(last)["global_step"] if last.exists() else None)
+        done, guard = on_first(lambda: _reached(last))
         first_step = 0 if start is None else self.steps.burn_in
-        if done is None or done < steps:
+        if policy is not None and guard is not None:
+            self.guard.load_state_dict(guard)
+        stopped = policy is not None and self.guard.stopped
+        if done is None or (done < steps and not stopped):
             module = self._module(policy, first_step)
             if start is not None:
                 module.continue_from(on_first(lambda: load_checkpoint(start)))
@@ -192,8 +196,8 @@ class Experiment:
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps, first_step)
             trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
-        elif policy is not None and is_first():
-            self.guard.load_state_dict(load_checkpoint(last)["callbacks"]["CollapseGuard"])
+            done = trainer.global_step
+        self.taken[name] = done
         self.seconds[name] = round(time.monotonic() - began, 3)
         return last
 
@@ -313,7 +317,15 @@ class Experiment:
             "keep_rates": self.keep_rates,
             "mask_keep_rates": self.guard.latest,
             "collapse": vars(self.guard.record),
-            "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage},
+            "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage} | self.taken,
             "seconds": self.seconds,
             "environment": environment(self.device) | {"processes": self.ranks.count},
         }
+
+
+def _reached(last: Path) -> tuple[int | None, dict[str, Any] | None]:
+    """Return the step of a stage's last checkpoint, and what its guard remembers; None if none."""
+    if not last.exists():
+        return None, None
+    checkpoint = load_checkpoint(last)
+    return checkpoint["global_step"], checkpoint["callbacks"].get("CollapseGuard")

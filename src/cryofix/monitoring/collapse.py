@@ -80,7 +80,8 @@ class CollapseGuard(Callback):
     lost_patience
         Number of validations in a row.
     action
-        ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``.
+        ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``. A stage that was
+        stopped is scored as it is, against a control that has all its steps.
     switch_to
         The policy that takes over. Its state starts fresh and the student as its running average,
         which also teaches from then on where the student taught itself.
@@ -153,6 +154,11 @@ class CollapseGuard(Callback):
         self.best_f1 = state_dict.get("best_f1", self.best_f1)  # not in checkpoints of early 0.1
         self._lost = state_dict.get("lost", 0)
         self._student_f1 = state_dict.get("student_f1", 0.0)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended the stage, which then is not to be gone on with."""
+        return self.action == "stop" and self.record.alarmed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the module what may take over, before a checkpoint with its state is read."""
@@ -262,7 +268,8 @@ class CollapseGuard(Callback):
         role = "start" if module.teacher.kind == "frozen" else "start and teacher"
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
-            "stop": "this stage stops here (guard.action=stop)",
+            "stop": "FixMatch stops here and is scored as it is, against a control with all its"
+            " steps (guard.action=stop)",
             "switch": f"the policy {policy} takes over, with the running average as {role}"
             " (guard.action=switch)",
         }

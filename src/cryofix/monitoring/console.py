@@ -69,6 +69,15 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
     line = keep_rate_line(results)
     if line:
         console.print(line, highlight=False, soft_wrap=True)
+    steps = results["steps"]
+    if steps.get("fixmatch", steps["stage"]) < steps["stage"]:
+        console.print(
+            f"the guard stopped FixMatch at step {steps['fixmatch']} of {steps['stage']}"
+            " (guard.action=stop); the control took all, so the gains compare unequal training",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     selected = results["selected_by"]
     console.print(
         f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: "

@@ -74,6 +74,7 @@ class Result:
     keep_rates: tuple[KeepRate, ...]  # of the model that FixMatch starts from, by threshold
     mask_keep: MaskKeep | None
     alarmed: bool | None
+    stopped: bool  # whether the guard ended FixMatch before its control
     min_drift: float | None  # log-odds; negative starves particles
     seconds: float | None
     notes: tuple[str, ...] = ()
@@ -113,10 +114,17 @@ def read_result(path: Path) -> Result:
         keep_rates=_keep_rates(content.get("keep_rates")),
         mask_keep=_mask_keep(content.get("mask_keep_rates")),
         alarmed=alarmed if isinstance(alarmed, bool) else None,
+        stopped=_stopped(content.get("steps")),
         min_drift=number(collapse.get("min_drift")),
         seconds=_total_seconds(content.get("seconds")),
         notes=_schema_notes(content.get("schema")),
     )
+
+
+def _stopped(value: object) -> bool:
+    steps = mapping(value)
+    taken, stage = integer(steps.get("fixmatch")), integer(steps.get("stage"))
+    return taken is not None and stage is not None and taken < stage
 
 
 def _schema_notes(schema: object) -> tuple[str, ...]:

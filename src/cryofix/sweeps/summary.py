@@ -76,8 +76,18 @@ class Summary:
                 versions[note] = versions.get(note, 0) + 1
         results = [run.result for run in self.sweep.finished if run.result is not None]
         selections = judge_selection(results, self.metric)
+        stopped = sum(result.stopped for result in results)
         return (
             *self.sweep.notes,
+            *(
+                [
+                    f"In {stopped} of {len(results)} runs the guard stopped FixMatch "
+                    "(guard.action=stop), and the control took all steps: their gains compare "
+                    "unequal training."
+                ]
+                if stopped
+                else []
+            ),
             *(f"{METRIC_TITLES[self.metric]}: {selection}" for selection in selections),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
         )
