@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.micrographs import Picked
 from cryofix.picking.results import (
@@ -75,6 +76,38 @@ def test_a_damaged_result_is_not_finished(job: Job, picked: Picked, content: byt
     write_result(job, "key", picked)
     job.result.write_bytes(content)
     assert not is_finished(job, "key")
+
+
+def test_a_flipped_byte_makes_a_result_unfinished_or_changes_nothing(
+    job: Job, picked: Picked
+) -> None:
+    write_result(job, "key", picked)
+    good, before = job.result.read_bytes(), read_result(job)
+    unfinished = 0
+    for position in range(0, len(good), 7):
+        bad = bytearray(good)
+        bad[position] ^= 0x55
+        job.result.write_bytes(bad)
+        if not is_finished(job, "key"):
+            unfinished += 1
+            continue
+        back = read_result(job)
+        assert back.thumbnail == before.thumbnail
+        for name in ("x", "y", "score", "diameter_px"):
+            np.testing.assert_array_equal(
+                getattr(back.particles, name), getattr(before.particles, name)
+            )
+        np.testing.assert_array_equal(back.sizes, before.sizes)
+    assert unfinished > len(good) / 7 / 2
+
+
+def test_a_result_that_was_damaged_after_it_was_looked_at_is_named(
+    job: Job, picked: Picked
+) -> None:
+    write_result(job, "key", picked)
+    job.result.write_bytes(job.result.read_bytes()[:-100])
+    with pytest.raises(CryofixError, match=r"m\.mrc\.npz is damaged: start again"):
+        read_result(job)
 
 
 def test_every_setting_changes_the_key() -> None:

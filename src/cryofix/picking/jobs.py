@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from cryofix.errors import CryofixError
+from cryofix.files import explain_os_error
 from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
 from cryofix.orphans import end_with
@@ -247,16 +248,26 @@ class Worker:
         self._network = network.to(memory_format=torch.channels_last)
 
     def pick(self, job: Job) -> Outcome:
-        """Pick a micrograph and keep the result; an error becomes part of the outcome."""
+        """Pick a micrograph and keep the result.
+
+        An error becomes part of the outcome.
+
+        Raises
+        ------
+        OSError
+            If the result cannot be written, as no other will be.
+        """
         try:
             picked = pick_micrograph(self._network, job.source, self._work.recipe, self._device)
-            write_result(job, self._work.key, picked)
         except CryofixError as error:
             return Outcome(job, error=str(error))
+        except OSError as error:
+            return Outcome(job, error=explain_os_error(error))
         except Exception as error:  # the other micrographs go on, whatever is wrong with this one
             log.exception("%s", job.source)
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             return Outcome(job, error=f"{job.source} could not be picked ({reason})")
+        write_result(job, self._work.key, picked)
         scores = picked.particles.score
         assert scores is not None
         return Outcome(job, picks=int((scores >= self._work.threshold).sum()))

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.micrographs import Picked, Recipe
 
-VERSION = 1
+VERSION = 2  # raised when the same network finds other picks in the same file
 THUMBNAIL_PX = 480
 SHOWN_SIGMA = 3.0  # grey values beyond this many standard deviations are black and white
 JPEG_QUALITY = 60
@@ -98,11 +99,14 @@ def file_digest(path: Path) -> str:
 
 
 def is_finished(job: Job, key: str) -> bool:
-    """Say whether a micrograph was picked with these settings and has not changed since."""
-    record = _read_record(job.result)
+    """Say whether a micrograph was picked with these settings and has not changed since.
+
+    What is damaged is not finished, so that it is picked again.
+    """
     try:
-        return record is not None and record["key"] == key and record["file"] == _identity(job)
-    except (KeyError, OSError):
+        _, record = _read(job)
+        return bool(record["key"] == key and record["file"] == _identity(job))
+    except (CryofixError, OSError):
         return False
 
 
@@ -133,17 +137,16 @@ def write_result(job: Job, key: str, picked: Picked) -> None:
 
 
 def read_result(job: Job) -> Result:
-    """Read what :func:`write_result` kept."""
-    with np.load(job.result, allow_pickle=False) as stored:
-        record = json.loads(stored["record"].tobytes())
-        rows, columns = record["shape"]
-        return Result(
-            info=MicrographInfo(job.source, (rows, columns), record["pixel_size_angstrom"]),
-            particles=Particles(stored["x"], stored["y"], stored["score"], stored["diameter_px"]),
-            sizes=stored["sizes"] if "sizes" in stored.files else None,
-            seconds=record["seconds"],
-            thumbnail=stored["thumbnail"].tobytes(),
-        )
+    """Read what :func:`write_result` kept.
+
+    Raises
+    ------
+    CryofixError
+        If the file is damaged.
+    OSError
+        If there is none, or the system refuses.
+    """
+    return _read(job)[0]
 
 
 def thumbnail(small: NDArray[np.float32]) -> bytes:
@@ -162,12 +165,28 @@ def _identity(job: Job) -> list[Any]:
     return [job.source.name, stat.st_size, stat.st_mtime_ns]
 
 
-def _read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record of a result; None when there is none, or it is damaged."""
+def _read(job: Job) -> tuple[Result, dict[str, Any]]:
+    """Return what was found in a micrograph, and the record of how."""
     try:
         # Opened here, because NumPy forgets to close an archive that is damaged.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            record: dict[str, Any] = json.loads(stored["record"].tobytes())
-            return record
-    except Exception:  # whatever is wrong with it, the remedy is to pick again
-        return None
+        with job.result.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        record = json.loads(arrays.pop("record").tobytes())
+        rows, columns = record["shape"]
+        result = Result(
+            info=MicrographInfo(job.source, (rows, columns), record["pixel_size_angstrom"]),
+            particles=Particles(*(arrays.pop(name) for name in ("x", "y", "score", "diameter_px"))),
+            sizes=arrays.pop("sizes", None),
+            seconds=record["seconds"],
+            thumbnail=arrays.pop("thumbnail").tobytes(),
+        )
+        if arrays or not {"key", "file"} <= record.keys():
+            raise ValueError("unknown parts")
+    except OSError:
+        raise
+    except Exception as error:  # whatever is wrong with it, the remedy is to pick again
+        raise CryofixError(
+            f"{job.result} is damaged: start again with the same command, which picks its"
+            " micrograph again"
+        ) from error
+    return result, record
