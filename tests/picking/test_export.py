@@ -1,5 +1,6 @@
 """Picks in every format: which picks, which files, and what comes back."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -110,11 +111,70 @@ def test_low_scores_can_be_left_out_of_everything(root: Path) -> None:
 
 def test_one_name_in_two_folders_keeps_two_files(root: Path, tmp_path: Path) -> None:
     micrographs = [("a/x.mrc", root / "a/x.mrc"), ("b/x.mrc", root / "b/x.mrc")]
-    Export(["star", "box", "csv"], root).check_names(micrographs)
+    Export(["star", "box", "csv"], root).check_names(micrographs, tmp_path)
     with pytest.raises(CryofixError, match=r"a/x\.mrc and .*b/x\.mrc have one name.*topaz"):
-        Export(["star", "tsv"], root).check_names(micrographs)
+        Export(["star", "tsv"], root).check_names(micrographs, tmp_path)
+    twins = [("x.mrc", root / "x.mrc"), ("x.tif", root / "x.tif")]
     with pytest.raises(CryofixError, match="share the files"):
-        Export(["star"], root).check_names([("x.mrc", root / "x.mrc"), ("x.tif", root / "x.tif")])
+        Export(["star"], root).check_names(twins, tmp_path)
+
+
+def test_micrographs_whose_picks_relion_would_look_for_in_one_file_are_refused(
+    root: Path, tmp_path: Path
+) -> None:
+    """RELION leaves the job out of a micrograph's name when it looks for its picks."""
+    names = [f"MotionCorr/job00{job}/x.mrc" for job in (1, 2)]
+    micrographs = [(name, root / name) for name in names]
+    with pytest.raises(
+        CryofixError, match=r"job001/x\.mrc and .*job002/x\.mrc would both.*write\.project"
+    ):
+        Export(["star"], root).check_names(micrographs, tmp_path)
+    Export(["box"], root).check_names(micrographs, tmp_path)
+
+
+ODD = ("tab\t", "line\n", "hash#", "quote'", 'quotes"')
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_odd_name_is_refused_before_picking_or_comes_back(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    export = Export([name], root, y_origin="top")
+    particles = Particles(np.array([100.0, 200.0]), np.array([50.0, 60.0]), SCORES[:2], np.ones(2))
+    for odd in (*ODD, "two  spaces", "é", "data_", "comma,", "<b>&"):
+        source = root / f"{odd}one.mrc"
+        if name.startswith("relion") and odd in ODD:
+            with pytest.raises(CryofixError, match="rename the file or the folder, or choose"):
+                export.check_names([(source.name, source)], tmp_path)
+            continue
+        export.check_names([(source.name, source)], tmp_path)
+        info = MicrographInfo(source, (ROWS, COLUMNS), 1.5)
+        of_one = [(source.name, info, particles)]
+        written, _ = export.write(tmp_path / odd, {"good": of_one, "all": of_one}.__getitem__)
+        options: dict[str, Any] = {"y_origin": "top"} if name == "cryosparc" else {}
+        (back,) = read_coordinates(
+            written[name], {source.name: info}, format=name, **options
+        ).values()
+        np.testing.assert_allclose(np.sort(back.x), [100, 200], atol=0.51)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_names_that_no_file_can_follow_are_refused_for_every_format(
+    root: Path, tmp_path: Path, name: str
+) -> None:
+    export = Export([name], root, y_origin="top")
+    latin = Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.mrc"))
+    with pytest.raises(CryofixError, match=r"caf\\xe9\.mrc: the name is not in UTF-8"):
+        export.check_names([(latin.name, latin)], tmp_path)
+    long = root / f"{'x' * 240}.mrc"
+    with pytest.raises(CryofixError, match="leaves no room"):
+        export.check_names([(long.name, long)], tmp_path)
+
+
+def test_relion_is_not_given_a_folder_that_its_files_cannot_name(root: Path) -> None:
+    micrographs = [("x.mrc", root / "x.mrc")]
+    with pytest.raises(CryofixError, match=r"picks #2.*rename the file or the folder"):
+        Export(["star"], root).check_names(micrographs, root / "picks #2")
 
 
 @pytest.mark.parametrize(
@@ -124,6 +184,18 @@ def test_one_name_in_two_folders_keeps_two_files(root: Path, tmp_path: Path) -> 
         (["cs"], {}, "format=cryosparc needs y_origin"),
         (["star"], {"y_origin": "left"}, "y_origin=left"),
         (["star"], {"options": {"downsample": 4}}, r"write\.downsample is an option of none"),
+        (
+            ["box"],
+            {"options": {"box_size_px": -5}},
+            "box_size_px=-5 has to be a number above 0",
+        ),
+        (
+            ["box"],
+            {"options": {"box_size_px": np.inf}},
+            r"write\.box_size_px=inf has to be",
+        ),
+        (["tsv"], {"options": {"downsample": 0}}, r"write\.downsample=0 has to be a number"),
+        ([], {}, r"format=\[\] writes nothing"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_picked(

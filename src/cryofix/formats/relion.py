@@ -119,27 +119,54 @@ def write_relion(
     CryofixError
         If a name cannot be held by a STAR file, or two micrographs would share one.
     """
+    files, listed = relion_files(path, [entry.info.path for entry in entries], kind, project)
+    for entry, file in zip(entries, files, strict=True):
+        write_star(file, {"": pick_columns(entry.particles)})
+    index = path / f"{kind}.star"
+    write_star(index, {"coordinate_files": listed})
+    return [index, *files]
+
+
+def relion_files(
+    path: Path,
+    micrographs: Sequence[Path],
+    kind: Literal["autopick", "manualpick"] = "autopick",
+    project: str | Path = ".",
+) -> tuple[list[Path], pd.DataFrame]:
+    """Return the STAR of each micrograph and the content of the index, before anything is written.
+
+    Parameters
+    ----------
+    path, kind, project
+        As in `write_relion`.
+    micrographs : sequence of Path
+        Their files.
+
+    Raises
+    ------
+    CryofixError
+        As in `write_relion`.
+    """
     if kind not in ("autopick", "manualpick"):
         raise CryofixError(
             f"{option_key('kind')}={kind} is not known: choose autopick or manualpick"
         )
     root = Path(project).absolute()
-    names = [relative_name(entry.info.path, root) for entry in entries]
-    files = [path / _subfolder(name) / f"{image_stem(name)}_{kind}.star" for name in names]
-    if len(set(files)) < len(files):
-        twice = next(file for file in files if files.count(file) > 1)
-        raise CryofixError(
-            f"{twice} would hold two micrographs: set {option_key('project')}= to their common root"
-        )
-    for entry, file in zip(entries, files, strict=True):
-        write_star(file, {"": pick_columns(entry.particles)})
-    index = path / f"{kind}.star"
+    names = [star_name(relative_name(micrograph, root)) for micrograph in micrographs]
+    files: dict[Path, str] = {}
+    for name in names:
+        file = path / _subfolder(name) / f"{image_stem(name)}_{kind}.star"
+        if file in files:
+            raise CryofixError(
+                f"{files[file]} and {name} would both have their picks in {file}: set"
+                f" {option_key('project')}= to their common root, or write them into two folders"
+            )
+        files[file] = name
     columns = {
-        "rlnMicrographName": [star_name(name) for name in names],
+        "rlnMicrographName": names,
         "rlnMicrographCoordinates": [star_name(relative_name(file, root)) for file in files],
     }
-    write_star(index, {"coordinate_files": pd.DataFrame(columns)})
-    return [index, *files]
+    return list(files), pd.DataFrame(columns)
 
 
 def origin_in_relion(info: MicrographInfo) -> YOrigin:

@@ -187,7 +187,7 @@ def star_name(name: str) -> str:
     if any(character in "\"'#" or ord(character) < 32 for character in name):
         raise CryofixError(
             f"the name {name!r} holds a quote, # or a control character, which STAR files "
-            "cannot: rename the micrograph"
+            "cannot: rename the file or the folder, or choose another format"
         )
     return name
 

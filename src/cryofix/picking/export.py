@@ -1,6 +1,7 @@
 """Picks in the formats of other programs: which file, which picks, which names."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -16,7 +17,10 @@ from cryofix.formats import (
     write_coordinates,
 )
 from cryofix.formats.names import image_stem
-from cryofix.formats.option_keys import CommandKeys
+from cryofix.formats.option_keys import CommandKeys, keys_of_command
+from cryofix.formats.relion import relative_name, relion_files
+from cryofix.formats.star import star_name
+from cryofix.formats.values import check_option
 
 ALIASES = {
     "star": "relion",
@@ -59,6 +63,12 @@ LOW_SCORES = "relion_low_scores"
 KEYS = CommandKeys("write.", named={key: key for key in ("pixel_size_angstrom", "diameter_px")})
 """What the configuration calls the options of formats."""
 
+LENGTHS = ("box_size_px", "downsample", "voltage_kv")
+"""Options that are numbers above 0."""
+
+LONGEST_NAME = 255 - len("_manualpick.star")
+"""Bytes: file systems allow 255, and the picks' files are called after their micrograph."""
+
 AT_A_TIME = 256  # micrographs whose coordinates are in memory together, where formats allow it
 
 Found = Callable[[Literal["good", "all"]], Iterable[tuple[str, MicrographInfo, Particles]]]
@@ -94,36 +104,48 @@ class Export:
         object.__setattr__(self, "formats", list(dict.fromkeys(names)))
         if self.y_origin not in (None, "top", "bottom"):
             raise CryofixError(f"y_origin={self.y_origin} is not known: choose top or bottom")
+        known = ", ".join([*FORMATS, *ALIASES])
         for name in self.formats:
             if name not in FORMATS:
-                known = [*FORMATS, *ALIASES]
-                raise CryofixError(
-                    f"format={name} is not known: choose one or several of {', '.join(known)}"
-                )
+                raise CryofixError(f"format={name} is not known: choose one or several of {known}")
             if FORMATS[name].y_origin is None and self.y_origin is None:
                 raise CryofixError(
                     f"format={name} needs y_origin=top or y_origin=bottom, because programs"
                     " disagree on where it counts y from: try one and look at the particles"
                 )
-        given = {key for key, value in self.options.items() if value is not None}
-        for key in given:
+        if not self.formats:
+            raise CryofixError(f"format=[] writes nothing: choose one or several of {known}")
+        given = {key: value for key, value in self.options.items() if value is not None}
+        for key, value in given.items():
+            if key in LENGTHS:
+                with keys_of_command(KEYS):
+                    check_option(value, key)
             if not any(key in _options(name) for name in self.formats):
                 raise CryofixError(
                     f"write.{key} is an option of none of the formats {', '.join(self.formats)}:"
                     " leave it out"
                 )
 
-    def check_names(self, micrographs: Iterable[tuple[str, Path]]) -> None:
-        """Refuse micrographs whose picks could not be told apart, before any work is done.
+    def check_names(self, micrographs: Sequence[tuple[str, Path]], folder: Path) -> None:
+        """Refuse micrographs whose picks cannot be written, before any work is done.
 
         Parameters
         ----------
         micrographs
             Name (path below the root) and file of each.
+        folder
+            Where the picks will go.
+
+        Raises
+        ------
+        CryofixError
+            If a name is not text or too long, two micrographs cannot be told apart, or a format
+            cannot hold a name.
         """
         by_name = next((name for name in self.formats if name in NAMES_ONLY), None)
         seen: dict[str, Path] = {}
         for name, source in micrographs:
+            _check_name(source)
             stem = image_stem(name)
             if by_name is None:
                 stem = str(PurePosixPath(name).parent / stem)
@@ -135,6 +157,15 @@ class Export:
                     f"{seen[stem]} and {source} {because}: rename one, or narrow micrographs="
                 )
             seen[stem] = source
+        project = self._options_of("relion").get("project", self.project)
+        sources = [source for _, source in micrographs]
+        if "relion" in self.formats:
+            kind = self._options_of("relion").get("kind", "autopick")
+            with keys_of_command(KEYS):
+                relion_files(folder / "relion", sources, kind, project)
+        if "relion_particles" in self.formats:
+            for source in sources:
+                star_name(relative_name(source, Path(project).absolute()))
 
     def write(self, folder: Path, found: Found) -> tuple[dict[str, Path], list[Path]]:
         """Write all formats.
@@ -169,11 +200,7 @@ class Export:
     def _write_one(
         self, name: str, target: Path, found: Iterable[tuple[str, MicrographInfo, Particles]]
     ) -> list[Path]:
-        options = {
-            key: value
-            for key, value in self.options.items()
-            if value is not None and key in _options(name)
-        }
+        options = self._options_of(name)
         if name == "relion" or name in FILES:
             if "project" in _options(name):
                 options.setdefault("project", self.project)
@@ -185,6 +212,12 @@ class Export:
             while some := list(islice(group, AT_A_TIME)):
                 files += self._call(name, target / parent, some, options)
         return files
+
+    def _options_of(self, name: str) -> dict[str, Any]:
+        """Return the options that were given and that a format has."""
+        known = _options(name)
+        given = self.options.items()
+        return {key: value for key, value in given if value is not None and key in known}
 
     def _call(
         self,
@@ -212,6 +245,23 @@ class Export:
         """RELION's project: the working folder where it holds the micrographs, else the root."""
         here = Path.cwd()
         return here if self.root.is_relative_to(here) else self.root
+
+
+def _check_name(micrograph: Path) -> None:
+    """Refuse a name that is no text, or that leaves no room for the endings of other files."""
+    try:
+        str(micrograph).encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(micrograph).decode(errors="backslashreplace")
+        raise CryofixError(
+            f"{shown}: the name is not in UTF-8, which tables and other programs need: rename the"
+            " file or the folder, or narrow micrographs="
+        ) from error
+    if len(os.fsencode(micrograph.name)) > LONGEST_NAME:
+        raise CryofixError(
+            f"{micrograph}: the name has more than {LONGEST_NAME} bytes, which leaves no room for"
+            " the names of its picks' files: rename the file, or narrow micrographs="
+        )
 
 
 def _options(name: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from torch import nn
 
+from cryofix.errors import CryofixError
 from cryofix.picking.export import Export
 from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.jobs import (
@@ -124,7 +125,9 @@ class Session:
         export = Export(
             as_list(keys["format"]), root, keys["y_origin"], keys["low_scores"], keys["write"]
         )
-        export.check_names((job.name, job.source) for job in jobs)
+        export.check_names([(job.name, job.source) for job in jobs], folder)
+        if "relion_particles" in export.formats:
+            _check_pixel_sizes(jobs, recipe)
         digest = file_digest(model)
         key = settings_key(recipe, digest)
         todo = [job for job in jobs if not is_finished(job, key)]
@@ -208,6 +211,20 @@ class Session:
             wall_seconds=self.seconds,
         )
         return summary
+
+
+def _check_pixel_sizes(jobs: Sequence[Job], recipe: Recipe) -> None:
+    """Refuse micrographs without a pixel size, for a format that cannot be written without."""
+    for job in jobs:
+        try:
+            unknown = recipe.info(job.source).pixel_size_angstrom is None
+        except (CryofixError, OSError):
+            continue  # it is reported when it is its turn
+        if unknown:
+            raise CryofixError(
+                f"{job.source} does not say its pixel size, which format=particles needs: give"
+                " pixel_size_angstrom, or leave that format out"
+            )
 
 
 def as_list(value: Any) -> list[str]:

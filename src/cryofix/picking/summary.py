@@ -193,18 +193,23 @@ def write_tables(summary: Summary, folder: Path) -> None:
     for row in summary.rows:
         numbers = (row.mean_score, row.pixel_size_angstrom, row.diameter_px)
         written = ["" if number is None else f"{number:.6g}" for number in numbers]
-        lines.append("\t".join([row.name, str(row.picks), str(row.low), *written]))
+        lines.append("\t".join([_cell(row.name), str(row.picks), str(row.low), *written]))
     _write(folder / "summary.tsv", lines)
     failed = folder / "failed.tsv"
     failed.unlink(missing_ok=True)  # of an earlier run
     if summary.failures:
-        errors = [(each.job.name, " ".join(str(each.error).split())) for each in summary.failures]
+        errors = [(_cell(each.job.name), _cell(str(each.error))) for each in summary.failures]
         _write(failed, ["micrograph\terror", *map("\t".join, errors)])
+
+
+def _cell(text: str) -> str:
+    """Return text with whatever would end a cell or a line of a table written out."""
+    return text.translate({9: "\\t", 10: "\\n", 13: "\\r"})
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def print_summary(
@@ -240,7 +245,9 @@ def print_summary(
     if summary.failures:
         table.add_row("failed", f"[red]{len(summary.failures)}[/red]")
     table.add_row(f"picks that score {selection.threshold:.3f} or more", f"{summary.picks}")
-    table.add_row(f"further picks down to {selection.keep_above:g}", f"{sum(r.low for r in rows)}")
+    if selection.keep_above < selection.threshold:
+        low = sum(row.low for row in rows)
+        table.add_row(f"further picks down to {selection.keep_above:g}", f"{low}")
     if rows:
         counts = np.array([row.picks for row in rows])
         spread = f"{np.median(counts):.0f} ({counts.min()} to {counts.max()})"
