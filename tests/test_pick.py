@@ -1,6 +1,10 @@
 """The command that picks, run as a user runs it; its network knows nothing, as is enough here."""
 
+import errno
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +30,7 @@ DATA = {
     "highpass_diameters": 4.0,
     "clip_sigma": 6.0,
 }
-THRESHOLD = 0.52
+THRESHOLD = 0.515
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +179,9 @@ def test_the_command_works_in_several_processes(folder: Path, checkpoint: Path) 
     assert len(results(folder)) == 3
 
 
-def test_ctrl_c_keeps_what_is_finished(
-    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_is_told_the_folder_and_the_command_that_goes_on(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
     from cryofix.picking import jobs, micrographs
 
@@ -185,17 +190,116 @@ def test_ctrl_c_keeps_what_is_finished(
     def stop_at_the_second(network: object, path: Path, *rest: object) -> object:
         seen.append(path)
         if len(seen) == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), number)
         return real(network, path, *rest)  # type: ignore[arg-type]  # passed through
 
+    before = signal.getsignal(number)
     with (
         mock.patch.object(jobs, "pick_micrograph", stop_at_the_second),
         pytest.raises(SystemExit) as stop,
     ):
-        pick(checkpoint)
-    assert stop.value.code == 130
-    assert "goes on" in capsys.readouterr().err
+        pick(checkpoint, "format=[star,box]")
+    assert stop.value.code == 128 + number
+    assert signal.getsignal(number) is before
     assert len(results(folder)) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"what was picked is kept in {folder}/picks" in said
+    command = shlex.split(said.partition("goes on with the rest: ")[2])
+    assert command[:3] == ["python", "-m", "cryofix.pick"]
+    from cryofix.pick import main
+
+    kept = results(folder)
+    with mock.patch.object(sys, "argv", command[2:]):
+        main()
+    assert len(results(folder)) == 3
+    assert results(folder).items() > kept.items()
+
+
+def test_a_disk_that_takes_nothing_ends_the_run_with_one_sentence(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It does not go through all micrographs to say of each that it cannot be kept."""
+    Path("picks").mkdir()
+    Path("picks/results").write_text("in the way of a folder")
+    with pytest.raises(SystemExit) as stop:
+        pick(checkpoint)
+    assert stop.value.code == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"{folder}/picks/results/" in said
+    assert "Not a directory" in said
+
+
+def test_a_micrograph_that_may_not_be_read_is_one_failure(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryofix.picking import jobs, micrographs
+
+    real = micrographs.pick_micrograph
+
+    def refused(network: object, path: Path, *rest: object) -> object:
+        if path.name == "two.mrc":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(network, path, *rest)  # type: ignore[arg-type]  # passed through
+
+    with (
+        mock.patch.object(jobs, "pick_micrograph", refused),
+        pytest.raises(SystemExit) as stop,
+    ):
+        pick(checkpoint)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == ""
+    (failed,) = Path("picks/failed.tsv").read_text().splitlines()[1:]
+    assert failed.startswith(f"a/two.mrc\t{folder}/raw/a/two.mrc cannot be used: Permission denied")
+
+
+def test_a_damaged_result_is_made_again(folder: Path, checkpoint: Path) -> None:
+    count = pick(checkpoint)
+    kept = next(Path("picks/results").rglob("two.mrc.npz"))
+    damaged = bytearray(kept.read_bytes())
+    damaged[len(damaged) // 4] ^= 0xFF  # in an array: the archive's list of parts is sound
+    kept.write_bytes(damaged)
+    assert pick(checkpoint) == count
+    assert kept.read_bytes() != bytes(damaged)
+
+
+def test_odd_names_are_written_out_in_tables(folder: Path, checkpoint: Path) -> None:
+    odd = "tab\tline\nhash#quote'.mrc"
+    (folder / "raw" / "a" / "two.mrc").rename(folder / "raw" / "a" / odd)
+    pick(checkpoint, "format=[box,tsv,json]")
+    names = [line.split("\t")[0] for line in Path("picks/summary.tsv").read_text().splitlines()]
+    assert names == ["micrograph", "a/one.mrc", r"a/tab\tline\nhash#quote'.mrc", "b/three.mrc"]
+    assert Path("picks/eman/a", odd).with_suffix(".box").is_file()
+
+
+def test_particles_want_pixel_sizes_before_anything_is_picked(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(folder / "raw" / "b" / "three.mrc", (240, 320), pixel_size=None, count=5)
+    with pytest.raises(SystemExit) as stop:
+        pick(checkpoint, "format=particles")
+    assert stop.value.code == 1
+    said = capsys.readouterr().err
+    assert "three.mrc does not say its pixel size, which format=particles needs" in said
+    assert not results(folder)
+
+
+def test_low_scores_are_counted_only_below_the_threshold(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pick(checkpoint)
+    assert "further picks down to 0.05" in capsys.readouterr().out
+    pick(checkpoint, "threshold=0.027")
+    assert "further picks" not in capsys.readouterr().out
+
+
+def test_the_index_that_is_announced_is_the_one_that_is_written(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pick(checkpoint, "write.kind=manualpick")
+    printed = capsys.readouterr().out
+    assert "autopick.star" not in printed
+    assert f"{folder}/picks/relion/manualpick.star" in printed
+    assert Path("picks/relion/manualpick.star").is_file()
 
 
 def test_unknown_pixel_sizes_are_said(
@@ -329,6 +433,13 @@ def test_files_that_pick_did_not_write_are_counted_and_never_touched(
         (["micrographs=gone/*.mrc"], "no micrographs at gone/*.mrc"),
         (["threshold=1.5"], "threshold=1.5 must lie in [0, 1)"),
         (["diameter_px=wide"], "diameter_px=wide does not fit: give a number or null"),
+        (["diameter_px=-5"], "diameter_px=-5.0 must be above 0"),
+        (["pixel_size_angstrom=inf"], "pixel_size_angstrom=inf must be above 0 and finite"),
+        (["border_px=inf"], "border_px=inf must be finite"),
+        (["min_size=inf"], "min_size=inf must be finite"),
+        (["max_size=-1"], "max_size=-1.0 must be finite and not negative"),
+        (["write.kind=manual"], "write.kind=manual is not known"),
+        (["write.box_size_px=-8", "format=box"], "write.box_size_px=-8 has to be a number above 0"),
         (["workers=0"], "workers=0"),
         (["checkpoint=gone"], "checkpoint=gone does not exist"),
         (["diametre_px=40"], "did you mean diameter_px?"),

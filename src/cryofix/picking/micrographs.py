@@ -74,9 +74,9 @@ class Recipe:
         for key in ("diameter_angstrom", "diameter_px", "pixel_size_angstrom", "min_distance"):
             value = getattr(self, key)
             if value is not None and not (value > 0 and math.isfinite(value)):
-                raise CryofixError(f"{key}={value} must be above 0")
-        if not self.border_px >= 0:
-            raise CryofixError(f"border_px={self.border_px} must not be negative")
+                raise CryofixError(f"{key}={value} must be above 0 and finite")
+        if not 0 <= self.border_px < math.inf:
+            raise CryofixError(f"border_px={self.border_px} must be finite and not negative")
         if not 0 <= self.floor < 1:
             raise CryofixError(f"keep_above={self.floor} must lie in [0, 1)")
 

@@ -1,5 +1,6 @@
 """What was picked, in numbers: a row for each micrograph, sums, and a table for the terminal."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,9 @@ class Selection:
         for key, value in (("threshold", threshold), ("keep_above", keep_above)):
             if not 0 <= value < 1:
                 raise CryofixError(f"{key}={value} must lie in [0, 1): it is a score")
+        for key, limit in zip(("min_size", "max_size"), size, strict=True):
+            if limit is not None and not 0 <= limit < math.inf:
+                raise CryofixError(f"{key}={limit} must be finite and not negative")
         smallest, largest = size
         if smallest is not None and largest is not None and not smallest < largest:
             raise CryofixError(f"min_size={smallest} must be below max_size={largest}")
