@@ -171,7 +171,7 @@ def test_options_reach_the_formats(folder: Path, monkeypatch: pytest.MonkeyPatch
         ),
         (
             ("in=far", "out=o", "format=json", "micrographs=raw"),
-            "outside=drop leaves such particles out",
+            "outside=drop leaves them out",
         ),
         (
             ("in=coords", "out=o", "format=eman", "micrographs=raw", "y_orgin=top"),

@@ -133,7 +133,8 @@ def test_particles_further_outside_are_an_error_that_offers_to_drop_them(
     path = put(tmp_path / "a.csv", "X-Coordinate,Y-Coordinate,Diameter\n-4.3,9,8\n9,9,8\n9,500,8\n")
     keys = CommandKeys("data.read.", "data.")
     with pytest.raises(
-        CryofixError, match=r"row 1: x = -4\.3 is outside a\.jpg.* 2 of its 3.* data\.outside=drop"
+        CryofixError,
+        match=r"row 1: x = -4\.3 is outside a\.jpg.*its 3 particles 2 are.* data\.outside=drop",
     ):
         read_coordinates(path, JPEGS, keys=keys)
     assert read_coordinates(path, JPEGS, outside="drop")["a"].y.tolist() == [9]
@@ -259,3 +260,14 @@ def test_the_time_to_cut_a_table_by_name_grows_with_its_rows_alone() -> None:
 
     small = min(seconds(3_000) for _ in range(3))
     assert seconds(300_000) < 500 * small  # 165 when measured; 1700 if each name looks at all rows
+
+
+@pytest.mark.parametrize("format", ["cryoppp", "relion", "topaz", "cryosparc", "json"])
+def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_written(
+    tmp_path: Path, format: str
+) -> None:
+    one = {"a": Particles(np.array([60.0]), np.array([10.0]))}
+    images = {"a": MicrographInfo(Path("raw/\udcff.mrc"), (ROWS, COLUMNS), 2.0)}
+    with pytest.raises(CryofixError, match=r"'raw/\\udcff\.mrc' is not UTF-8.*rename"):
+        write_coordinates(tmp_path / "o", one, images, format=format, y_origin="top")
+    assert not (tmp_path / "o").exists()

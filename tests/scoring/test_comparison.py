@@ -178,7 +178,7 @@ def test_a_message_about_picks_shows_how_options_are_typed(tmp_path: Path) -> No
     path.write_text("image_name\tx_coord\ty_coord\nm0\t9999\t9\n")
     with pytest.raises(CryofixError) as caught:
         read_programs({"topaz": str(path)}, INFOS)
-    assert "picks.topaz.outside=drop leaves such particles out" in str(caught.value)
+    assert "picks.topaz.outside=drop leaves them out" in str(caught.value)
     assert f"picks='{{topaz: {{path: {path}, OPTION: VALUE}}}}'" in str(caught.value)
     (read,) = read_programs({"topaz": {"path": str(path), "outside": "drop"}}, INFOS)
     assert len(read.picks["m0"]) == 0

@@ -228,6 +228,7 @@ def _write(
                 "that the particles were picked on"
             )
         info = micrographs[key]
+        _check_name(info.path)
         check_inside(each, info, path)
         bottom = find_y_origin(chosen, info, y_origin) == "bottom"
         entries.append(Entry(info, flipped(each, info) if bottom else each))
@@ -241,6 +242,16 @@ def _write(
             empty,
         )
     return write(path, entries, **options)
+
+
+def _check_name(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise CryofixError(
+            f"{str(path)!r} is not UTF-8, as the names in coordinate files have to be: rename the "
+            "micrograph"
+        ) from None
 
 
 def _by_name(

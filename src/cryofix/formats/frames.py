@@ -136,9 +136,9 @@ def _refuse(
     row = first + 1 if file_rows is None else int(file_rows[first])
     raise CryofixError(
         f"{source}, row {row}: {axis} = {value:g} is outside {info.path.name}, which has {columns} "
-        f"columns (x) and {rows} rows (y), as are {int(far.sum())} of its {len(far)} particles: "
-        "these are coordinates of an image of another size (binned or cropped?), or x and y are "
-        f"exchanged; {option_key('outside')}=drop leaves such particles out"
+        f"columns (x) and {rows} rows (y); of its {len(far)} particles {int(far.sum())} are "
+        "outside: these are coordinates of an image of another size (binned or cropped?), or x and "
+        f"y are exchanged; {option_key('outside')}=drop leaves them out"
     )
 
 

@@ -41,7 +41,8 @@ def numbers(
     """
     raw = pd.Series(values, dtype=None if len(values) else np.float64)
     try:
-        converted = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64)
+        with np.errstate(all="ignore"):  # a NaN that signals
+            converted = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64)
     except (TypeError, ValueError, OverflowError):  # a list among the numbers, or 400 digits
         converted = np.array([_number(value) for value in values])
     bad = ~np.isfinite(converted)
