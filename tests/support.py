@@ -1,5 +1,6 @@
 """What tests share: the commands run in this process on little data; free ports."""
 
+import importlib
 import json
 import runpy
 import socket
@@ -39,6 +40,22 @@ def run_train(*overrides: str) -> float | None:
     with mock.patch.object(sys, "argv", ["cryofix.train", *overrides]):
         result: float | None = main()
     return result
+
+
+def message(capsys: pytest.CaptureFixture[str], *overrides: str, command: str = "train") -> str:
+    """Run a command that has to fail and return what it says."""
+    module = importlib.import_module(f"cryofix.{command}")
+    with (
+        mock.patch.object(sys, "argv", [f"cryofix.{command}", *overrides]),
+        pytest.raises(SystemExit) as stop,
+    ):
+        module.main()
+    assert stop.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if line.startswith(f"cryofix.{command}: ")]
+    assert len(lines) == 1, said
+    return lines[0]
 
 
 def results(folder: Path) -> dict[str, Any]:

@@ -5,34 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
 from cryofix.formats import write_mrc
-from support import SMALL
+from support import SMALL, message
 
 FOLDER = "data=micrographs"
-
-
-def message(capsys: pytest.CaptureFixture[str], *overrides: str, command: str = "train") -> str:
-    """Run a command that has to fail and return what it says."""
-    import importlib
-
-    module = importlib.import_module(f"cryofix.{command}")
-    with (
-        mock.patch.object(sys, "argv", [f"cryofix.{command}", *overrides]),
-        pytest.raises(SystemExit) as stop,
-    ):
-        module.main()
-    assert stop.value.code == 1
-    said = capsys.readouterr().err.strip()
-    assert "Traceback" not in said
-    lines = [line for line in said.splitlines() if line.startswith(f"cryofix.{command}: ")]
-    assert len(lines) == 1, said
-    return lines[0]
 
 
 def write_micrographs(folder: Path, count: int = 4) -> None:

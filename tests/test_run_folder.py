@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cryofix.errors import CryofixError
+from cryofix.learning.checkpoint import AtomicCheckpointIO
 from cryofix.run_folder import claimed, differences, finished, headline, refuse_another
 
 CONFIG: dict[str, Any] = {"seed": 1, "data": {"root": "/a", "workers": 2}, "output": "x"}
@@ -80,3 +81,28 @@ def test_a_folder_in_use_is_refused_and_free_again_when_its_owner_is_killed(
         owner.join()
     with claimed(tmp_path):
         pass
+
+
+def test_a_run_that_has_trained_nothing_leaves_its_folder_to_any_other(run: Path) -> None:
+    other = {"seed": 2, "data": {"root": "/b", "workers": 2}, "output": "x"}
+    (run / "results.json").unlink()
+    (run / "status.json").write_text('{"state": "failed"}')
+    refuse_another(run, other)
+    (run / "checkpoints" / "burn_in").mkdir(parents=True)
+    (run / "checkpoints" / "burn_in" / "last.ckpt").write_bytes(b"")
+    with pytest.raises(CryofixError, match=r"data\.root=/a, not /b"):
+        refuse_another(run, other)
+
+
+@pytest.mark.parametrize("damaged", ["", '{"seed": 1, "da', "[]"])
+def test_a_damaged_configuration_is_read_from_a_checkpoint_or_named(
+    run: Path, damaged: str
+) -> None:
+    (run / "config.json").write_text(damaged)
+    with pytest.raises(CryofixError, match=r"config\.json is missing or damaged"):
+        refuse_another(run, CONFIG)
+    path = run / "checkpoints" / "burn_in" / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"cryofix": {"config": CONFIG}}, path)
+    refuse_another(run, CONFIG)
+    with pytest.raises(CryofixError, match=r"seed=1, not 2"):
+        refuse_another(run, CONFIG | {"seed": 2})

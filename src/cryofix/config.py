@@ -2,7 +2,9 @@
 
 import functools
 import io
+import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +26,7 @@ from cryofix.keys import COMMANDS
 from cryofix.quoting import quote_text
 
 DEBUG = "CRYOFIX_DEBUG"
+_typed: list[str] = []  # the words of the command line
 USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException, OSError)
 
 
@@ -66,6 +69,8 @@ def entry_point(
             # Hydra then raises instead of printing several lines of its own.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             typed = sys.argv
+            _typed[:] = typed[1:]
+            logging.raiseExceptions = False  # a full disk is said once, and not by the log
             if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no Å
                 sys.stdout.reconfigure(errors="replace")
             try:
@@ -118,6 +123,15 @@ def _refuse_a_launcher_alone() -> None:
         )
 
 
+def again(folder: Path) -> str:
+    """Return the command line that goes on with the training in a run folder, in backquotes."""
+    config = HydraConfig.get()
+    words = [word for word in _typed if not word.startswith("output=")] + [f"output={folder}"]
+    if config.mode == RunMode.MULTIRUN:
+        words = [f"resume_sweep={Path(config.sweep.dir).absolute()}"]
+    return f"`python -m cryofix.train {shlex.join(words)}`"
+
+
 def runs_a_whole_sweep() -> bool:
     """Whether this process runs the jobs of a sweep one by one, so that stopping it means all."""
     config = HydraConfig.get()
@@ -136,6 +150,9 @@ def _give_up(error: BaseException, name: str) -> NoReturn:
 
     if isinstance(error, KeyboardInterrupt):
         error = Stopped("stopped by SIGINT", signal.SIGINT)
+    if isinstance(error, Stopped):  # who stops a process often asks again while it stops
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     print(f"cryofix.{name}: {explain(error, name)}", file=sys.stderr)
     sys.exit(128 + error.signal if isinstance(error, Stopped) else 1)
 

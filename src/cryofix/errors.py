@@ -1,7 +1,7 @@
 """The exceptions that a user is meant to read."""
 
 import re
-from signal import SIGTERM
+from signal import SIGPIPE, SIGTERM
 
 
 class CryofixError(Exception):
@@ -29,6 +29,8 @@ class Stopped(CryofixError):  # noqa: N818 - a request, not an error
 
 def nobody_reads(error: BaseException) -> bool:
     """Say whether the reader of standard output has gone, as ``head`` does when it has enough."""
+    if isinstance(error, Stopped):
+        return error.signal == SIGPIPE
     # rich leaves the process when it notices.
     behind = error.__context__ if isinstance(error, SystemExit) else error
     return isinstance(behind, BrokenPipeError)

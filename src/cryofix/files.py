@@ -30,7 +30,7 @@ REMEDIES = {
     errno.ENOENT: "check its name",
     errno.EISDIR: "choose a name that is no folder's",
     errno.ENOTDIR: "choose a folder whose path does not lead through a file",
-    errno.EEXIST: "choose a name that is not taken",
+    errno.EEXIST: "choose a name that no file has",
     errno.ENOTEMPTY: "choose a name that is not taken",
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "raise the limit on open files (ulimit -n), and start again",

@@ -40,8 +40,13 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
+def holds_a_run(folder: Path) -> bool:
+    """Say whether a run in this folder has trained anything; if not, any other may begin in it."""
+    return (folder / "results.json").exists() or bool(_checkpoints(folder))
+
+
 def refuse_another(folder: Path, config: dict[str, Any]) -> None:
-    """Compare a configuration with the one that is recorded in a run folder, if there is one.
+    """Compare a configuration with that of the run in a folder, if there is one.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def refuse_another(folder: Path, config: dict[str, Any]) -> None:
 
 def differences(folder: Path, config: dict[str, Any]) -> list[str]:
     """Return the keys, with an effect on the numbers, that the run in ``folder`` has otherwise."""
-    if not (folder / "config.json").exists():
+    if not holds_a_run(folder):
         return []
     before, now = _flat(_recorded(folder)), _flat(config)
     return [
@@ -94,9 +99,27 @@ def headline(results: dict[str, Any]) -> float:
     return f1
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoints/**/*.ckpt"))
+
+
 def _recorded(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return content
+    """Return the configuration of the run in a folder; its checkpoints know it as well."""
+    try:
+        content = json.loads((folder / "config.json").read_text())
+        if isinstance(content, dict):
+            return content
+    except (FileNotFoundError, ValueError):
+        pass
+    from cryofix.learning.checkpoint import load_checkpoint  # torch, which is rarely needed here
+
+    for path in _checkpoints(folder):
+        config: dict[str, Any] = load_checkpoint(path)["cryofix"]["config"]
+        return config
+    raise CryofixError(
+        f"{folder / 'config.json'} is missing or damaged, so that nobody knows what the results"
+        " beside it are of: choose another output, or remove the folder"
+    )
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:

@@ -11,10 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import build, entry_point, runs_a_whole_sweep, to_plain
+from cryofix.config import again, build, entry_point, runs_a_whole_sweep, to_plain
 from cryofix.errors import Stopped
 from cryofix.files import write_json
-from cryofix.run_folder import claimed, finished, headline, refuse_another
+from cryofix.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.sweeps.resume import resumed
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(config: DictConfig) -> float:
 
         def results_of_before() -> dict[str, Any] | None:
             held.enter_context(claimed(folder))
-            if not (folder / "config.json").exists():
+            if not holds_a_run(folder):
                 return None
             refuse_another(folder, to_plain(config))
             return finished(folder)
@@ -47,7 +47,15 @@ def main(config: DictConfig) -> float:
             if leave():
                 print(f"{folder} has finished before; remove its results.json to score it again")
             return headline(results)
-        return train(config, folder, ranks)
+        try:
+            return train(config, folder, ranks)
+        except Stopped:
+            if ranks.rank == 0:
+                raise
+            # Without an error, which might end the first one before it has spoken.
+            if runs_a_whole_sweep():
+                sys.exit(0)
+            return math.nan
 
 
 def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
@@ -65,7 +73,12 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     # As it was written: in a sweep the folder is the job's, whatever `output` says.
     output = OmegaConf.to_container(config)["output"] if sweep is None else str(folder)  # type: ignore[index,call-overload]  # a mapping
     quiet = ranks.rank > 0
-    with run_status(folder, ranks.rank) as status, Display(quiet=quiet) as display:
+    goes_on = again(folder) if ranks.count == 1 else "the same command"
+    with (
+        run_status(folder, ranks.rank, goes_on) as status,
+        Display(quiet=quiet) as display,
+    ):
+        display.console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
         barrier()
         plain = to_plain(config)
         on_first(lambda: ranks.check(plain, output))
@@ -79,21 +92,14 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
             guard=build(config.guard),
             regulariser=build(config.regulariser),
             tell=status.update,
+            stop=status.stop,
             display=display,
             ranks=ranks,
         )
         experiment.guard.console = display.console
         experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
         display.console.print(experiment.policy.describe(), highlight=False, soft_wrap=True)
-        try:
-            results = experiment.run()
-        except Stopped:
-            if ranks.rank == 0:
-                raise
-            # Without an error, which might end the first one before it has spoken.
-            if runs_a_whole_sweep():
-                sys.exit(0)
-            results = None
+        results = experiment.run()
         if results is None:
             return math.nan
         write_figures(experiment)

@@ -1,13 +1,16 @@
 """status.json follows the run."""
 
+import errno
 import json
 import logging
+import signal
 from pathlib import Path
 
 import pytest
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, Stopped
 from cryofix.monitoring.status import run_status
+from support import mounted
 
 
 def content(folder: Path) -> dict[str, object]:
@@ -94,3 +97,62 @@ def test_of_several_processes_the_one_that_fails_says_it_first(tmp_path: Path) -
         first()
     assert content(tmp_path)["state"] == "failed"
     assert content(tmp_path)["error"] == "process 1: out of memory"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("library", [None, SystemExit(1), RuntimeError("a worker was killed")])
+def test_a_request_to_stop_is_no_failure_whatever_a_library_makes_of_it(
+    tmp_path: Path, number: signal.Signals, library: BaseException | None
+) -> None:
+    before = signal.getsignal(number)
+
+    def run() -> None:
+        with run_status(tmp_path, again="`python -m cryofix.train output=runs/a`"):
+            try:
+                signal.raise_signal(number)
+            except KeyboardInterrupt:
+                if library is not None:
+                    raise library from None
+                raise
+
+    with pytest.raises(Stopped) as caught:
+        run()
+    said = f"stopped by {number.name}; `python -m cryofix.train output=runs/a` goes on from there"
+    assert str(caught.value) == said
+    assert caught.value.signal == number
+    assert content(tmp_path)["state"] == "stopped"
+    assert content(tmp_path)["error"] == said
+    assert signal.getsignal(number) is before
+
+
+def test_what_goes_wrong_while_a_run_stops_is_said(tmp_path: Path) -> None:
+    def run() -> None:
+        with run_status(tmp_path):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                raise OSError(errno.ENOSPC, "No space left on device", "last.ckpt") from None
+
+    with pytest.raises(OSError, match=r"last\.ckpt"):
+        run()
+    assert content(tmp_path)["state"] == "failed"
+
+
+def test_a_reader_that_has_gone_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(Stopped) as caught:
+        leave(tmp_path, BrokenPipeError(errno.EPIPE, "Broken pipe"))
+    assert caught.value.signal == signal.SIGPIPE
+    assert content(tmp_path)["state"] == "stopped"
+
+
+def test_a_full_disk_is_said_in_the_file_too(tmp_path: Path) -> None:
+    def run(folder: Path) -> None:
+        with run_status(folder), (folder / "large").open("wb", buffering=0) as stream:
+            while True:
+                stream.write(bytes(512))
+
+    with mounted(tmp_path / "disk", "size=64k") as disk:
+        with pytest.raises(OSError, match="No space left"):
+            run(disk)
+        assert content(disk)["state"] == "failed"
+        assert "No space left on device; make room there" in str(content(disk)["error"])

@@ -75,9 +75,9 @@ def test_a_polite_stop_keeps_the_step_and_goes_on(undisturbed: Path, tmp_path: P
     process = start(folder)
     wait_for(folder / "checkpoints/fixmatch/last.ckpt", process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=60) == 128 + signal.SIGTERM
     status = json.loads((folder / "status.json").read_text())
-    assert status["state"] == "failed"
+    assert status["state"] == "stopped"
     assert "SIGTERM" in status["error"]
     assert start(folder).wait(timeout=600) == 0
     assert results(folder) == results(undisturbed)
@@ -89,7 +89,7 @@ def test_a_polite_stop_ends_a_whole_sweep_and_goes_on(undisturbed: Path, tmp_pat
     process = start(folder, seeds)
     wait_for(folder / "0/checkpoints/fixmatch/last.ckpt", process)
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=60) == 128 + signal.SIGINT
     assert "SIGINT" in json.loads((folder / "0/status.json").read_text())["error"]
     assert not (folder / "1").exists()
     assert start(folder, seeds).wait(timeout=600) == 0

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
@@ -340,7 +341,13 @@ def _under(root: str | None, where: str | None) -> str | None:
 
 
 def _seed_worker(worker: int) -> None:
-    """Seed what a transform might use besides its own generator, from the loader's seed."""
+    """Seed what a transform might use besides its own generator, from the loader's seed.
+
+    Requests to stop, which schedulers and terminals send to all processes, are left to the training
+    process: its running step needs the worker's batches.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     seed = torch.initial_seed() % 2**32
     np.random.seed(seed)
     random.seed(seed)

@@ -46,6 +46,7 @@ from cryofix.scoring.scores import (
     paired_gain,
     summarise,
 )
+from cryofix.stopping import StopRequests
 
 SCHEMA = 1
 KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
@@ -74,6 +75,8 @@ class Experiment:
         Of the semi-supervised stage, if any.
     tell
         Is called with what ``status.json`` should say.
+    stop
+        Where requests to stop arrive.
     ranks
         Which of how many processes this is; the group is joined before and left in :meth:`run`.
     """
@@ -87,6 +90,7 @@ class Experiment:
     guard: CollapseGuard
     regulariser: Regulariser | None = None
     tell: Callable[..., None] = lambda **changes: None
+    stop: StopRequests = field(default_factory=StopRequests)
     ranks: Ranks = field(default_factory=Ranks)
     seconds: dict[str, float] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
@@ -203,7 +207,9 @@ class Experiment:
 
     def _trainer(self, name: str, folder: Path, steps: int, first_step: int) -> Trainer:
         callbacks: list[Callback] = [
-            KeepCheckpoints(folder, self.steps.checkpoint_every, self.steps.validate_every),
+            KeepCheckpoints(
+                folder, self.steps.checkpoint_every, self.steps.validate_every, self.stop
+            ),
             ShowProgress(self.display, name.replace("_", "-")),
             Dashboard(),
         ]

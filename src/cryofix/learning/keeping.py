@@ -1,16 +1,14 @@
 """The callback that keeps ``last.ckpt`` and ``best.ckpt``, and stops when the system asks."""
 
 import signal
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from cryofix.errors import Stopped
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.ranks import anywhere
+from cryofix.stopping import StopRequests
 
 BEST_BY = "particle_f1"
 
@@ -31,16 +29,17 @@ class KeepCheckpoints(Callback):
         Steps between two ``last.ckpt``.
     validate_every
         Steps between two validations.
+    stop
+        Where requests to stop arrive.
     """
 
-    def __init__(self, folder: Path, every: int, validate_every: int) -> None:
+    def __init__(self, folder: Path, every: int, validate_every: int, stop: StopRequests) -> None:
         self.folder = folder
         self.every = every
         self.validate_every = validate_every
+        self.stop = stop
         self.best = -1.0
         self.best_step = 0
-        self._signal: int | None = None
-        self._previous: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best score so far."""
@@ -51,43 +50,34 @@ class KeepCheckpoints(Callback):
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for requests to stop.
+        """Let the running step end when somebody asks to stop.
 
         After Lightning, whose handler would leave without a checkpoint when a validation is due,
         and talks to the other processes from within.
         """
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._previous[number] = signal.signal(number, self._ask_to_stop)
-
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._signal is not None:  # asked twice: do not wait for the step
-            raise KeyboardInterrupt
-        self._signal = number
+        self.stop.listen()
+        self.stop.after_step = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back."""
-        self._give_back()
+        """Stop at once from here on, also when it was asked for since the last step."""
+        self.stop.after_step = False
+        if self.stop.signal is not None:
+            raise self.stop.stopped(f" at step {trainer.global_step} of this stage")
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """Give the signals back: who stops a process often asks again while it stops."""
-        self._give_back()
-
-    def _give_back(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+        """Let Lightning put everything away in peace."""
+        self.stop.leaving = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Write ``last.ckpt`` when it is due and no validation follows."""
         step = trainer.global_step
-        if anywhere(self._signal is not None) and self._signal is None:
-            self._signal = signal.SIGTERM  # another process was asked
-        due = step % self.every == 0 or step == trainer.max_steps or self._signal is not None
+        if anywhere(self.stop.signal is not None) and self.stop.signal is None:
+            self.stop.signal = signal.SIGTERM  # another process was asked
+        due = step % self.every == 0 or step == trainer.max_steps or self.stop.signal is not None
         if due and step % self.validate_every:
             self._save(trainer)
 
@@ -102,9 +92,5 @@ class KeepCheckpoints(Callback):
 
     def _save(self, trainer: Trainer) -> None:
         trainer.save_checkpoint(self.folder / "last.ckpt")
-        if self._signal is not None:
-            name = signal.Signals(self._signal).name
-            raise Stopped(
-                f"stopped by {name} at step {trainer.global_step} of this stage; the same command"
-                " with the same output goes on from there"
-            )
+        if self.stop.signal is not None:
+            raise self.stop.stopped(f" at step {trainer.global_step} of this stage")

@@ -7,13 +7,14 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cryofix.errors import CryofixError
-from cryofix.files import write_json
+from cryofix.errors import CryofixError, Stopped
+from cryofix.files import explain_os_error, write_json
+from cryofix.stopping import StopRequests
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,14 @@ class RunStatus:
         Of the file.
     rank
         Of several processes; only the first writes.
+    stop
+        Where requests to stop the run arrive.
     """
 
-    def __init__(self, path: Path, rank: int = 0) -> None:
+    def __init__(self, path: Path, rank: int, stop: StopRequests) -> None:
         self.path = path
         self.rank = rank
+        self.stop = stop
         self._content: dict[str, Any] = {
             "state": "running",
             "error": None,
@@ -50,22 +54,28 @@ class RunStatus:
             write_json(self.path, self._content)
 
     def fail(self, **changes: Any) -> None:
-        """Write that the run has failed, unless another process has said so before.
+        """Write that the run has failed, unless another process has said before why it ends.
 
         Any rank says it: when one fails, the others can only report that it is gone.
         """
         try:
-            said = json.loads(self.path.read_text())["state"] == "failed"
+            said = json.loads(self.path.read_text())["state"] in ("failed", "stopped")
         except (OSError, ValueError, KeyError, TypeError):
             said = False
         self._content.update(changes, state="failed")
-        if not said:
+        if said:
+            return
+        try:
             write_json(self.path, self._content)
+        except OSError:  # on a full disk there is room for as much as the file holds already
+            with suppress(OSError), self.path.open("r+") as stream:
+                stream.write(json.dumps(self._content | {"traceback": None}))
+                stream.truncate()
 
 
 @contextmanager
-def run_status(folder: Path, rank: int = 0) -> Iterator[RunStatus]:
-    """Keep ``status.json`` of a run folder: running, then finished, failed or requeued.
+def run_status(folder: Path, rank: int = 0, again: str = "the same command") -> Iterator[RunStatus]:
+    """Keep ``status.json`` of a run folder: running, then finished, stopped, failed or requeued.
 
     The traceback goes to the log as well, because some launchers call a crashed job completed.
 
@@ -75,32 +85,50 @@ def run_status(folder: Path, rank: int = 0) -> Iterator[RunStatus]:
         Of the run.
     rank
         Of this process, if several train together.
+    again
+        The command that goes on with the run when it has been stopped.
+
+    Raises
+    ------
+    Stopped
+        When somebody has asked for it, whatever a library has made of that.
     """
-    status = RunStatus(folder / "status.json", rank)
     began = time.monotonic()
-    status.update()
-    try:
-        yield status
-    except BaseException as error:
-        ended = {"ended": _now(), "seconds": round(time.monotonic() - began, 3)}
-        if _goes_on_later(error):
-            status.update(state="requeued", error=REQUEUED, **ended)
-            log.info(REQUEUED)
+
+    def ended() -> dict[str, Any]:
+        return {"ended": _now(), "seconds": round(time.monotonic() - began, 3)}
+
+    with StopRequests(again) as stop:
+        status = RunStatus(folder / "status.json", rank, stop)
+        try:
+            status.update()
+            yield status
+            stop.leaving = True
+            status.update(state="finished", **ended())
+        except BaseException as error:
+            stop.leaving = True
+            if _goes_on_later(error):
+                status.update(state="requeued", error=REQUEUED, **ended())
+                log.info(REQUEUED)
+                raise
+            reason = stop.reason(error)
+            message = str(reason) or type(reason).__name__
+            if isinstance(reason, OSError):
+                message = explain_os_error(reason)
+            if isinstance(reason, Stopped):
+                status.update(state="stopped", error=message, **ended())
+                log.info(message)
+                raise reason from None
+            if rank > 0 and isinstance(error, SystemExit):
+                raise  # the first process has failed, and says why
+            status.fail(
+                error=f"process {rank}: {message}" if rank else message,
+                traceback=None if isinstance(error, CryofixError) else traceback.format_exc(),
+                **ended(),
+            )
+            known = isinstance(error, CryofixError | OSError)  # the entry point prints it
+            log.log(logging.INFO if known else logging.ERROR, "failed: %s", message, exc_info=True)
             raise
-        if rank > 0 and isinstance(error, SystemExit):
-            raise  # the first process has failed, and says why
-        message = str(error) or type(error).__name__
-        status.fail(
-            error=f"process {rank}: {message}" if rank else message,
-            traceback=None if isinstance(error, CryofixError) else traceback.format_exc(),
-            **ended,
-        )
-        if isinstance(error, CryofixError):
-            log.info("failed: %s", message)  # the entry point prints it
-        else:
-            log.exception("failed: %s", message)
-        raise
-    status.update(state="finished", ended=_now(), seconds=round(time.monotonic() - began, 3))
 
 
 def _goes_on_later(error: BaseException) -> bool:

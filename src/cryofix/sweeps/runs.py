@@ -32,6 +32,7 @@ class State(Enum):
     FAILED = "failed"
     RUNNING = "running"
     REQUEUED = "requeued"  # preempted or out of time, and back in the scheduler's queue
+    STOPPED = "stopped"  # by a person or the scheduler; goes on when it is started again
     STALLED = "stalled"  # says that it runs, but nothing has been written for long
     UNREADABLE = "unreadable"  # its results cannot be read
     MISSING = "missing"  # planned, or begun, without a result
@@ -40,6 +41,9 @@ class State(Enum):
     def over(self) -> bool:
         """Whether waiting will change nothing."""
         return self not in {State.RUNNING, State.REQUEUED, State.MISSING}
+
+
+_WITHOUT_TRACEBACK = {State.RUNNING, State.REQUEUED, State.STOPPED}
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,13 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     if state is not State.FINISHED:
         job_log = _job_log(folder, sweep)
         ended = job_log is not None and job_ended(job_log)
-        if ended and state not in {State.FAILED, State.UNREADABLE}:
+        if ended and state not in {State.FAILED, State.STOPPED, State.UNREADABLE}:
             state, reason = State.FAILED, "its job has ended without a result"
         # Hydra keeps exceptions from the job's own log, so that it is often empty.
         logs = [job_log] if job_log is not None else []
         logs += sorted(folder.glob("*.log"))
         log = next((path for path in logs if tail(path)), None)
-        if log is not None and not detail and state not in {State.RUNNING, State.REQUEUED}:
+        if log is not None and not detail and state not in _WITHOUT_TRACEBACK:
             detail = tail(log)
     return Run(name, folder, state, overrides, result, reason, detail, log)
 
@@ -151,8 +155,8 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
         # A message begins with what matters; a traceback ends with it.
         told = said[-1] if said[0].startswith("Traceback") else said[0]
         return State.FAILED, text(told, 300), trace or (message if len(said) > 1 else "")
-    if claimed == "requeued":
-        return State.REQUEUED, text(status.get("error"), 300), ""
+    if claimed in ("requeued", "stopped"):
+        return State(claimed), text(status.get("error"), 300), ""
     if claimed == "running":
         silent = (time.time() - _last_sign_of_life(folder)) / 60
         if silent > stalled_after_minutes:

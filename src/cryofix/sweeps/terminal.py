@@ -23,6 +23,7 @@ _STATE_STYLES = {
     State.FAILED: "red",
     State.STALLED: "red",
     State.UNREADABLE: "red",
+    State.STOPPED: "yellow",
     State.MISSING: "yellow",
 }
 _VERDICT_STYLES = {"better": "green", "worse": "red"}

@@ -69,6 +69,7 @@ def write_dataset(
     folder = Path(folder)
     marker = folder / "simulation.json"
     names = _names(config)
+    folder.mkdir(parents=True, exist_ok=True)
     remove_leftovers(
         folder, "micrographs", "truth", "ground_truth/*_coordinates", older_than_s=A_DAY
     )
