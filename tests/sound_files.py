@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import json
+import os
 import struct
 import tempfile
 import zipfile
@@ -36,9 +37,11 @@ from cryofix.formats import (
 )
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
+from cryofix.picking.results import Job, is_finished, read_result
 from cryofix.report import expand_sweep
 from cryofix.run_folder import differences, finished
 from cryofix.sweeps import collect, summarise
+from cryofix.sweeps.resume import resumed
 
 Pack = Callable[[Any], bytes]
 IMAGES = {name: MicrographInfo(Path(f"{name}.mrc"), (400, 700), 1.5) for name in ("a", "b")}
@@ -277,7 +280,39 @@ def runs() -> dict[str, Kind]:
             },
             lambda folder: (differences(folder, config), finished(folder)),
         ),
+        "resumed sweep": Kind(
+            {"multirun.yaml": Part({"hydra": hydra}, as_yaml)},
+            lambda folder: resumed([f"resume_sweep={folder}"]),
+        ),
+        "kept picks": Kind({"a.npz": Part(RECORD, kept)}, _kept_picks),
     }
+
+
+RECORD: dict[str, Any] = {
+    "key": "the settings",
+    "file": ["a.mrc", 6, 0],
+    "shape": [100, 120],
+    "pixel_size_angstrom": 1.5,
+    "seconds": {"read": 0.1},
+}
+
+
+def kept(record: Any) -> bytes:
+    """Pack what `cryofix.pick` keeps of a micrograph."""
+    stream = io.BytesIO()
+    x = np.linspace(0.1, 0.9, 5)
+    text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    thumbnail = np.zeros(9, np.uint8)
+    np.savez(stream, x=x, y=x, score=x, diameter_px=x, thumbnail=thumbnail, record=text)
+    return stream.getvalue()
+
+
+def _kept_picks(folder: Path) -> None:
+    (folder / "a.mrc").write_bytes(b"pixels")
+    os.utime(folder / "a.mrc", (0, 0))
+    job = Job(folder / "a.mrc", "a.mrc", folder / "a.npz")
+    if is_finished(job, RECORD["key"]):
+        read_result(job)
 
 
 def temporary() -> Path:
