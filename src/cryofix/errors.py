@@ -40,3 +40,15 @@ def reason(error: BaseException) -> str:
     """Return what another library's error says, on one line and at most 200 characters long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def check_range(key: str, value: float | None, low: float, high: float) -> None:
+    """Refuse a number outside ``low`` to ``high``, both included, NaN too; None passes.
+
+    Raises
+    ------
+    CryofixError
+        Naming key, value and range.
+    """
+    if value is not None and not low <= value <= high:
+        raise CryofixError(f"{key}={value} is out of range: give a number from {low:g} to {high:g}")

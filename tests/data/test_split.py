@@ -61,7 +61,10 @@ def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
         ({"ratio": 1.5}, "ratio=1.5"),
         ({"ratio": 0.0}, "ratio=0.0"),
         ({"test": 55}, "data.test=55"),
-        ({"test": 1.5}, "data.test=1.5"),
+        ({"test": 1.5}, "data.test=1.5 is no whole number"),
+        ({"test": 0}, "data.test=0 would leave no micrograph for test"),
+        ({"test": float("inf")}, "data.test=inf is no whole number"),
+        ({"validation": float("nan")}, "data.validation=nan is no whole number"),
         ({"validation": -1}, "data.validation=-1"),
     ],
 )

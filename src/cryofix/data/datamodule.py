@@ -24,9 +24,29 @@ from cryofix.data.simulator import SimulatorConfig, is_complete, write_dataset
 from cryofix.data.sources import Dataset, Scaling, load_dataset
 from cryofix.data.split import Split, draw_window, split_micrographs
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
-from cryofix.errors import CryofixError
+from cryofix.data.twins import check_twins
+from cryofix.errors import CryofixError, check_range
 from cryofix.files import write_json
 from cryofix.formats.option_keys import CommandKeys
+
+RANGES = {
+    "pixel_size_angstrom": (0.01, 1000),
+    "border_px": (0, 1e5),
+    "limit": (1, 1e9),
+    "split_seed": (0, 2**32 - 1),
+    "label_draw": (0, 2**32 - 1),
+    "seed": (0, 2**32 - 1),
+    "radius_fraction": (0.05, 2),
+    "tile_px": (32, 4096),
+    "batch_labelled": (1, 4096),
+    "batch_unlabelled": (1, 4096),
+    "centred_share": (0, 1),
+    "strong_views": (1, 16),
+    "workers": (0, 1024),
+}
+"""What numbers may be, both ends included; what others may be is checked by those who take them."""
+TOP_LEVEL = ("seed", "split_seed", "label_draw")
+"""Keys that training gives at the top of its configuration, and the data set takes from there."""
 
 
 def no_progress(title: str, total: int) -> Callable[[], None]:
@@ -124,6 +144,9 @@ class CryoDataModule(LightningDataModule):
         progress: Callable[[str, int], Callable[[], None]] = no_progress,
     ) -> None:
         super().__init__()
+        values = locals()
+        for key, bounds in RANGES.items():
+            check_range(key if key in TOP_LEVEL else f"data.{key}", values[key], *bounds)
         self.sources = tuple(_under(root, where) for where in (images, coordinates, ignored))
         self.coordinate_options = {
             "format": format,
@@ -198,6 +221,7 @@ class CryoDataModule(LightningDataModule):
             cache=self.cache,
             start=lambda total: self.progress("preprocessing", total),
         )
+        check_twins(dataset.annotated)
         known = [name for name, part in dataset.annotated.items() if part.particles is not None]
         without = sorted(set(dataset.annotated) - set(known))
         self._loaded = dataset, split_micrographs(known, without, **self.split_options)

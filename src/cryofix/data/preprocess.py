@@ -25,7 +25,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from cryofix.data.order_statistics import median, percentiles
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_range
 from cryofix.files import A_DAY, atomic_write, remove_leftovers
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
 
@@ -53,6 +53,10 @@ class Preprocessing:
 
     highpass_diameters: float = 4.0
     clip_sigma: float = 6.0
+
+    def __post_init__(self) -> None:
+        check_range("data.highpass_diameters", self.highpass_diameters, 0, 1000)
+        check_range("data.clip_sigma", self.clip_sigma, 1, 1000)
 
 
 @dataclass(frozen=True)

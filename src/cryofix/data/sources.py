@@ -11,7 +11,7 @@ import numpy as np
 from cryofix.data.diameters import check_diameter
 from cryofix.data.preprocess import Preprocessing, cache_all
 from cryofix.data.tiles import Annotated
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_range
 from cryofix.formats import (
     MicrographInfo,
     Particles,
@@ -62,9 +62,10 @@ class Scaling:
             raise CryofixError(
                 f"{' and '.join(given)} say the particle's size more than once; keep one"
             )
-        for key, value in {**given, "data.particle_px": self.particle_px}.items():
-            if not value > 0:
-                raise CryofixError(f"{key}={value} must be above 0")
+        for key, value in given.items():
+            check_range(key, value, 0.1, 1e5)
+        check_range("data.particle_px", self.particle_px, 4, 512)
+        check_range("data.target_size", self.target_size, 32, 65_536)
 
     def diameters_px(
         self, infos: Sequence[MicrographInfo], labels: Mapping[str, Particles]

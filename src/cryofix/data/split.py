@@ -1,5 +1,6 @@
 """Which micrographs are tested on, validated on, learnt from with labels, and without."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
@@ -118,8 +119,14 @@ def draw_window(
 
 def _count(key: str, value: float, total: int) -> int:
     """Return a share or a number of micrographs as a number, at least 1."""
-    if value <= 0 or (value >= 1 and value != int(value)):
+    if value == 0:
         raise CryofixError(
-            f"data.{key}={value} is neither a share between 0 and 1 nor a number of micrographs"
+            f"data.{key}=0 would leave no micrograph for {key}: give a number of micrographs, or"
+            " a share between 0 and 1"
+        )
+    if not 0 < value < math.inf or (value > 1 and value != int(value)):
+        raise CryofixError(
+            f"data.{key}={value} is no whole number of micrographs above 0, and no share between 0"
+            " and 1: give one of them"
         )
     return max(1, round(value * total)) if value < 1 else int(value)
