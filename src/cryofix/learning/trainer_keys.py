@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import CUDAAccelerator
 
 from cryofix.errors import CryofixError
 
@@ -33,7 +33,7 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
                 " steps.stage and steps.validate_every, or output"
             )
     accelerator = settings.get("accelerator")
-    if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+    if accelerator in ("gpu", "cuda") and not CUDAAccelerator.is_available():
         raise CryofixError(
             f"trainer.accelerator={accelerator}, but torch sees no GPU on this machine: give"
             " trainer.accelerator=auto, which takes a GPU where there is one"
