@@ -4,10 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,21 +235,22 @@ def test_yaml_that_multiplies_itself_costs_nothing(
 
 def test_a_job_may_replace_its_files_while_a_report_looks(sweep: Any) -> None:
     folder = sweep.run("0", ["seed=0"], None, {"state": "running"})
-    over = threading.Event()
-
-    def job() -> None:
-        status = (folder / "status.json").read_text()
-        while not over.is_set():
-            new = folder / ".status.json.tmp"
-            new.write_text(status)
-            new.replace(folder / "status.json")
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(job)
-        try:
-            seen = {only(sweep.path).state for _ in range(300)}
-        finally:
-            over.set()
+    for number in range(300):  # so that the look takes a moment
+        (folder / f"{number}.png").touch()
+    code = (
+        "import pathlib, sys\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "while True:\n"
+        "    new = folder / '.status.json.tmp'\n"
+        '    new.write_text(\'{"state": "running"}\')\n'
+        "    new.replace(folder / 'status.json')"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code, folder])
+    try:
+        seen = {only(sweep.path).state for _ in range(200)}
+    finally:
+        job.kill()
+        job.wait()
     assert seen == {State.RUNNING}
 
 
