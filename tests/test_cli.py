@@ -97,6 +97,27 @@ def test_wrong_overrides_of_other_commands(
         assert part in said
 
 
+def test_a_sweep_without_slurm_is_one_sentence(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = ("-m", "hydra/launcher=slurm", "seed=0", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "needs SLURM's sbatch" in message(capfd, *sweep)
+    for program in ("sbatch", "srun"):
+        (tmp_path / program).write_text(
+            "#!/bin/sh\necho sbatch: error: no controller >&2; exit 1\n"
+        )
+        (tmp_path / program).chmod(0o755)
+    said = message(capfd, *sweep)
+    assert "sbatch: error: no controller" in said
+    assert "hydra/launcher=local" in said
+
+
+def test_the_keys_of_a_launcher_have_types_too(capsys: pytest.CaptureFixture[str]) -> None:
+    said = message(capsys, "-m", "hydra/launcher=local", "hydra.launcher.cpus_per_task=abc")
+    assert "hydra.launcher.cpus_per_task=abc does not fit: give a whole number" in said
+
+
 def test_a_missing_folder_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     said = message(
         capsys,

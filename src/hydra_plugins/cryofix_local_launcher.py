@@ -26,6 +26,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 POLL_SECONDS = 0.2
+HIDDEN = ("", "-1", "NoDevFiles")  # what CUDA_VISIBLE_DEVICES is set to where there shall be no GPU
 
 
 class LocalLauncher(Launcher):
@@ -68,7 +69,10 @@ class LocalLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what a job needs to compose its configuration and run."""
+        """Keep what a job needs to compose its configuration and run; check the launcher's keys."""
+        from cryofix.checking import check_types
+
+        check_types(config.hydra.launcher, type(self), key="hydra.launcher")
         self._setup = {
             "hydra_context": hydra_context,
             "task_function": task_function,
@@ -106,7 +110,7 @@ class LocalLauncher(Launcher):
         )
         before = f"; {len(returns)} finished before" if returns else ""
         print(f"Running {len(left)} jobs, {len(slots)} at a time{before}")
-        running: dict[int, tuple[Any, tuple[int, ...]]] = {}
+        running: dict[int, tuple[Any, tuple[str, ...]]] = {}
         todo = deque(left.items())
         before_us = signal.signal(signal.SIGTERM, _leave)
         try:
@@ -129,14 +133,13 @@ class LocalLauncher(Launcher):
         return [returns[number] for number in sorted(returns)]
 
     def _submit(
-        self, executor: Any, job: Any, overrides: Sequence[str], number: int, gpus: tuple[int, ...]
+        self, executor: Any, job: Any, overrides: Sequence[str], number: int, gpus: tuple[str, ...]
     ) -> Any:
         """Start one job in a slot and return submitit's handle of it."""
         from hydra.core.singleton import Singleton
 
-        executor.update_parameters(
-            timeout_min=self.timeout_min, gpus_per_node=len(gpus), visible_gpus=gpus
-        )
+        executor.update_parameters(timeout_min=self.timeout_min, gpus_per_node=len(gpus))
+        executor.parameters["visible_gpus"] = gpus  # update_parameters knows numbers only
         with _threads(self.cpus_per_task), _hearing_interrupts():
             return executor.submit(
                 job,
@@ -147,7 +150,7 @@ class LocalLauncher(Launcher):
                 Singleton.get_state(),
             )
 
-    def _slots(self) -> list[tuple[int, ...]]:
+    def _slots(self) -> list[tuple[str, ...]]:
         """Return the GPUs of each slot, none at all on a machine without."""
         from cryofix.errors import CryofixError
 
@@ -171,14 +174,31 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
-def _gpus() -> list[int]:
-    """Return the numbers of the GPUs that this process may use."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [int(name) for name in visible.split(",") if name.strip().isdecimal()]
-    import torch
+def _gpus() -> list[str]:
+    """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
 
-    return list(range(torch.cuda.device_count()))
+    Raises
+    ------
+    CryofixError
+        The variable holds a name that CUDA would take for the end of the list.
+    """
+    from cryofix.errors import CryofixError
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        import torch
+
+        return [str(number) for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in visible.split(",")]
+    if names[0] in HIDDEN:
+        return []
+    for name in names:
+        if not name.isdecimal() and not name.startswith(("GPU-", "MIG-")):
+            raise CryofixError(
+                f"CUDA_VISIBLE_DEVICES={visible}: {name!r} names no GPU; give numbers, or the names"
+                " of `nvidia-smi -L`, or hydra.launcher.gpus_per_node=0 to train on the CPU"
+            )
+    return names
 
 
 @contextmanager

@@ -7,6 +7,8 @@ Hydra accepts launchers only from the package ``hydra_plugins``; it imports this
 any Hydra program starts, so nothing heavy is imported at the top.
 """
 
+import shutil
+import subprocess
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,11 +53,18 @@ class SlurmLauncher(Launcher):
         from hydra_plugins._cryofix_resume import say, split
 
         try:
+            from submitit.core.utils import FailedJobError
+
             from hydra_plugins._cryofix_submitit import NumberedSlurm
         except ImportError as error:
             raise CryofixError(
                 "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
             ) from error
+        if absent := [program for program in ("sbatch", "srun") if shutil.which(program) is None]:
+            raise CryofixError(
+                f"hydra/launcher=slurm needs SLURM's {absent[0]}, which this machine has not: start"
+                " the sweep on a login node, or give hydra/launcher=local"
+            )
         limit, delay = self.params["timeout_min"], self.params["signal_delay_s"]
         if limit * 60 <= delay + SECONDS_TO_START:
             raise CryofixError(
@@ -78,6 +87,16 @@ class SlurmLauncher(Launcher):
                 config=self.config,
             )
             launcher.numbers = list(left)
-            new = launcher.launch(list(left.values()), initial_job_idx=0)
+            try:
+                new = launcher.launch(list(left.values()), initial_job_idx=0)
+            except FailedJobError as error:
+                if not isinstance(error.__cause__, subprocess.CalledProcessError):
+                    raise  # a job of the sweep, not its submission
+                said = [line.strip() for line in str(error).splitlines() if line.strip()]
+                raise CryofixError(
+                    f"sbatch refused the jobs of hydra/launcher=slurm ({said[-1]}): check"
+                    " hydra.launcher.partition, account and what the jobs ask for, or give"
+                    " hydra/launcher=local"
+                ) from error
             returned |= dict(zip(left, new, strict=True))
         return [returned[number] for number in sorted(returned)]

@@ -148,10 +148,41 @@ def launcher(**settings: Any) -> Any:
 
 def test_each_slot_has_gpus_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3,5,7,8")
-    assert launcher()._slots() == [(2,), (3,), (5,), (7,), (8,)]
-    assert launcher(gpus_per_node=2)._slots() == [(2, 3), (5, 7)]
-    assert launcher(jobs_at_once=6)._slots() == [(2,), (3,), (5,), (7,), (8,), (2,)]
+    assert launcher()._slots() == [(gpu,) for gpu in "23578"]
+    assert launcher(gpus_per_node=2)._slots() == [("2", "3"), ("5", "7")]
+    assert launcher(jobs_at_once=6)._slots() == [(gpu,) for gpu in "235782"]
     assert all(slot == () for slot in launcher(gpus_per_node=0)._slots())
+
+
+def test_gpus_may_have_the_names_that_a_scheduler_gives_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ("GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "MIG-59e9f5a0-e4a3-5e1b-b5a5-1d1f0a0b1c2d")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ", ".join(names))
+    assert launcher()._slots() == [(name,) for name in names]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "gpu0")
+    with pytest.raises(CryofixError, match="CUDA_VISIBLE_DEVICES=gpu0"):
+        launcher()._slots()
+
+
+def test_a_job_sees_the_gpu_of_its_slot_under_its_name(tmp_path: Path) -> None:
+    app_in(tmp_path)
+    (tmp_path / "app.py").write_text(
+        "import os, hydra\n"
+        "from pathlib import Path\n"
+        "@hydra.main(version_base='1.3', config_path='conf', config_name='config')\n"
+        "def main(config):\n"
+        "    Path('gpu').write_text(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+        "main()\n"
+    )
+    subprocess.run(
+        [sys.executable, "app.py", "-m", "job=0", "hydra/launcher=local"],
+        cwd=tmp_path,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "MIG-59e9f5a0-e4a3"},
+        timeout=300,
+        check=True,
+    )
+    assert (tmp_path / "gpu").read_text() == "MIG-59e9f5a0-e4a3"
 
 
 def test_without_gpus_the_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
