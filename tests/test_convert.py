@@ -97,6 +97,17 @@ def test_cryosparc_is_asked_which_way_up_once_and_the_labels_stay_as_they_are(
     assert said.err == ""
 
 
+def test_labels_of_which_one_has_no_diameter_are_compared_with_the_images(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "coords" / "a.csv"
+    path.write_text(path.read_text().replace(",20.0,", ",,", 1))
+    convert(monkeypatch, "in=coords", "out=all.json", "format=json", "micrographs=raw")
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "the labels lie on particles" in said.out
+
+
 def test_particles_outside_are_dropped_if_asked(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,9 +148,9 @@ def _widths(
     if diameters_px is not None:
         return {name: [diameters_px[name]] for name in labels}
     own = {
-        name: [float(np.median(its.diameter_px))]
+        name: [float(np.nanmedian(its.diameter_px))]
         for name, its in labels.items()
-        if its.diameter_px is not None
+        if its.diameter_px is not None and not np.isnan(its.diameter_px).all()
     }
     if len(own) == len(labels):
         return own

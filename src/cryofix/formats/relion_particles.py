@@ -7,13 +7,8 @@ import pandas as pd
 
 from cryofix.errors import CryofixError
 from cryofix.formats.option_keys import option_key
-from cryofix.formats.relion import (
-    is_relion,
-    origin_in_relion,
-    pick_columns,
-    read_relion,
-    relative_name,
-)
+from cryofix.formats.relion import origin_in_relion, pick_columns, relative_name
+from cryofix.formats.relion_picks import is_relion, read_relion
 from cryofix.formats.star import star_name, write_star
 from cryofix.formats.tables import CoordinateFormat, Entry, Particles
 from cryofix.formats.values import check_option
