@@ -10,7 +10,7 @@ TOKENS = (
     b"nan", b"-nan", b"inf", b"-inf", b"1e400", b"-1", b"0", b"-0.0", b"1e308", b"1e-320",
     b"9" * 400, b"4294967296", b"", b" ", b"<NA>", b"null", b"true", b"\xe9", b"\xff\xfe", b"\0",
     b'"', b"'", b"#", b"[", b"(", b"{", b"}", b"\n", b"\t", b"loop_", b"data_", b"!!int x",
-    b"&a *a", b"S9999999999", b"O",
+    b"&a *a", b"S9999999999", b"O", b"[" * 9000, b"{'':" * 9000, b'{"a":' * 9000,
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, True, -1, 0, -0.0, -5.0, 1e300, 10**30, 2**31, float("nan"), float("inf"), "", "x", "\n",

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import os
 import resource
 import struct
 import subprocess
@@ -279,3 +280,30 @@ def test_a_lost_link_among_the_micrographs_is_reported(tmp_path: Path) -> None:
         read_info(found[1])
     with pytest.raises(CryofixError, match="which does not exist"):
         read_info(find_micrographs(tmp_path / "b.mrc")[0])
+
+
+def test_a_file_that_is_longer_than_its_header_promises_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = noise(0, 99, np.int16)
+    path = write_mrc_with(tmp_path / "a.mrc", data)
+    path.write_bytes(path.read_bytes() + bytes(4800))
+    np.testing.assert_array_equal(read_micrograph(path).data, data)
+    assert f"{path}: the header promises 5824 bytes and the file has 10624" in caplog.text
+
+
+def test_odd_names_are_found_and_read(tmp_path: Path) -> None:
+    names = [
+        "a b.mrc",
+        "ha#sh.mrc",
+        "new\nline.mrc",
+        'quo"te.mrc',
+        "ta\tb.mrc",
+        os.fsdecode(b"\xe9.mrc"),
+    ]
+    for name in [*names, "no.mrc\n"]:
+        write_mrc_with(tmp_path / "x.mrc", noise(0, 99, np.int16)).rename(tmp_path / name)
+    found = find_micrographs(tmp_path)
+    assert sorted(path.name for path in found) == sorted(names)
+    assert all(read_info(path).shape == (40, 60) for path in found)
+    assert len(find_micrographs(f"{tmp_path}/*.mrc")) == len(names)

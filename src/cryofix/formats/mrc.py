@@ -154,6 +154,12 @@ def read_mrc_header(path: Path) -> MrcHeader:
             f"{path} is truncated: its header promises {expected} bytes and it has {size}; "
             "copy it again"
         )
+    elif size > expected:
+        _warn(
+            path,
+            f"the header promises {expected} bytes and the file has {size}: cryofix reads the"
+            " first of them; if the image is shifted or is one of several, write the file again",
+        )
     return MrcHeader(
         path,
         (nz, ny, nx),
