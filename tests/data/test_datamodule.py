@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from cryofix.config import build, config_folder
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.simulator import SimulatorConfig, write_dataset
 from cryofix.errors import CryofixError
@@ -273,3 +275,76 @@ def test_what_is_wrong_with_coordinates_is_said_with_the_keys_of_training(
     if not options:
         found = module(cache, **common, outside="drop").dataset.annotated
         assert all(len(each.particles or ()) == 1 for each in found.values())
+
+
+def test_a_limit_keeps_labelled_micrographs_first_and_is_said(
+    cache: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    known = sorted((folder / "ground_truth" / "particle_coordinates").glob("*.csv"))[1:4]
+    for path in known:
+        (labels / path.name).write_bytes(path.read_bytes())
+    data = module(
+        cache,
+        images=str(folder / "micrographs"),
+        coordinates=str(labels),
+        allow_empty=True,
+        limit=4,
+    )
+    split = data.split
+    named = {name for part in (split.test, split.validation, split.labelled) for name in part}
+    assert named == {path.stem for path in known}
+    assert len(data.dataset.annotated) == 4
+    assert "data.limit=4: 4 of 6 micrographs are used, the labelled ones first" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def layouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty simulated micrographs in the layout of each data group."""
+    root = tmp_path_factory.mktemp("layouts")
+    write_dataset(SimulatorConfig(micrographs=20, shape=(320, 320)), root / "cryoppp")
+    empiar = root / "empiar10017"
+    (empiar / "coordinates").mkdir(parents=True)
+    (empiar / "micrographs").mkdir()
+    (root / "jpg").mkdir()
+    points = {}
+    unscored = ["Falcon_2012_06_12-15_07_41_0", "Falcon_2012_06_12-16_51_03_0"]
+    for number, path in enumerate(sorted((root / "cryoppp" / "micrographs").glob("*.mrc"))):
+        name = unscored[number] if number < 2 else path.stem
+        (empiar / "micrographs" / f"{name}.mrc").write_bytes(path.read_bytes())
+        label = root / "cryoppp" / "ground_truth" / "particle_coordinates" / f"{path.stem}.csv"
+        (empiar / "coordinates" / f"{name}.csv").write_bytes(label.read_bytes())
+        image = read_micrograph(path).data
+        grey = np.clip(128 + 32 * (image - image.mean()) / image.std(), 0, 255).astype(np.uint8)
+        Image.fromarray(grey).save(root / "jpg" / f"{path.stem}.jpg")
+        points[f"{path.stem}.jpg"] = [[100, 120], [200, 210]]
+    (root / "points.json").write_text(json.dumps(points))
+    return root
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ("data=synthetic",),
+        ("data=cryoppp", "data.root={root}/cryoppp", "data.allow_empty=true"),
+        ("data=simulated", "data.root={root}/cryoppp"),
+        ("data=empiar10017", "data.root={root}/empiar10017", "data.allow_empty=true"),
+        ("data=coordinates_json", "data.images={root}/jpg", "data.coordinates={root}/points.json"),
+        (
+            "data=micrographs",
+            "data.images={root}/empiar10017/micrographs",
+            "data.coordinates={root}/empiar10017/coordinates",
+            "data.allow_empty=true",
+        ),
+    ],
+    ids=lambda choice: choice[0],
+)
+def test_a_smoke_run_splits_every_data_group_as_shipped(
+    cache: Path, layouts: Path, choice: tuple[str, ...]
+) -> None:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        words = ["trainer=smoke", *(word.format(root=layouts) for word in choice)]
+        config = compose("train", [*words, f"cache={cache}", "names={data: x, mask: y}"])
+        data = build(config.data)
+    assert data.split.counts() == {"test": 2, "validation": 1, "labelled": 1, "unlabelled": 4}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import random
 import signal
@@ -28,6 +29,8 @@ from cryofix.data.twins import check_twins
 from cryofix.errors import CryofixError, check_range
 from cryofix.files import write_json
 from cryofix.formats.option_keys import CommandKeys
+
+log = logging.getLogger(__name__)
 
 RANGES = {
     "pixel_size_angstrom": (0.01, 1000),
@@ -228,8 +231,12 @@ class CryoDataModule(LightningDataModule):
 
     def _simulated(self, config: SimulatorConfig) -> tuple[str, ...]:
         """Return where the simulated data set is, written unless it is complete."""
-        if self.limit is not None:
-            config = replace(config, micrographs=min(self.limit, config.micrographs))
+        if self.limit is not None and self.limit < config.micrographs:
+            log.warning(
+                "data.limit=%d: %d of %d micrographs are simulated",
+                *(self.limit, self.limit, config.micrographs),
+            )
+            config = replace(config, micrographs=self.limit)
         text = json.dumps(asdict(config), sort_keys=True)
         key = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         folder = self.cache / "simulated" / key

@@ -126,13 +126,9 @@ class Dataset:
     diameter_angstrom: float | None
 
 
-def load_infos(
-    images: str, limit: int | None, pixel_size_angstrom: float | None
-) -> dict[str, MicrographInfo]:
-    """Find micrographs and read their headers; ``limit`` takes evenly spaced ones."""
+def load_infos(images: str, pixel_size_angstrom: float | None) -> dict[str, MicrographInfo]:
+    """Find micrographs and read their headers."""
     paths = find_micrographs(images)
-    if limit is not None and limit < len(paths):
-        paths = [paths[i] for i in np.linspace(0, len(paths) - 1, limit).round().astype(int)]
     infos = {}
     for name, path in zip(distinct_names(paths), paths, strict=True):
         info = read_info(path)
@@ -140,6 +136,24 @@ def load_infos(
             info = MicrographInfo(info.path, info.shape, pixel_size_angstrom)
         infos[name] = info
     return infos
+
+
+def limited(
+    infos: Mapping[str, MicrographInfo], labels: Mapping[str, Particles], limit: int
+) -> dict[str, MicrographInfo]:
+    """Return at most ``limit`` micrographs, in their order: labelled ones first, evenly spaced."""
+    if limit >= len(infos):
+        return dict(infos)
+    chosen: set[str] = set()
+    for known in (True, False):
+        names = [name for name in infos if (name in labels) is known]
+        count = min(limit - len(chosen), len(names))
+        chosen |= {names[i] for i in np.linspace(0, len(names) - 1, count).round().astype(int)}
+    log.warning(
+        "data.limit=%d: %d of %d micrographs are used, the labelled ones first",
+        *(limit, len(chosen), len(infos)),
+    )
+    return {name: info for name, info in infos.items() if name in chosen}
 
 
 def load_dataset(
@@ -172,7 +186,7 @@ def load_dataset(
     border_px
         Width of the unlabelled border, in full-resolution pixels.
     limit
-        Use only so many micrographs.
+        Use only so many micrographs, those with labels first; at least 1.
     pixel_size_angstrom
         Overrides what the files say.
     check_fit
@@ -182,10 +196,13 @@ def load_dataset(
     start
         Called with the number of micrographs; returns what is called after each.
     """
-    infos = load_infos(images, limit, pixel_size_angstrom)
+    infos = load_infos(images, pixel_size_angstrom)
     labels = (
         {} if coordinates is None else read_coordinates(coordinates, infos, **coordinate_options)
     )
+    if limit is not None:
+        infos = limited(infos, labels, limit)
+        labels = {name: labels[name] for name in infos if name in labels}
     unknown = {}
     if ignored is not None and Path(ignored).exists():
         unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
