@@ -133,7 +133,7 @@ def test_a_value_of_another_type_is_named(command: str, override: str, said: str
 def test_an_experiment_is_checked_like_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from test_cli import message
+    from support import message
 
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndata: {limit: nope}\n")
