@@ -6,23 +6,30 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from support import SMALL, message, mounted
+from support import SMALL, free_port, message, mounted
 
 LONG_STEPS = ("steps.burn_in=300", "data.batch_labelled=48", "data.tile_px=256")
 
 
-def start(*words: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def started(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(
         [sys.executable, "-m", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **environment},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
@@ -38,16 +45,16 @@ def test_a_run_that_is_stopped_says_where_it_is_and_how_it_goes_on(
     folder = tmp_path / "runs"
     words = (*SMALL, *overrides, f"output={folder}/a b")
     cache = {"CRYOFIX_CACHE": str(tmp_path / "cache")} if number == signal.SIGTERM else {}
-    process = start("cryofix.train", *words, **cache)
-    assert process.stdout is not None
-    lines = [next(process.stdout)]
-    while not lines[-1].startswith(line):
-        lines.append(next(process.stdout))
-    assert lines[0] == f"run folder: {folder}/a b\n"
-    for _ in range(2):  # who presses Ctrl-C often does it again
-        process.send_signal(number)
-        time.sleep(0.3)
-    _, said = process.communicate(timeout=120)
+    with started("cryofix.train", *words, **cache) as process:
+        assert process.stdout is not None
+        lines = [next(process.stdout)]
+        while not lines[-1].startswith(line):
+            lines.append(next(process.stdout))
+        assert lines[0] == f"run folder: {folder}/a b\n"
+        for _ in range(2):  # who presses Ctrl-C often does it again
+            process.send_signal(number)
+            time.sleep(0.3)
+        _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     again = f"`python -m cryofix.train {' '.join(words[:-1])} 'output={folder}/a b'`"
     assert said == f"cryofix.train: stopped by {number.name}; {again} goes on from there\n"
@@ -73,8 +80,8 @@ def test_a_reader_that_has_had_enough_ends_a_command_quietly() -> None:
 
 def test_a_terminal_without_a_character_gets_another(tmp_path: Path) -> None:
     words = ("micrographs=1", "shape=[192,192]", f"output={tmp_path}/Å")
-    process = start("cryofix.simulate", *words, PYTHONIOENCODING="ascii")
-    shown, said = process.communicate(timeout=120)
+    with started("cryofix.simulate", *words, PYTHONIOENCODING="ascii") as process:
+        shown, said = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert f"in {tmp_path}/?." in shown
 
@@ -110,3 +117,29 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
         said = message(capsys, *words, f"output={disk}/run", command=command)
     assert said.startswith(f"cryofix.{command}: {disk}/run")
     assert said.endswith("Read-only file system; choose a folder that can be written to")
+
+
+@pytest.mark.parametrize("left_over", [True, False])
+def test_processes_that_do_not_exist_are_not_waited_for_in_silence(
+    tmp_path: Path, left_over: bool
+) -> None:
+    """Left-over variables, or ``srun -n2 --pty`` with two tasks of which one is there."""
+    torchrun = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    srun = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    names = torchrun if left_over else srun
+    words = (*SMALL, f"output={tmp_path}/run", *(() if left_over else ("+trainer.strategy=ddp",)))
+    with started("cryofix.train", *words, MASTER_PORT=str(free_port()), **names) as process:
+        assert process.stderr is not None
+        said = next(process.stderr)
+        if not left_over:
+            process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=60)
+    if left_over:
+        assert "add trainer=ddp, or start one; if there is one only, RANK=0 WORLD_SIZE=2" in said
+        assert said.endswith("left over in the environment: unset RANK WORLD_SIZE LOCAL_RANK\n")
+        assert (process.returncode, rest) == (1, "")
+    else:
+        assert said.startswith("2 processes train together and not all have come; if there is one")
+        assert said.endswith("unset SLURM_STEP_NUM_TASKS\n")
+        stopped = "cryofix.train: stopped by SIGINT\n"
+        assert (process.returncode, rest) == (128 + signal.SIGINT, stopped)

@@ -32,7 +32,10 @@ def main(config: DictConfig) -> float:
     if ranks.rank > 0:
         logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest
     folder = Path(HydraConfig.get().runtime.output_dir)
-    ranks.join(config.trainer.accelerator)
+    ranks.join(
+        config.trainer.accelerator,
+        lambda: ranks.check(to_plain(config), output_as_written(config, folder)),
+    )
     with ExitStack() as held:
 
         def results_of_before() -> dict[str, Any] | None:
@@ -70,8 +73,6 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
 
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
-    # As it was written: in a sweep the folder is the job's, whatever `output` says.
-    output = OmegaConf.to_container(config)["output"] if sweep is None else str(folder)  # type: ignore[index,call-overload]  # a mapping
     quiet = ranks.rank > 0
     goes_on = again(folder) if ranks.count == 1 else "the same command"
     with (
@@ -81,7 +82,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         display.console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
         barrier()
         plain = to_plain(config)
-        on_first(lambda: ranks.check(plain, output))
+        on_first(lambda: ranks.check(plain, output_as_written(config, folder)))
         on_first(lambda: write_json(folder / "config.json", plain))
         experiment = Experiment(
             config=plain,
@@ -107,6 +108,13 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         write_json(folder / "results.json", results)
     print_summary(results, folder, display.console)
     return headline(results)
+
+
+def output_as_written(config: DictConfig, folder: Path) -> str:
+    """Return ``output`` before interpolation, or in a sweep the folder, which is the job's."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return str(folder)
+    return str(OmegaConf.to_container(config)["output"])  # type: ignore[index,call-overload]  # a mapping
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ such a group every function does what one process alone has to do.
 """
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,13 +19,15 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 
 T = TypeVar("T")
 
 # Another job's burn-in, or preprocessing, may be waited for; that a process has died is noticed
 # by who started it, not by a clock.
 PATIENCE = timedelta(days=1)
+SECONDS_UNTIL_SAID = 10.0  # that the other processes may take to come before somebody is told
+SECONDS_TO_COME = 600.0  # on a slow file system, importing torch takes minutes
 PORTS = range(12_000, 28_000)  # below those that systems hand out
 
 
@@ -85,7 +89,7 @@ class Ranks:
         if not str(strategy).startswith("ddp"):
             raise CryofixError(
                 f"{count} processes were started and trainer.strategy={strategy} trains in one:"
-                " add trainer=ddp, or start one"
+                f" add trainer=ddp, or start one; {self._if_alone()}"
             )
         if "${now" in output:
             raise CryofixError(
@@ -105,10 +109,23 @@ class Ranks:
                 " trainer.sync_batchnorm=false to normalise in each process alone"
             )
 
-    def join(self, accelerator: str) -> None:
+    def join(self, accelerator: str, check: Callable[[], None]) -> None:
         """Make this process one of the group, until :func:`leave`.
 
         A process that fails just ends: to take the group down it would wait for the others.
+
+        Parameters
+        ----------
+        accelerator
+            Of the trainer.
+        check
+            Is called when the others let this one wait, and raises what is wrong with it, see
+            :meth:`check`.
+
+        Raises
+        ------
+        CryofixError
+            When the other processes do not come.
         """
         if self.count == 1:
             return
@@ -119,7 +136,41 @@ class Ranks:
         if _on_gpu(accelerator):
             torch.cuda.set_device(self._gpu())
             backend = "cpu:gloo,cuda:nccl"
-        dist.init_process_group(backend, rank=self.rank, world_size=self.count, timeout=PATIENCE)
+        outcome: list[Exception] = []
+
+        def meet() -> None:
+            try:
+                dist.init_process_group(
+                    backend, rank=self.rank, world_size=self.count, timeout=PATIENCE
+                )
+            except Exception as error:  # for the main thread
+                outcome.append(error)
+
+        # In a thread, because torch hears no Ctrl-C while it waits.
+        meeting = threading.Thread(target=meet, daemon=True)
+        meeting.start()
+        meeting.join(SECONDS_UNTIL_SAID)
+        if meeting.is_alive():
+            check()
+            print(
+                f"{self.count} processes train together and not all have come; {self._if_alone()}",
+                file=sys.stderr,
+                flush=True,
+            )
+            meeting.join(SECONDS_TO_COME)
+        if meeting.is_alive() or outcome:
+            why = f" ({reason(outcome[0])})" if outcome else ""
+            raise CryofixError(
+                f"{self.count} processes should train together and cannot meet{why}:"
+                f" {self._if_alone()}"
+            )
+
+    def _if_alone(self) -> str:
+        """Return what to do where the environment speaks of processes that do not exist."""
+        torchrun = {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
+        names = "RANK WORLD_SIZE LOCAL_RANK" if torchrun else "SLURM_STEP_NUM_TASKS"
+        values = " ".join(f"{name}={os.environ.get(name)}" for name in names.split())
+        return f"if there is one only, {values} is left over in the environment: unset {names}"
 
     def trainer_settings(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """Return the keywords of Lightning's trainer, and the plugin that tells it who it is.
