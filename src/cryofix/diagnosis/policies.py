@@ -11,7 +11,7 @@ import torch
 
 from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
 from cryofix.diagnosis.histogram import ProbabilityHistogram
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.scoring.keep_rates import Rates, WeightTally
 from cryofix.scoring.rates import divide
@@ -47,9 +47,8 @@ def _built(node: Any) -> Any:
     try:
         return policy_class(**keywords)
     except TypeError as error:
-        reason = str(error).splitlines()[0]
         raise CryofixError(
-            f"mask._target_={target} does not take these keys ({reason}): compare them with the"
+            f"mask._target_={target} does not take these keys ({reason(error)}): compare them with the"
             " file of this policy in conf/mask"
         ) from error
 

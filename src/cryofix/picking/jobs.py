@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.files import explain_os_error
 from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
@@ -265,8 +265,8 @@ class Worker:
             return Outcome(job, error=explain_os_error(error))
         except Exception as error:  # the other micrographs go on, whatever is wrong with this one
             log.exception("%s", job.source)
-            reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-            return Outcome(job, error=f"{job.source} could not be picked ({reason})")
+            why = f"{type(error).__name__}: {reason(error)}"
+            return Outcome(job, error=f"{job.source} could not be picked ({why})")
         write_result(job, self._work.key, picked)
         scores = picked.particles.score
         assert scores is not None
