@@ -48,8 +48,8 @@ def _built(node: Any) -> Any:
         return policy_class(**keywords)
     except TypeError as error:
         raise CryofixError(
-            f"mask._target_={target} does not take these keys ({reason(error)}): compare them with the"
-            " file of this policy in conf/mask"
+            f"mask._target_={target} does not take these keys ({reason(error)}): compare them with"
+            " the file of this policy in conf/mask"
         ) from error
 
 
