@@ -159,7 +159,9 @@ def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) ->
         "soft_weight": "unclear",
         "quota": "better",
     }
-    assert "one of many" in markdown(summarise(collect(sweep.path)))
+    assert "among the 5 rows compared here that may be chance" in markdown(
+        summarise(collect(sweep.path))
+    )
 
 
 def test_holm_rejects_step_by_step() -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from cryofix.errors import CryofixError
 from cryofix.sweeps.best import Choice, choose
 from cryofix.sweeps.collect import Sweep
+from cryofix.sweeps.gains import ALONE
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.results import METRICS
 from cryofix.sweeps.runs import State
@@ -19,8 +20,7 @@ CAVEATS = (
     "the label draws where there are two or more, otherwise over the seeds; one run has none.",
     "An interval looks at its own row alone: of 20 rows without any effect one is expected to "
     "leave out zero. 'Better' and 'worse' are said from 3 seeds x 3 label draws on, and only where "
-    "Holm's method over all rows with as many keeps the chance of a wrong word below 5 %. 'One of "
-    "many' is a row whose interval leaves out zero, which among so many may be chance.",
+    "Holm's method over all rows with as many keeps the chance of a wrong word below 5 %.",
     "Scores are of the test micrographs. Particle scores use the threshold chosen on validation "
     "and one-to-one matching; pixel precision, recall and F1 are at 0.5.",
     "Drift is log(particle keep / background keep), the smallest value of each run: negative "
@@ -77,17 +77,22 @@ class Summary:
         results = [run.result for run in self.sweep.finished if run.result is not None]
         selections = judge_selection(results, self.metric)
         stopped = sum(result.stopped for result in results)
+        remarks = []
+        if stopped:
+            remarks.append(
+                f"In {stopped} of {len(results)} runs the guard stopped FixMatch "
+                "(guard.action=stop), and the control took all steps: their gains compare unequal "
+                "training."
+            )
+        gains = [row.gains[self.metric] for row in self.rows if self.metric in row.gains]
+        if any(gain.verdict in ALONE.values() for gain in gains):
+            remarks.append(
+                "'One of many' is a row whose own interval leaves out zero; among the "
+                f"{sum(gain.enough for gain in gains)} rows compared here that may be chance."
+            )
         return (
             *self.sweep.notes,
-            *(
-                [
-                    f"In {stopped} of {len(results)} runs the guard stopped FixMatch "
-                    "(guard.action=stop), and the control took all steps: their gains compare "
-                    "unequal training."
-                ]
-                if stopped
-                else []
-            ),
+            *remarks,
             *(f"{METRIC_TITLES[self.metric]}: {selection}" for selection in selections),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
         )
