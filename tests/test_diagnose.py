@@ -159,7 +159,7 @@ def test_a_checkpoint_cannot_name_code_to_run(
     loaded["cryofix"]["config"]["data"]["_target_"] = "os.mkdir"
     torch.save(loaded, tmp_path / "evil.ckpt")
     said = refusal(capsys, f"checkpoint={tmp_path / 'evil.ckpt'}", f"output={tmp_path / 'out'}")
-    assert "mask._target_=os.mkdir is no policy" in said
+    assert "mask._target_=os.mkdir is no MaskingPolicy" in said
     assert not owned.exists()
 
 

@@ -4,6 +4,7 @@ import functools
 import io
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -14,13 +15,13 @@ from typing import Any, NoReturn
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cryofix.checking import check_types
+from cryofix.construct import construct
 from cryofix.errors import CryofixError, Stopped, nobody_reads
 from cryofix.keys import COMMANDS
 from cryofix.quoting import quote_text
@@ -160,18 +161,18 @@ def _give_up(error: BaseException, name: str) -> NoReturn:
 def build(config: Any, **keywords: Any) -> Any:
     """Make the object that a part of the configuration describes by its ``_target_``.
 
+    Classes of cryofix are called, and what an override of this command names as ``_target_``.
+
     Raises
     ------
     CryofixError
-        What the object's constructor had to say, without Hydra's words around it.
+        For any other ``_target_``, keywords that do not fit, and what a constructor had to say.
     """
-    try:
-        return instantiate(config, **keywords)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, CryofixError):
-            raise cause from None
-        raise
+    key = config._get_full_key(None) if isinstance(config, DictConfig) else ""
+    plain = to_plain(config) if isinstance(config, DictConfig) else config
+    typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    named = re.findall(r"_target_\W+([\w.]+)", " ".join(typed))
+    return construct(plain, key or "config", named=named, **keywords)
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

@@ -174,18 +174,25 @@ def test_a_checkpoint_cannot_have_anything_but_a_policy_called(
     config: dict[str, Any] = {"_target_": target, "path": "owned"}
     if nested:
         config = {"_target_": "cryofix.masking.InverseKeep", "policy": config}
-    with pytest.raises(CryofixError, match="is no policy of") as error:
+    with pytest.raises(CryofixError, match="is no MaskingPolicy of") as error:
         build_policy(config)
-    assert f"mask._target_={target}" in str(error.value)
+    assert f"mask{'.policy' * nested}._target_={target}" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"_target_": "cryofix.masking.Symmetric", "treshold": 0.7}, "does not take these keys"),
+        (
+            {"_target_": "cryofix.masking.Symmetric", "treshold": 0.7},
+            "mask.treshold is not a key",
+        ),
         ({"_target_": "cryofix.masking.Symmetric", "threshold": 1.7}, "mask.threshold"),
-        ({"_target_": "cryofix.masking.Symmetric", "_partial_": True}, "does not take these keys"),
+        ({"_target_": "cryofix.masking.Symmetric", "threshold": "x"}, "mask.threshold=x is not a"),
+        (
+            {"_target_": "cryofix.masking.Symmetric", "_partial_": True},
+            "mask._partial_ is not a key",
+        ),
         ({"threshold": 0.7}, "describes no policy"),
         (None, "describes no policy"),
     ],

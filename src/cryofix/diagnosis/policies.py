@@ -1,71 +1,38 @@
 """What a masking policy makes of a distribution of probabilities."""
 
 import copy
-import importlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from cryofix.construct import construct, shown
 from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
 from cryofix.diagnosis.histogram import ProbabilityHistogram
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.scoring.keep_rates import Rates, WeightTally
 from cryofix.scoring.rates import divide
 
-ROOM = "cryofix.masking"
 SIDE = 512  # of the square tile of sampled pixels that stands for all
 QUICK_SIDE = 256  # the same where a rate to a percent is enough; still more pixels than bins
-_KEY = "_target_"
 
 
 def build_policy(config: Any) -> MaskingPolicy:
     """Build the policy of a configuration that may come from anybody's checkpoint.
 
-    Only classes of ``cryofix.masking`` are called, and only policies.
+    Only policies are called.
 
     Raises
     ------
     CryofixError
-        If ``_target_`` is anything else, or a keyword is unknown or out of range.
+        If ``_target_`` is anything else, or a keyword is unknown, of another type or out of range.
     """
-    policy = _built(config)
+    policy = construct(config, "mask", kind=MaskingPolicy)
     if not isinstance(policy, MaskingPolicy):
-        raise CryofixError(f"mask={config!r} describes no policy: choose one with mask=NAME")
+        raise CryofixError(f"mask={shown(config)} describes no policy: choose one with mask=NAME")
     return policy
-
-
-def _built(node: Any) -> Any:
-    if not isinstance(node, Mapping) or _KEY not in node:
-        return node
-    target = str(node[_KEY])
-    policy_class = _policy_class(target)
-    keywords = {str(key): _built(value) for key, value in node.items() if key != _KEY}
-    try:
-        return policy_class(**keywords)
-    except TypeError as error:
-        raise CryofixError(
-            f"mask._target_={target} does not take these keys ({reason(error)}): compare them with"
-            " the file of this policy in conf/mask"
-        ) from error
-
-
-def _policy_class(target: str) -> type[MaskingPolicy]:
-    module, _, name = target.rpartition(".")
-    if module == ROOM or module.startswith(f"{ROOM}."):
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ImportError:
-            found = None
-        if isinstance(found, type) and issubclass(found, MaskingPolicy):
-            return found
-    raise CryofixError(
-        f"mask._target_={target} is no policy of {ROOM}, and nothing else is run on behalf of a"
-        " checkpoint: give the policy to diagnose with mask=NAME"
-    )
 
 
 @dataclass(frozen=True)

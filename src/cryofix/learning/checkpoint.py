@@ -1,6 +1,8 @@
 """Checkpoints: written atomically, read without pickle, usable by themselves."""
 
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,15 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import nn
 
+from cryofix.construct import call, described, fits
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
+from cryofix.learning.metadata import checked_metadata, checked_weights
 from cryofix.learning.network import build_network
 from cryofix.learning.ranks import on_first
 
 SELECTED = "selected.ckpt"
+OF_A_STAGE = {"global_step": int, "optimizer_states": list, "callbacks": Mapping}
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -38,16 +43,17 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint of cryofix.
+    """Read a checkpoint of cryofix and check what it says; nothing in it is executed.
 
     Raises
     ------
     CryofixError
-        When it is missing, not a checkpoint, or another program's.
+        When it is missing, not a checkpoint, another program's, or holds what makes no sense.
     """
     if not path.is_file():
         raise CryofixError(f"checkpoint={path} does not exist; give a run folder or a .ckpt file")
     try:
+        _refuse_compressed(path)
         checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:
         raise CryofixError(
@@ -59,7 +65,36 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             f"checkpoint={path} was not written by cryofix; give a run folder of cryofix.train or"
             " a file in its checkpoints/"
         )
-    return dict(checkpoint)
+    with _of_checkpoint(path):
+        weights = "network" if "network" in checkpoint else "state_dict"
+        checked = {
+            "cryofix": checked_metadata(checkpoint["cryofix"]),
+            weights: checked_weights(checkpoint.get(weights), weights),
+        }
+        if weights == "state_dict":
+            for key, hint in OF_A_STAGE.items():
+                if not fits(checkpoint.get(key), hint):
+                    raise CryofixError(f"its {key} is not {described(hint)}")
+    return {**checkpoint, **checked}
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Raise if a few bytes of a file stand for many: torch writes them as they are."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
+            raise ValueError("compressed")
+
+
+@contextmanager
+def _of_checkpoint(path: Path) -> Iterator[None]:
+    """Name the checkpoint in what is said about its content."""
+    try:
+        yield
+    except CryofixError as error:
+        raise CryofixError(
+            f"checkpoint={path}: {error}; the file is damaged or of another version of cryofix:"
+            " give another one, or train again"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -71,8 +106,9 @@ class Picker:
     network
         In eval mode.
     metadata
-        ``config`` (the resolved configuration it was trained with), ``prior``, ``particle_px``,
-        ``diameter_px``, ``diameter_angstrom``, and, once validated, ``thresholds``.
+        What :func:`~cryofix.learning.metadata.checked_metadata` lets through: ``config`` (the
+        resolved configuration it was trained with), ``prior``, ``particle_px``, ``diameter_px``,
+        ``diameter_angstrom`` (or None), and, once validated, ``thresholds`` (else None).
     path
         The file it came from.
     """
@@ -95,14 +131,14 @@ def load_picker(where: str | Path) -> Picker:
         path = inside
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["cryofix"]
-    try:
-        network = build_network(**{**metadata["config"]["model"], "encoder_weights": None})
-        network.load_state_dict(averaged_state(checkpoint))
-    except (KeyError, RuntimeError, TypeError) as error:
-        raise CryofixError(
-            f"checkpoint={path} does not fit its own configuration ({str(error).splitlines()[0]});"
-            " it was written by another version of cryofix: train again"
-        ) from error
+    model = {**metadata["config"]["model"], "encoder_weights": None}
+    with _of_checkpoint(path):
+        network = call(build_network, model, "config.model")
+        try:
+            network.load_state_dict(averaged_state(checkpoint))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CryofixError(f"its weights do not fit its network ({reason})") from error
     return Picker(network.eval(), metadata, path)
 
 

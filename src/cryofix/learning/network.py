@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +13,18 @@ import segmentation_models_pytorch as smp
 import torch
 from segmentation_models_pytorch.encoders import encoders as encoder_registry
 from segmentation_models_pytorch.encoders._base import EncoderMixin
+from timm import is_model
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+from cryofix.construct import shown
 from cryofix.data.intensity import sample_generator
 from cryofix.errors import CryofixError
 
 SMALL = "cryofix_small"
+FIXED = ("encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params")
+"""Options of architectures that would make another thing of a network than one logit a pixel."""
+VARIABLE = inspect.Parameter.VAR_KEYWORD
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
@@ -95,17 +101,22 @@ def build_network(
     """
     options = {} if options is None else options
     local = encoder_weights is not None and Path(encoder_weights).expanduser().is_file()
-    if encoder not in encoder_registry and not encoder.startswith("tu-"):
+    # timm looks for hf-hub:somebody/model on the network, and for local-dir:path on the disk.
+    name = encoder.removeprefix("tu-")
+    known_to_timm = name != encoder and re.fullmatch(r"[\w.-]+", name) and is_model(name)
+    if encoder not in encoder_registry and not known_to_timm:
         raise CryofixError(
             f"model.encoder={encoder} is not known to segmentation-models-pytorch; use one of its"
-            f" encoders (resnet18, resnet34, efficientnet-b0, ...) or {SMALL}"
+            f" encoders (resnet18, resnet34, efficientnet-b0, ...), {SMALL}, or tu- and the name of"
+            " one of timm's models"
         )
     kinds = {kind.__name__.lower(): kind for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}
     if architecture not in kinds:
         raise CryofixError(
             f"model.architecture={architecture} is not known; use one of {', '.join(sorted(kinds))}"
         )
-    known = inspect.signature(kinds[architecture].__init__).parameters
+    signature = inspect.signature(kinds[architecture]).parameters.values()
+    known = [each.name for each in signature if each.name not in FIXED and each.kind != VARIABLE]
     for key in options:
         if key not in known:
             raise CryofixError(
@@ -120,11 +131,11 @@ def build_network(
             classes=1,
             **options,
         )
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except Exception as error:  # libraries have many words for options that do not go together
         raise CryofixError(
             f"model.architecture={architecture} with model.encoder={encoder},"
-            f" model.encoder_weights={encoder_weights} and model.options={options} cannot be"
-            f" built: {error}"
+            f" model.encoder_weights={encoder_weights} and model.options={shown(options)} cannot be"
+            f" built: {shown(' '.join(str(error).split()), 200)}; change one of them"
         ) from error
     if local:
         _load_encoder(network, Path(str(encoder_weights)).expanduser())

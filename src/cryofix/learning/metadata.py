@@ -1,0 +1,129 @@
+"""What a checkpoint says of itself, checked before anybody reads it.
+
+A checkpoint may come from anybody. What it holds beside weights ends up in configurations and on
+terminals, so only plain values of known types and ranges leave this module.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from cryofix.construct import described, fits, shown
+from cryofix.errors import CryofixError
+
+DEEPEST = 16  # containers in containers; a configuration has five
+WIDEST = 4096  # channels, or whatever else an option of a network counts
+
+_ANY = float("inf")
+_SEED = (int | None, 0, _ANY)
+SCHEMA: dict[str, tuple[Any, float, float]] = {
+    "schema": (int | None, 1, 1),
+    "stage": (str | None, 0, 0),
+    "prior": (float, 0, 1),
+    "particle_px": (float, 0.1, 1e4),
+    "diameter_px": (float, 0.1, 1e6),
+    "diameter_angstrom": (float | None, 1e-3, 1e7),
+    "thresholds": (Mapping | None, 0, 0),
+    "thresholds.pixel": (float, 0, 1),
+    "thresholds.particle": (float, 0, 1),
+    "config": (Mapping, 0, 0),
+    "config.ratio": (float | None, 0, 1),
+    "config.seed": _SEED,
+    "config.split_seed": _SEED,
+    "config.label_draw": _SEED,
+    "config.mask": (Mapping | None, 0, 0),
+    "config.model": (Mapping, 0, 0),
+    "config.model.architecture": (str, 0, 0),
+    "config.model.encoder": (str, 0, 0),
+    "config.model.norm": (str, 0, 0),
+    "config.model.options": (Mapping, 0, 0),
+    "config.data": (Mapping, 0, 0),
+    "config.data.radius_fraction": (float, 1e-3, 1e3),
+    "config.data.highpass_diameters": (float, 0, _ANY),
+    "config.data.clip_sigma": (float, 1e-3, _ANY),
+}
+"""Type of each value that is used, and the smallest and largest of a number."""
+
+
+def checked_metadata(found: Any) -> dict[str, Any]:
+    """Return what a checkpoint of cryofix says of itself, in containers of its own.
+
+    Parameters
+    ----------
+    found
+        The checkpoint's ``cryofix``: ``config``, the configuration it was trained with; ``prior``;
+        ``particle_px``, ``diameter_px`` and ``diameter_angstrom``; ``thresholds``, null before
+        validation.
+
+    Raises
+    ------
+    CryofixError
+        Naming the first value that is missing, of another type or out of range.
+    """
+    metadata = _plain(found, "cryofix")
+    if not isinstance(metadata, dict):
+        raise CryofixError(f"its cryofix={shown(metadata)} is not a mapping")
+    for key, (hint, low, high) in SCHEMA.items():
+        inside, _, _ = key.rpartition(".")
+        if inside and _value(metadata, inside) is None:
+            continue
+        value = _value(metadata, key)
+        if not fits(value, hint):
+            raise CryofixError(f"its {key}={shown(value)} is not {described(hint)}")
+        if isinstance(value, int | float) and not low <= value <= high:
+            raise CryofixError(f"its {key}={value} does not lie between {low:g} and {high:g}")
+    for part in ("model", "mask"):
+        for value in _leaves(metadata["config"].get(part)):
+            wide = part == "model" and isinstance(value, int | float) and abs(value) > WIDEST
+            if wide or (isinstance(value, str) and not value.isprintable()):
+                raise CryofixError(f"its config.{part} holds {shown(value)}, which makes no sense")
+    return metadata
+
+
+def checked_weights(found: Any, key: str) -> dict[str, Tensor]:
+    """Return a state dict, in which nothing but tensors may stand.
+
+    Raises
+    ------
+    CryofixError
+        Naming what is something else.
+    """
+    if not isinstance(found, Mapping) or not found:
+        raise CryofixError(f"its {key} is not a mapping of names to tensors")
+    for name, value in found.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CryofixError(f"its {key} holds {shown(name)}, which does not name a tensor")
+    return dict(found)
+
+
+def _plain(value: Any, key: str, depth: int = 0) -> Any:
+    """Return a copy in which containers are dicts and lists; refuse what is not plain."""
+    if isinstance(value, Mapping | list | tuple) and depth < DEEPEST:
+        if not isinstance(value, Mapping):
+            return [_plain(part, key, depth + 1) for part in value]
+        if all(isinstance(name, str) for name in value):
+            return {name: _plain(part, name, depth + 1) for name, part in value.items()}
+    elif fits(value, str | bool | float | None):
+        return value
+    raise CryofixError(f"its {shown(key)} holds a {type(value).__name__} that is no plain value")
+
+
+def _value(metadata: Mapping[str, Any], key: str) -> Any:
+    """Return the value at a key with dots; None where there is none."""
+    value: Any = metadata
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _leaves(node: Any) -> Iterator[Any]:
+    """Return all names and values below a node."""
+    if isinstance(node, dict):
+        yield from node
+        node = list(node.values())
+    if isinstance(node, list):
+        for part in node:
+            yield from _leaves(part)
+    else:
+        yield node
