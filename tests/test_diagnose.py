@@ -106,7 +106,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for weight in network.parameters():
             weight.mul_(3)  # else an untrained network says one thing everywhere
     folder = tmp_path_factory.mktemp("run")
-    metadata = {"config": plain, "prior": 0.05, "stage": "fixmatch", "thresholds": None}
+    metadata = {
+        "config": plain,
+        "prior": 0.05,
+        "stage": "fixmatch",
+        "thresholds": None,
+        "particle_px": 24.0,
+        "diameter_px": 48.0,
+        "diameter_angstrom": 120.0,
+    }
     save_picker(folder / "checkpoints" / "selected.ckpt", network, metadata)
     return folder
 

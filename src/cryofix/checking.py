@@ -7,7 +7,6 @@ dataclass, a class with a constructor, a function or a ``TypedDict``. There is n
 import difflib
 import inspect
 import json
-import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
@@ -69,14 +68,14 @@ def check_types(
         hints |= _hints(resolve_name(taker) if isinstance(taker, str) else taker)
     prefix = f"{key}." if key else ""
     for name in values:
-        if name not in hints and not str(name).startswith("_"):  # _target_ and more of Hydra's
+        if name not in hints and name != "_target_":
             known = difflib.get_close_matches(str(name), hints, n=1) or sorted(hints)
             raise CryofixError(
                 f"{prefix}{name} is not a key: leave it out, or give {', '.join(known)}"
             )
     for name, hint in hints.items():  # in this order, since some values are made of others
         if name in values:
-            _check(values[name], hint, f"{prefix}{name}")
+            check_value(values[name], hint, f"{prefix}{name}")
 
 
 def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
@@ -92,9 +91,16 @@ def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def _check(value: Any, hint: Any, key: str) -> None:
+def check_value(value: Any, hint: Any, key: str) -> None:
+    """Compare a value with an annotation.
+
+    Raises
+    ------
+    CryofixError
+        If it is of another type, naming its key.
+    """
     allowed = _alternatives(hint)
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and hint is not Any:
         target = value.get("_target_")
         if isinstance(target, str) and target.startswith(OURS):
             return check_types(value, target, key=key)
@@ -105,13 +111,20 @@ def _check(value: Any, hint: Any, key: str) -> None:
                 return check_types(value, each, key=key)
             if _is_mapping(each):
                 for name, inner in value.items():
-                    _check(inner, (get_args(each) or (str, Any))[1], f"{key}.{name}")
+                    check_value(inner, (get_args(each) or (str, Any))[1], f"{key}.{name}")
                 return None
     if not any(_fits(value, each) for each in allowed):
         as_yaml = value is None or isinstance(value, bool | list | tuple | dict)
-        shown = json.dumps(value, default=str) if as_yaml else value
-        raise CryofixError(f"{key}={shown} does not fit: give {_say(allowed)}")
+        text = json.dumps(value, default=str) if as_yaml else value
+        raise CryofixError(f"{key}={shown(text)} does not fit: give {_say(allowed)}")
     return None
+
+
+def shown(value: Any, limit: int = 80) -> str:
+    """Return a value for a message: short, and without characters that a terminal obeys."""
+    clean = isinstance(value, str) and value.isprintable()
+    text = value if clean else " ".join(repr(value).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _alternatives(hint: Any) -> list[Any]:
@@ -137,7 +150,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in get_args(hint)
     if hint is float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and not math.isnan(value)
+        return is_number and value == value  # NaN is none
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if get_origin(hint) in (list, tuple, Sequence):

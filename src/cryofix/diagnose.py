@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from cryofix.config import build, entry_point, to_plain
+from cryofix.construct import call
 from cryofix.errors import CryofixError
-from cryofix.evaluate import AS_TRAINED
 
 if TYPE_CHECKING:
     from cryofix.diagnosis.observation import Observation
 
 OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
+SIZES = ("diameter_px", "diameter_angstrom", "particle_radius")  # the model knows its particles
 
 
 @entry_point("diagnose")
@@ -64,7 +65,7 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
 
     from cryofix.data.datamodule import CryoDataModule
     from cryofix.diagnosis.network import observe_network
-    from cryofix.learning.checkpoint import load_picker
+    from cryofix.learning.checkpoint import about, load_picker
     from cryofix.monitoring.console import quieten
     from cryofix.monitoring.progress import Display
 
@@ -72,23 +73,23 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     picker = load_picker(config.checkpoint)
     trained, prior = picker.metadata["config"], config.prior
     with Display(console) as display:
+        shown = {**picker.data_keywords(), "progress": display.counter}
         if config.get("data") is None:
-            keywords = {**trained["data"], "cache": config.cache, "progress": display.counter}
-            del keywords["_target_"]  # a checkpoint does not choose what is called
-            data = CryoDataModule(**keywords)
+            keywords = {**trained["data"], **dict.fromkeys(SIZES), "cache": config.cache}
+            keywords.pop("_target_", None)  # a checkpoint does not choose what is called
+            with about(picker.path):
+                data = call(CryoDataModule, keywords, "config.data", **shown)
         else:
             for key in OF_SPLIT:
-                config[key] = trained[key] if config[key] is None else config[key]
-            scaling = {key: trained["data"][key] for key in AS_TRAINED}
-            OmegaConf.update(config, "data", scaling, merge=True)
-            data = build(config.data, progress=display.counter)
+                config[key] = trained.get(key) if config[key] is None else config[key]
+            data = build(config.data, **shown)
         return observe_network(
             f"{config.checkpoint}, {config.part} micrographs",
             picker.network.to("cuda" if torch.cuda.is_available() else "cpu"),
             data,
             config.part,
             prior=picker.metadata["prior"] if prior is None else prior,
-            mask=trained["mask"],
+            mask=trained.get("mask"),
             counter=display.counter,
         )
 

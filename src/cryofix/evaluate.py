@@ -3,13 +3,11 @@
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from cryofix.config import build, entry_point, to_plain
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
-
-AS_TRAINED = ("particle_px", "target_size", "radius_fraction", "highpass_diameters", "clip_sigma")
 
 
 @entry_point("evaluate")
@@ -35,11 +33,9 @@ def score_checkpoint(config: DictConfig) -> float:
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
     picker = load_picker(config.checkpoint)
-    trained = picker.metadata["config"]["data"]
-    OmegaConf.update(config, "data", {key: trained[key] for key in AS_TRAINED}, merge=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Display() as display:
-        data = build(config.data, progress=display.counter)
+        data = build(config.data, **picker.data_keywords(), progress=display.counter)
         annotated = annotated_part(data, config.part)
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)

@@ -98,7 +98,7 @@ class Diagnose(TypedDict):
     output: str
     cache: str
     augment: Augment
-    data: Part
+    data: Any  # checked when it is built: what is null here, the checkpoint says
     mask: Part
 
 

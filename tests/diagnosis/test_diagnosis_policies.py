@@ -188,7 +188,10 @@ def test_a_checkpoint_cannot_have_anything_but_a_policy_called(
             "mask.treshold is not a key",
         ),
         ({"_target_": "cryofix.masking.Symmetric", "threshold": 1.7}, "mask.threshold"),
-        ({"_target_": "cryofix.masking.Symmetric", "threshold": "x"}, "mask.threshold=x is not a"),
+        (
+            {"_target_": "cryofix.masking.Symmetric", "threshold": "x"},
+            "mask.threshold=x does not fit",
+        ),
         (
             {"_target_": "cryofix.masking.Symmetric", "_partial_": True},
             "mask._partial_ is not a key",

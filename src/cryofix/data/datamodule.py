@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader
 from cryofix.checking import KeywordsOf
 from cryofix.data.augment import Cutout, Geometry
 from cryofix.data.preprocess import Preprocessing
+from cryofix.data.scaling import KnownDiameter, Scaling
 from cryofix.data.simulator import SimulatorConfig, is_complete, write_dataset
-from cryofix.data.sources import Dataset, Scaling, load_dataset
+from cryofix.data.sources import Dataset, load_dataset
 from cryofix.data.split import Split, draw_window, split_micrographs
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
 from cryofix.data.twins import check_twins
@@ -75,7 +76,7 @@ class CryoDataModule(LightningDataModule):
     ratio, split_seed, label_draw, test, validation, never_scored
         See :func:`~cryofix.data.split.split_micrographs`.
     particle_px, target_size, diameter_px, diameter_angstrom, particle_radius
-        See :class:`~cryofix.data.sources.Scaling`.
+        See :class:`~cryofix.data.scaling.Scaling`.
     highpass_diameters, clip_sigma
         See :class:`~cryofix.data.preprocess.Preprocessing`.
     radius_fraction
@@ -91,6 +92,8 @@ class CryoDataModule(LightningDataModule):
         Keywords of :class:`~cryofix.data.augment.Geometry` and ``Cutout``.
     strong_views
         How many strong views of an unlabelled tile there are.
+    of_model
+        What a trained network that is shown the micrographs knows of its particles' diameter.
     workers
         Loader processes; 0 loads in the training process.
 
@@ -144,6 +147,7 @@ class CryoDataModule(LightningDataModule):
         ] = None,
         strong_views: int = 1,
         workers: int = 0,
+        of_model: KnownDiameter | None = None,
         progress: Callable[[str, int], Callable[[], None]] = no_progress,
     ) -> None:
         super().__init__()
@@ -167,7 +171,7 @@ class CryoDataModule(LightningDataModule):
             )
         self.simulate = None if simulate is None else SimulatorConfig(**simulate)
         self.scaling = Scaling(
-            particle_px, target_size, diameter_px, diameter_angstrom, particle_radius
+            particle_px, target_size, diameter_px, diameter_angstrom, particle_radius, of_model
         )
         self.preprocessing = Preprocessing(highpass_diameters, clip_sigma)
         self.pixel_size_angstrom, self.border_px, self.limit = pixel_size_angstrom, border_px, limit

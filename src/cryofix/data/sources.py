@@ -1,7 +1,7 @@
 """From what a user names (folders, patterns, coordinate files) to annotated micrographs on disk."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import numpy as np
 
 from cryofix.data.diameters import check_diameter
 from cryofix.data.preprocess import Preprocessing, cache_all
+from cryofix.data.scaling import Scaling
 from cryofix.data.tiles import Annotated
-from cryofix.errors import CryofixError, check_range
+from cryofix.errors import CryofixError
 from cryofix.formats import (
     MicrographInfo,
     Particles,
@@ -31,80 +32,6 @@ SIZE_KEYS = (
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """How large a particle is in the file and in front of the network.
-
-    Attributes
-    ----------
-    particle_px
-        Particle diameter in network pixels; micrographs are Fourier-cropped to it.
-    target_size
-        The other way to say it, as the reference run did: network pixels along the longer side
-        of a micrograph. Overrides ``particle_px``.
-    diameter_px, diameter_angstrom, particle_radius
-        Particle diameter in full-resolution pixels, or in Angstrom, or its radius in
-        full-resolution pixels; at most one. Without any, the labels' own diameters are used.
-    """
-
-    particle_px: float = 24.0
-    target_size: int | None = None
-    diameter_px: float | None = None
-    diameter_angstrom: float | None = None
-    particle_radius: float | None = None
-
-    def __post_init__(self) -> None:
-        given = {
-            f"data.{key}": value
-            for key in ("diameter_px", "diameter_angstrom", "particle_radius")
-            if (value := getattr(self, key)) is not None
-        }
-        if len(given) > 1:
-            raise CryofixError(
-                f"{' and '.join(given)} say the particle's size more than once; keep one"
-            )
-        for key, value in given.items():
-            check_range(key, value, 0.1, 1e5)
-        check_range("data.particle_px", self.particle_px, 4, 512)
-        check_range("data.target_size", self.target_size, 32, 65_536)
-
-    def diameters_px(
-        self, infos: Sequence[MicrographInfo], labels: Mapping[str, Particles]
-    ) -> list[float]:
-        """Return the particle diameter in full-resolution pixels of each micrograph.
-
-        Raises
-        ------
-        CryofixError
-            When nothing says it.
-        """
-        if self.particle_radius is not None:
-            return [2 * self.particle_radius] * len(infos)
-        if self.diameter_px is not None:
-            return [self.diameter_px] * len(infos)
-        if self.diameter_angstrom is not None:
-            unknown = [info.path for info in infos if info.pixel_size_angstrom is None]
-            if unknown:
-                raise CryofixError(
-                    f"data.diameter_angstrom={self.diameter_angstrom} needs pixel sizes, and"
-                    f" {unknown[0]} has none; give data.pixel_size_angstrom or data.diameter_px"
-                )
-            return [self.diameter_angstrom / (info.pixel_size_angstrom or 1.0) for info in infos]
-        declared = [part.diameter_px for part in labels.values() if part.diameter_px is not None]
-        if not declared or not np.isfinite(np.concatenate(declared)).any():
-            raise CryofixError(
-                "the particle's size is unknown: the coordinates hold no diameter; give"
-                " data.diameter_px, data.diameter_angstrom or data.particle_radius"
-            )
-        return [float(np.nanmedian(np.concatenate(declared)))] * len(infos)
-
-    def scales(self, infos: Sequence[MicrographInfo], diameters_px: Sequence[float]) -> list[float]:
-        """Return network pixels per full-resolution pixel for each micrograph."""
-        if self.target_size is not None:
-            return [self.target_size / max(info.shape) for info in infos]
-        return [self.particle_px / diameter for diameter in diameters_px]
-
-
-@dataclass(frozen=True)
 class Dataset:
     """All micrographs of a run, preprocessed, with what is known of them.
 
@@ -117,7 +44,8 @@ class Dataset:
     diameter_px
         Particle diameter in full-resolution pixels (the median over micrographs).
     diameter_angstrom
-        The same in Angstrom; None when pixel sizes are unknown.
+        Particle diameter in Angstrom (the median over micrographs of known pixel size); None when
+        all pixel sizes are unknown.
     """
 
     annotated: dict[str, Annotated]
@@ -207,7 +135,7 @@ def load_dataset(
     if ignored is not None and Path(ignored).exists():
         unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
     ordered = list(infos.values())
-    diameters = scaling.diameters_px(ordered, labels)
+    diameters = scaling.diameters_px(infos, labels)
     scales = scaling.scales(ordered, diameters)
     for info, diameter, scale in zip(ordered, diameters, scales, strict=True):
         check_diameter(info, diameter, scale, SIZE_KEYS)
@@ -215,7 +143,7 @@ def load_dataset(
         _warn_of_misfit(
             infos, labels, dict(zip(infos, diameters, strict=True)), coordinates, coordinate_options
         )
-    particle_px = float(np.median(np.multiply(diameters, scales)))
+    particle_px = scaling.network_px(diameters, scales)
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}
     for name, found, scale in zip(infos, cached, scales, strict=True):
@@ -233,14 +161,16 @@ def load_dataset(
             ignored=_scaled(unknown.get(micrograph.name), micrograph.scale_xy) or Particles.empty(),
             interior=(border, border, columns - 1 - border, rows - 1 - border),
         )
-    sizes = [info.pixel_size_angstrom for info in ordered]
-    known = [size for size in sizes if size is not None]
-    diameter_px = float(np.median(diameters))
+    in_angstrom = [
+        diameter * info.pixel_size_angstrom
+        for diameter, info in zip(diameters, ordered, strict=True)
+        if info.pixel_size_angstrom is not None
+    ]
     return Dataset(
         annotated=annotated,
         particle_px=particle_px,
-        diameter_px=diameter_px,
-        diameter_angstrom=diameter_px * float(np.median(known)) if known else None,
+        diameter_px=float(np.median(diameters)),
+        diameter_angstrom=float(np.median(in_angstrom)) if in_angstrom else None,
     )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cryofix.construct import construct, shown
+from cryofix.checking import shown
+from cryofix.construct import construct
 from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
 from cryofix.diagnosis.histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError

@@ -11,14 +11,18 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from torch import nn
 
-from cryofix.construct import call, described, fits
-from cryofix.errors import CryofixError
+from cryofix.checking import check_value
+from cryofix.construct import call
+from cryofix.data.scaling import KnownDiameter
+from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
 from cryofix.learning.metadata import checked_metadata, checked_weights
 from cryofix.learning.network import build_network
 from cryofix.learning.ranks import on_first
 
 SELECTED = "selected.ckpt"
+OF_WRONG_CONTENT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+AS_TRAINED = ("radius_fraction", "highpass_diameters", "clip_sigma")
 OF_A_STAGE = {"global_step": int, "optimizer_states": list, "callbacks": Mapping}
 
 
@@ -65,7 +69,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
             f"checkpoint={path} was not written by cryofix; give a run folder of cryofix.train or"
             " a file in its checkpoints/"
         )
-    with _of_checkpoint(path):
+    with about(path):
         weights = "network" if "network" in checkpoint else "state_dict"
         checked = {
             "cryofix": checked_metadata(checkpoint["cryofix"]),
@@ -73,8 +77,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         }
         if weights == "state_dict":
             for key, hint in OF_A_STAGE.items():
-                if not fits(checkpoint.get(key), hint):
-                    raise CryofixError(f"its {key} is not {described(hint)}")
+                check_value(checkpoint.get(key), hint, key)
     return {**checkpoint, **checked}
 
 
@@ -86,14 +89,21 @@ def _refuse_compressed(path: Path) -> None:
 
 
 @contextmanager
-def _of_checkpoint(path: Path) -> Iterator[None]:
-    """Name the checkpoint in what is said about its content."""
+def about(path: Path) -> Iterator[None]:
+    """Say of which checkpoint it is that its content makes no sense to whom it is given."""
     try:
         yield
-    except CryofixError as error:
+    except (
+        CryofixError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CryofixError(
-            f"checkpoint={path}: {error}; the file is damaged or of another version of cryofix:"
-            " give another one, or train again"
+            f"checkpoint={path} cannot be used: {reason(error)}; the file is damaged or of another"
+            " version of cryofix: give another one, or train again"
         ) from error
 
 
@@ -117,6 +127,17 @@ class Picker:
     metadata: dict[str, Any]
     path: Path
 
+    def data_keywords(self) -> dict[str, Any]:
+        """Return what a data module has to be told to show micrographs as ``cryofix.pick`` does."""
+        trained = self.metadata["config"]["data"]
+        known = KnownDiameter(self.metadata["diameter_angstrom"], self.metadata["diameter_px"])
+        return {
+            "particle_px": self.metadata["particle_px"],
+            "target_size": None,
+            "of_model": known,
+            **{key: trained[key] for key in AS_TRAINED},
+        }
+
 
 def load_picker(where: str | Path) -> Picker:
     """Load the selected model of a run folder, or the averaged network of any checkpoint."""
@@ -132,13 +153,9 @@ def load_picker(where: str | Path) -> Picker:
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["cryofix"]
     model = {**metadata["config"]["model"], "encoder_weights": None}
-    with _of_checkpoint(path):
-        network = call(build_network, model, "config.model")
-        try:
-            network.load_state_dict(averaged_state(checkpoint))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise CryofixError(f"its weights do not fit its network ({reason})") from error
+    with about(path):
+        network = call(build_network, model, "model")
+        network.load_state_dict(averaged_state(checkpoint))
     return Picker(network.eval(), metadata, path)
 
 

@@ -19,6 +19,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
+    about,
     averaged_state,
     load_checkpoint,
     save_picker,
@@ -191,7 +192,9 @@ class Experiment:
         if done is None or (done < steps and not stopped):
             module = self._module(policy, first_step)
             if start is not None:
-                module.continue_from(on_first(lambda: load_checkpoint(start)))
+                before = on_first(lambda: load_checkpoint(start))
+                with about(start):
+                    module.continue_from(before)
             if policy is not None:
                 at_fork = on_first(lambda: self._pixels_at_fork(module))
                 module.supervised_precision = at_fork["precision"]

@@ -9,10 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from cryofix.construct import described, fits, shown
-from cryofix.errors import CryofixError
+from cryofix.checking import check_value, shown
+from cryofix.errors import CryofixError, check_range
 
 DEEPEST = 16  # containers in containers; a configuration has five
+LARGEST = 2**63  # of a whole number
 WIDEST = 4096  # channels, or whatever else an option of a network counts
 
 _ANY = float("inf")
@@ -24,21 +25,23 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "particle_px": (float, 0.1, 1e4),
     "diameter_px": (float, 0.1, 1e6),
     "diameter_angstrom": (float | None, 1e-3, 1e7),
-    "thresholds": (Mapping | None, 0, 0),
+    "thresholds": (dict | None, 0, 0),
     "thresholds.pixel": (float, 0, 1),
     "thresholds.particle": (float, 0, 1),
-    "config": (Mapping, 0, 0),
+    "config": (dict, 0, 0),
     "config.ratio": (float | None, 0, 1),
     "config.seed": _SEED,
     "config.split_seed": _SEED,
     "config.label_draw": _SEED,
-    "config.mask": (Mapping | None, 0, 0),
-    "config.model": (Mapping, 0, 0),
+    "config.mask": (dict | None, 0, 0),
+    "config.model": (dict, 0, 0),
     "config.model.architecture": (str, 0, 0),
     "config.model.encoder": (str, 0, 0),
     "config.model.norm": (str, 0, 0),
-    "config.model.options": (Mapping, 0, 0),
-    "config.data": (Mapping, 0, 0),
+    "config.model.options": (dict, 0, 0),
+    "config.data": (dict, 0, 0),
+    "config.data.particle_px": (float | None, 0.1, 1e4),
+    "config.data.target_size": (int | None, 1, 1e6),
     "config.data.radius_fraction": (float, 1e-3, 1e3),
     "config.data.highpass_diameters": (float, 0, _ANY),
     "config.data.clip_sigma": (float, 1e-3, _ANY),
@@ -69,10 +72,9 @@ def checked_metadata(found: Any) -> dict[str, Any]:
         if inside and _value(metadata, inside) is None:
             continue
         value = _value(metadata, key)
-        if not fits(value, hint):
-            raise CryofixError(f"its {key}={shown(value)} is not {described(hint)}")
-        if isinstance(value, int | float) and not low <= value <= high:
-            raise CryofixError(f"its {key}={value} does not lie between {low:g} and {high:g}")
+        check_value(value, hint, key)
+        if isinstance(value, int | float):
+            check_range(key, value, low, high)
     for part in ("model", "mask"):
         for value in _leaves(metadata["config"].get(part)):
             wide = part == "model" and isinstance(value, int | float) and abs(value) > WIDEST
@@ -104,9 +106,13 @@ def _plain(value: Any, key: str, depth: int = 0) -> Any:
             return [_plain(part, key, depth + 1) for part in value]
         if all(isinstance(name, str) for name in value):
             return {name: _plain(part, name, depth + 1) for name, part in value.items()}
-    elif fits(value, str | bool | float | None):
+    elif value is None or isinstance(value, str | bool):
         return value
-    raise CryofixError(f"its {shown(key)} holds a {type(value).__name__} that is no plain value")
+    elif isinstance(value, int | float):
+        if value != value or (isinstance(value, int) and abs(value) >= LARGEST):
+            raise CryofixError(f"its {shown(key)} is not a number of usual size")
+        return value
+    raise CryofixError(f"its {shown(key)} is a {type(value).__name__}, not a plain value")
 
 
 def _value(metadata: Mapping[str, Any], key: str) -> Any:

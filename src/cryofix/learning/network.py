@@ -17,9 +17,9 @@ from timm import is_model
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from cryofix.construct import shown
+from cryofix.checking import shown
 from cryofix.data.intensity import sample_generator
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 
 SMALL = "cryofix_small"
 FIXED = ("encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params")
@@ -135,7 +135,7 @@ def build_network(
         raise CryofixError(
             f"model.architecture={architecture} with model.encoder={encoder},"
             f" model.encoder_weights={encoder_weights} and model.options={shown(options)} cannot be"
-            f" built: {shown(' '.join(str(error).split()), 200)}; change one of them"
+            f" built: {reason(error)}; change one of them"
         ) from error
     if local:
         _load_encoder(network, Path(str(encoder_weights)).expanduser())

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cryofix.data.diameters import check_diameter
 from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
+from cryofix.data.scaling import KnownDiameter
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
 from cryofix.picking.peaks import find_peaks
@@ -143,18 +143,9 @@ class Recipe:
         CryofixError
             When it is only known in Angstrom and the pixel size is not, or makes no sense.
         """
-        pixel_size = info.pixel_size_angstrom
-        diameter = self.diameter_px
-        if self.diameter_angstrom is not None and pixel_size is not None and not self.fixed_px:
-            diameter = self.diameter_angstrom / pixel_size
-        if diameter is None:
-            raise CryofixError(
-                f"{info.path} does not say its pixel size, and the particle's diameter is known in"
-                " Angstrom only: give pixel_size_angstrom or diameter_px"
-            )
-        scale = self.particle_px / diameter
-        check_diameter(info, diameter, scale, "pixel_size_angstrom or diameter_px")
-        return diameter
+        angstrom = None if self.fixed_px else self.diameter_angstrom
+        known = KnownDiameter(angstrom, self.diameter_px)
+        return known.in_pixels(info, self.particle_px)
 
 
 @dataclass(frozen=True)
