@@ -14,6 +14,7 @@ from cryofix.config import config_folder
 from cryofix.errors import CryofixError
 from cryofix.explaining import SHARED
 from cryofix.keys import COMMANDS
+from support import message
 
 CONF = config_folder()
 GIVEN = {
@@ -133,8 +134,6 @@ def test_a_value_of_another_type_is_named(command: str, override: str, said: str
 def test_an_experiment_is_checked_like_the_command_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from support import message
-
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndata: {limit: nope}\n")
     said = message(

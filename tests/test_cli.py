@@ -1,5 +1,6 @@
 """What a user types wrong, and what is said: one sentence, exit code 1, no traceback."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -111,6 +112,23 @@ def test_a_sweep_without_slurm_is_one_sentence(
     said = message(capfd, *sweep)
     assert "sbatch: error: no controller" in said
     assert "hydra/launcher=local" in said
+
+
+def test_a_sweep_says_where_it_is_how_far_it_is_and_what_reports_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "a sweep"
+    words = ["-m", "mask.target=x,y", *SMALL, f"hydra.sweep.dir={folder}"]
+    monkeypatch.setattr(sys, "argv", ["cryofix.train", *words])
+    with pytest.raises(SystemExit):
+        importlib.import_module("cryofix.train").main()
+    said = capsys.readouterr().out.strip().splitlines()
+    report = f"python -m cryofix.report 'sweep={folder}'"
+    assert said[0] == f"sweep {folder}: 2 jobs to run; to follow it: {report} watch=true"
+    assert "job 1 of 2: mask.target=x" in said
+    assert "job 2 of 2: mask.target=y" in said
+    assert any(line.startswith("job 2 of 2 failed: mask.target is 'y'") for line in said)
+    assert said[-1] == f"sweep {folder}: {report}"
 
 
 def test_the_keys_of_a_launcher_have_types_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,7 @@ from cryofix.keys import COMMANDS
 from cryofix.quoting import quote_text
 
 DEBUG = "CRYOFIX_DEBUG"
+IN_THIS_PROCESS = (".OneByOneLauncher", ".BasicLauncher")  # launchers that start no other
 _typed: list[str] = []  # the words of the command line
 USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException, OSError)
 
@@ -116,8 +117,8 @@ def _refuse_a_launcher_alone() -> None:
         When one was chosen without ``-m``.
     """
     config = HydraConfig.get()
-    launcher = config.runtime.choices.get("hydra/launcher", "basic")
-    if config.mode == RunMode.RUN and launcher != "basic":
+    launcher = config.runtime.choices.get("hydra/launcher")
+    if config.mode == RunMode.RUN and not config.launcher._target_.endswith(IN_THIS_PROCESS):
         raise CryofixError(
             f"hydra/launcher={launcher} starts the jobs of a sweep, and without -m nothing but this"
             f" process would run: add -m, or leave hydra/launcher={launcher} out"
@@ -136,7 +137,7 @@ def again(folder: Path) -> str:
 def runs_a_whole_sweep() -> bool:
     """Whether this process runs the jobs of a sweep one by one, so that stopping it means all."""
     config = HydraConfig.get()
-    return config.mode == RunMode.MULTIRUN and config.launcher._target_.endswith(".BasicLauncher")
+    return config.mode == RunMode.MULTIRUN and config.launcher._target_.endswith(IN_THIS_PROCESS)
 
 
 def _give_up(error: BaseException, name: str) -> NoReturn:

@@ -65,7 +65,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     """Train what is left of a run; processes other than the first return NaN."""
     from cryofix.learning.experiment import Experiment
     from cryofix.learning.ranks import barrier, on_first
-    from cryofix.monitoring.console import print_summary
+    from cryofix.monitoring.console import print_summary, result_line
     from cryofix.monitoring.dashboard import write_hyperparameters
     from cryofix.monitoring.figures import write_figures
     from cryofix.monitoring.progress import Display
@@ -106,7 +106,10 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         write_figures(experiment)
         write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
-    print_summary(results, folder, display.console)
+    if sweep is None:
+        print_summary(results, folder, display.console)
+    else:
+        display.console.print(result_line(results), highlight=False, soft_wrap=True)
     return headline(results)
 
 

@@ -1,6 +1,8 @@
-"""Which jobs of a sweep have finished before, so that a launcher starts the others only."""
+"""What launchers share: which jobs of a sweep have finished before, and what is said of it."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,16 @@ def _finished(
     return returned
 
 
-def say(config: DictConfig, finished: int, left: int) -> None:
-    """Print where the sweep is and how much of it is to do."""
+@contextmanager
+def announced(config: DictConfig, left: int, finished: int = 0) -> Iterator[None]:
+    """Print where a sweep is and how much of it is to do, and in the end what reports it."""
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
     before = f", {finished} finished before" if finished else ""
-    print(f"sweep {config.hydra.sweep.dir}: {left} jobs to run{before}", flush=True)
+    report = f"python -m cryofix.report {shlex.quote(f'sweep={folder}')}"
+    print(
+        f"sweep {folder}: {left} jobs to run{before}; to follow it: {report} watch=true", flush=True
+    )
+    try:
+        yield
+    finally:
+        print(f"\nsweep {folder}: {report}", flush=True)

@@ -90,7 +90,7 @@ class LocalLauncher(Launcher):
             hydra-submitit-launcher is not installed, or there are fewer GPUs than one job needs.
         """
         from cryofix.errors import CryofixError
-        from hydra_plugins._cryofix_resume import split
+        from hydra_plugins._cryofix_resume import announced, split
 
         try:
             import submitit
@@ -108,8 +108,16 @@ class LocalLauncher(Launcher):
         returns, left = split(
             self._setup["hydra_context"], self._setup["config"], job_overrides, initial_job_idx
         )
-        before = f"; {len(returns)} finished before" if returns else ""
-        print(f"Running {len(left)} jobs, {len(slots)} at a time{before}")
+        with announced(self._setup["config"], len(left), len(returns)):
+            print(f"{len(slots)} jobs at a time, {'with GPUs' if slots[0] else 'on the CPU'}")
+            returns |= self._run(executor, job, left, slots)
+        return [returns[number] for number in sorted(returns)]
+
+    def _run(
+        self, executor: Any, job: Any, left: dict[int, list[str]], slots: deque[tuple[str, ...]]
+    ) -> dict[int, JobReturn]:
+        """Run jobs of these numbers in the slots, and return what became of each."""
+        returns: dict[int, JobReturn] = {}
         running: dict[int, tuple[Any, tuple[str, ...]]] = {}
         todo = deque(left.items())
         before_us = signal.signal(signal.SIGTERM, _leave)
@@ -118,19 +126,24 @@ class LocalLauncher(Launcher):
                 while todo and slots:
                     number, overrides = todo.popleft()
                     gpus = slots.popleft()
-                    print(f"  #{number}: {' '.join(filter_overrides(overrides))}")
+                    print(
+                        f"job #{number} starts: {' '.join(filter_overrides(overrides))}", flush=True
+                    )
                     running[number] = self._submit(executor, job, overrides, number, gpus), gpus
                 over = [number for number, (submitted, _) in running.items() if submitted.done()]
                 for number in over:
                     submitted, gpus = running.pop(number)
                     slots.append(gpus)
                     returns[number] = _outcome(submitted, left[number])
+                    done = f"{len(returns)} of {len(left)} jobs are over"
+                    how = returns[number].status.name.lower()
+                    print(f"job #{number} {how}; {done}", flush=True)
                 time.sleep(POLL_SECONDS)
         finally:
             for submitted, _ in running.values():  # interrupted: leave no process behind
                 submitted.cancel(check=False)
             signal.signal(signal.SIGTERM, before_us)
-        return [returns[number] for number in sorted(returns)]
+        return returns
 
     def _submit(
         self, executor: Any, job: Any, overrides: Sequence[str], number: int, gpus: tuple[str, ...]

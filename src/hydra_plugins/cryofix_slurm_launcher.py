@@ -50,12 +50,10 @@ class SlurmLauncher(Launcher):
             its start.
         """
         from cryofix.errors import CryofixError
-        from hydra_plugins._cryofix_resume import say, split
+        from hydra_plugins._cryofix_resume import announced, split
 
         try:
-            from submitit.core.utils import FailedJobError
-
-            from hydra_plugins._cryofix_submitit import NumberedSlurm
+            from hydra_plugins import _cryofix_submitit  # noqa: F401 - only whether it is there
         except ImportError as error:
             raise CryofixError(
                 "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
@@ -74,29 +72,38 @@ class SlurmLauncher(Launcher):
                 " delay"
             )
         finished, left = split(self.hydra_context, self.config, job_overrides, initial_job_idx)
-        say(self.config, len(finished), len(left))
         returned = dict(finished)
-        if left:
-            # For jobs of several processes: none waits for one that is dead, and the first may
-            # go on scoring when the others have left.
-            srun = ["--kill-on-bad-exit=1", "--wait=0"]
-            launcher = NumberedSlurm(**self.params, srun_args=srun)
-            launcher.setup(
-                hydra_context=self.hydra_context,
-                task_function=self.task_function,
-                config=self.config,
-            )
-            launcher.numbers = list(left)
-            try:
-                new = launcher.launch(list(left.values()), initial_job_idx=0)
-            except FailedJobError as error:
-                if not isinstance(error.__cause__, subprocess.CalledProcessError):
-                    raise  # a job of the sweep, not its submission
-                said = [line.strip() for line in str(error).splitlines() if line.strip()]
-                raise CryofixError(
-                    f"sbatch refused the jobs of hydra/launcher=slurm ({said[-1]}): check"
-                    " hydra.launcher.partition, account and what the jobs ask for, or give"
-                    " hydra/launcher=local"
-                ) from error
-            returned |= dict(zip(left, new, strict=True))
+        with announced(self.config, len(left), len(finished)):
+            if left:
+                returned |= self._submit(left)
         return [returned[number] for number in sorted(returned)]
+
+    def _submit(self, left: dict[int, list[str]]) -> dict[int, JobReturn]:
+        """Submit jobs of these numbers and wait for them."""
+        from submitit.core.utils import FailedJobError
+
+        from cryofix.errors import CryofixError
+        from hydra_plugins._cryofix_submitit import NumberedSlurm
+
+        # For jobs of several processes: none waits for one that is dead, and the first may
+        # go on scoring when the others have left.
+        srun = ["--kill-on-bad-exit=1", "--wait=0"]
+        launcher = NumberedSlurm(**self.params, srun_args=srun)
+        launcher.setup(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=self.config,
+        )
+        launcher.numbers = list(left)
+        try:
+            new = launcher.launch(list(left.values()), initial_job_idx=0)
+        except FailedJobError as error:
+            if not isinstance(error.__cause__, subprocess.CalledProcessError):
+                raise  # a job of the sweep, not its submission
+            said = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise CryofixError(
+                f"sbatch refused the jobs of hydra/launcher=slurm ({said[-1]}): check"
+                " hydra.launcher.partition, account and what the jobs ask for, or give"
+                " hydra/launcher=local"
+            ) from error
+        return dict(zip(left, new, strict=True))

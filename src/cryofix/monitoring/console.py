@@ -95,6 +95,16 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
     console.print(f"dashboard:  tensorboard --logdir {where}", highlight=False, soft_wrap=True)
 
 
+def result_line(results: Mapping[str, Any]) -> str:
+    """Return one line of a run among many: particle F1 of both, the gain, what was selected."""
+    line = f"particle F1: supervised control {results['supervised']['particle']['f1']:.3f}"
+    if results["fixmatch"] is not None:
+        method = METHODS.get(results["method"], results["method"])
+        line += f", {method} {results['fixmatch']['particle']['f1']:.3f}"
+        line += f", gain {gain_text(results['gain']['particle_f1'])}"
+    return f"{line}; selected: {results['selected']}"
+
+
 def _scores_table(results: Mapping[str, Any]) -> Table:
     table = Table(title="Scores on test micrographs", title_justify="left")
     table.add_column("")

@@ -1,23 +1,79 @@
 """What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column, Table
+from rich.text import Text
 
+SHORT_NOTE = 12  # characters to which a note is cut before it is left out
 LINE_WIDTH = 110  # where there is no terminal to ask
+
+
+class _Left(TimeRemainingColumn):
+    """The time that is left, with a word that says so."""
+
+    def render(self, task: Task) -> Text:
+        """Return it."""
+        return super().render(task) + Text(" left", style="progress.remaining")
+
+
+class _Note(ProgressColumn):
+    """What stands behind the bar; alone of all columns it may be cut."""
+
+    def get_table_column(self) -> Column:
+        """Return a column that gives way."""
+        return Column(no_wrap=False)
+
+    def render(self, task: Task) -> Text:
+        """Return it."""
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
+class _Fitting(Progress):
+    """A line for each task from which columns go until it fits, the least important first."""
+
+    def __init__(self, console: Console) -> None:
+        spinner, title = SpinnerColumn(), TextColumn("{task.description:<12}")
+        bar, elapsed, left = BarColumn(bar_width=24), TimeElapsedColumn(), _Left()
+        self._note, self._terminal = _Note(), console
+        self._going: list[ProgressColumn] = [spinner, elapsed, bar, self._note, left]
+        columns = (spinner, title, bar, MofNCompleteColumn(), elapsed, left, self._note)
+        super().__init__(*columns, console=console)
+
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Return the tasks as a table that is not wider than the terminal."""
+        every, tasks = self.columns, list(tasks)
+        options = self._terminal.options.update(max_width=10_000)
+        try:
+            for column in self._going:
+                table = super().make_tasks_table(tasks)
+                width = Measurement.get(self._terminal, options, table).maximum
+                if column is self._note:  # it is cut before it goes
+                    longest = max((len(task.fields["note"]) for task in tasks), default=0)
+                    width -= max(0, longest - SHORT_NOTE)
+                if width <= self._terminal.width:
+                    return table
+                self.columns = tuple(each for each in self.columns if each is not column)
+            return super().make_tasks_table(tasks)
+        finally:
+            self.columns = every
 
 
 class Display:
@@ -43,17 +99,7 @@ class Display:
 
     def __enter__(self) -> "Display":
         if self.console.is_terminal:
-            self._progress = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description:<12}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=self.console,
-            )
+            self._progress = _Fitting(self.console)
             self._progress.start()
         return self
 
