@@ -171,6 +171,18 @@ def test_picks_without_a_score_are_the_least_certain(tmp_path: Path) -> None:
     (read,) = read_programs({"topaz": str(path)}, INFOS)
     assert read.picks["m0"].score is not None
     assert read.picks["m0"].score.tolist() == [1.0, 0.5, 0.5]
+    for name, merit in (("m0", "0.25 \n9 9 0.75"), ("m1", "-999")):
+        (tmp_path / f"{name}_autopick.star").write_text(
+            "data_\nloop_\n_rlnCoordinateX\n_rlnCoordinateY\n_rlnAutopickFigureOfMerit\n"
+            f"99 99 {merit}\n"
+        )
+    (read,) = read_programs({"relion": {"path": str(tmp_path), "format": "relion"}}, INFOS)
+    assert {
+        name: each.score.tolist() for name, each in read.picks.items() if each.score is not None
+    } == {
+        "m0": [0.25, 0.75],
+        "m1": [0.25],
+    }
 
 
 def test_a_message_about_picks_shows_how_options_are_typed(tmp_path: Path) -> None:

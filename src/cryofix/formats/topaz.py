@@ -88,7 +88,7 @@ def _detect(path: Path) -> bool:
     if not path.is_file() or path.suffix.lower() not in (".txt", ".tsv", ".tab"):
         return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return {"image_name", "x_coord"} <= set(file.readline().split())
+        return {"image_name", "x_coord"} <= set(file.readline(1 << 16).split())
 
 
 TOPAZ = CoordinateFormat("topaz", _detect, read_topaz, write_topaz, keeps_empty=False)

@@ -150,14 +150,22 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
 
 
 def _with_scores(picks: Mapping[str, Particles]) -> dict[str, Particles]:
-    """Give single picks without a score the lowest that the program gave: it is least sure."""
-    scores = [each.score for each in picks.values() if each.score is not None]
-    lowest = np.nanmin(np.concatenate(scores), initial=np.inf) if scores else 0.0
-    return {
-        key: each
-        if each.score is None
-        else Particles(each.x, each.y, np.nan_to_num(each.score, nan=lowest), each.diameter_px)
+    """Give picks without a score the lowest that the program gave any: it is least sure of them.
+
+    Where no pick has a score, none gets one.
+    """
+    scores = {
+        key: np.full(len(each), np.nan) if each.score is None else each.score
         for key, each in picks.items()
+    }
+    everything = np.concatenate([np.empty(0), *scores.values()])
+    known = everything[~np.isnan(everything)]
+    filled = {
+        key: np.where(np.isnan(its), known.min(), its) if known.size else None
+        for key, its in scores.items()
+    }
+    return {
+        key: Particles(each.x, each.y, filled[key], each.diameter_px) for key, each in picks.items()
     }
 
 
