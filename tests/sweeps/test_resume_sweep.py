@@ -1,6 +1,8 @@
 """``resume_sweep=DIR`` types the sweep's own command line again."""
 
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
@@ -53,3 +55,115 @@ def test_a_folder_that_is_no_sweep_is_named(tmp_path: Path) -> None:
     (tmp_path / "multirun.yaml").write_text("{}")
     with pytest.raises(CryofixError, match="names no overrides"):
         resumed([f"resume_sweep={tmp_path}"])
+
+
+HOSTILE = (
+    "guard.switch_to={_target_: os.mkdir, path: owned}",
+    "+data.geometry._target_=os.mkdir",
+    "+mask.policy._target_=os.mkdir",
+    "hydra.launcher._target_=os.mkdir",
+    "hydra.launcher.setup=['touch owned']",
+    "+hydra.launcher.additional_parameters.wrap=touch",
+    "hydra.launcher.partition='gpu;touch owned'",
+    "hydra.job.env_set.LD_PRELOAD=owned.so",
+    "hydra.searchpath=[file://owned]",
+    "hydra/job_logging=owned",
+    "+hydra.callbacks.owned._target_=os.mkdir",
+    "+mask@hydra.callbacks.owned=none",
+    "hydra/launcher=owned",
+    "hydra.run.dir=owned",
+    "hydra.sweep.subdir=../../owned",
+    "hydra.sweep.subdir='/owned'",
+    "names.data=${oc.env:HOME}",
+    "surprise=1",
+    "--config-dir=owned",
+)
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_a_file_adds_nothing_but_plain_values_of_known_keys(tmp_path: Path, word: str) -> None:
+    words = {"hydra": [], "task": ["mask=symmetric", word]}
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": words}}))
+    with pytest.raises(CryofixError, match=r"nothing is taken from a file but") as error:
+        resumed([f"resume_sweep={tmp_path}"])
+    assert word in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_the_user_types_again_is_the_users(tmp_path: Path) -> None:
+    word = "hydra.launcher.setup=['module load cuda']"
+    content = {"hydra": {"overrides": {"hydra": [word], "task": ["seed=0,1"]}}}
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump(content))
+    assert resumed([f"resume_sweep={tmp_path}", word])[1:3] == [word, "seed=0,1"]
+
+
+def test_the_sweep_of_somebody_else_runs_no_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryofix.train import main
+
+    monkeypatch.chdir(tmp_path)
+    owned = tmp_path / "owned"
+    task = [
+        "trainer=smoke",
+        "data.simulate.micrographs=8",
+        f"guard.switch_to={{_target_: os.mkdir, path: '{owned}'}}",
+        "teacher.decay=5",  # ends what would run
+    ]
+    (tmp_path / "sweep").mkdir()
+    content = {"hydra": {"overrides": {"hydra": [], "task": task}}}
+    (tmp_path / "sweep" / "multirun.yaml").write_text(yaml.safe_dump(content))
+    command = ["cryofix.train", "resume_sweep=sweep"]
+    with mock.patch.object(sys, "argv", command), pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 1
+    assert not owned.exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "guard.switch_to" in line
+
+
+def test_build_calls_classes_of_cryofix_and_what_the_command_line_names(tmp_path: Path) -> None:
+    from omegaconf import OmegaConf
+
+    from cryofix.config import build
+
+    owned = str(tmp_path / "owned")
+    hostile = {"_target_": "os.mkdir", "path": owned}
+    quota = {"_target_": "cryofix.masking.Quota"}
+    for node in (
+        hostile,
+        {**quota, "name": hostile},
+        {**quota, "_args_": [hostile]},
+        {"_target_": "cryofix.masking.InverseKeep", "policy": [[hostile]]},
+        {**hostile, "_partial_": True},
+        {"_target_": "cryofix.data.datamodule.os.mkdir", "path": owned},
+        {"_target_": "cryofix.files.write_json", "path": owned, "content": {}},
+        {"_target_": "${oc.env:CODE,os.mkdir}", "path": owned},
+    ):
+        with pytest.raises(CryofixError, match=r"_target_=.* is no class of cryofix"):
+            build(OmegaConf.create({"mask": node}).mask)
+    assert not Path(owned).exists()
+
+
+def test_a_class_that_the_user_types_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a module beside the command; a wrong decay of the teacher ends the run thereafter."""
+    from cryofix.train import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "typed_policy.py").write_text(
+        "from cryofix.masking import NoMask\n"
+        "class Mine(NoMask):\n"
+        "    def rule(self):\n"
+        "        return 'is of the user'\n"
+    )
+    small = ["trainer=smoke", "data.simulate.micrographs=8", "teacher.decay=5", "output=out"]
+    words = ["mask=none", "mask._target_=typed_policy.Mine"]
+    command = ["cryofix.train", *small, *words]
+    with mock.patch.object(sys, "argv", command), pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr()
+    assert "is of the user" in printed.out
+    assert "teacher.decay=5" in printed.err

@@ -1,13 +1,22 @@
 """``resume_sweep=DIR``: the command line of an earlier sweep, into the same folder."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cryofix.checking import shown
 from cryofix.errors import CryofixError
+from cryofix.keys import Train
 from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, text
 
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
+_TRAINING = {*Train.__annotations__, "experiment"}
+_LAUNCHING = (  # of hydra.launcher: numbers and names, and nothing that a shell reads
+    *("jobs_at_once", "cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node", "mem_gb"),
+    *("timeout_min", "max_num_timeout", "array_parallelism", "signal_delay_s"),
+    *("partition", "account", "qos", "constraint"),
+)
 
 
 def resumed(arguments: Sequence[str]) -> list[str]:
@@ -25,7 +34,8 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     Raises
     ------
     CryofixError
-        DIR is not the folder of a sweep.
+        DIR is not the folder of a sweep, or its overrides are more than values of known keys: a
+        folder that comes from somebody else must not run programs.
     """
     named = [word for word in arguments if word.startswith(f"{KEY}=")]
     if not named:
@@ -36,6 +46,13 @@ def resumed(arguments: Sequence[str]) -> list[str]:
         given.insert(0, "--multirun")
     left_out = {_key(word) for word in given} | set(_OF_THIS_START)
     before = [word for word in _overrides(folder) if _key(word) not in left_out]
+    for word in before:
+        if not _is_harmless(word):
+            raise CryofixError(
+                f"{KEY}={folder}: its multirun.yaml asks for {shown(word)}, and nothing is taken"
+                " from a file but plain values of the keys of cryofix.train and of job sizes:"
+                f" give {shown(_key(word))} again beside {KEY} if it is yours"
+            )
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     return [*given, *before, f"hydra.sweep.dir='{quoted}'"]
 
@@ -43,6 +60,22 @@ def resumed(arguments: Sequence[str]) -> list[str]:
 def _key(override: str) -> str:
     """Return what an override is about: the key without the signs of Hydra's grammar."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def _is_harmless(override: str) -> bool:
+    """Say whether an override sets a value, runs nothing, and reads nothing but what it sets."""
+    key, _, value = override.lstrip("+~").partition("=")
+    if "_target_" in override or "${" in override or not re.fullmatch(r"[\w./@]+", key):
+        return False
+    parts = re.split(r"[./@]", key)
+    if parts[0] != "hydra":
+        return parts[0] in _TRAINING and "hydra" not in parts
+    if key == "hydra.sweep.subdir":
+        return not value.strip("'\"").startswith("/") and ".." not in value
+    if key == "hydra/launcher":
+        return value in ("basic", "local", "slurm")
+    known = parts[:2] == ["hydra", "launcher"] and len(parts) == 3 and parts[2] in _LAUNCHING
+    return known and re.fullmatch(r"[\w.,&|'\"-]*", value) is not None
 
 
 def _overrides(folder: Path) -> list[str]:
