@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,7 +73,9 @@ def entry_point(
             os.environ["HYDRA_FULL_ERROR"] = "1"
             typed = sys.argv
             _typed[:] = typed[1:]
-            logging.raiseExceptions = False  # a full disk is said once, and not by the log
+            # A full disk is said once, not by the log and by TensorBoard's thread besides.
+            logging.raiseExceptions = False
+            hook, threading.excepthook = threading.excepthook, _say_unless_refused
             if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may have no Å
                 sys.stdout.reconfigure(errors="replace")
             try:
@@ -86,7 +89,7 @@ def entry_point(
             except (*USER_ERRORS, SystemExit, KeyboardInterrupt) as error:
                 _give_up(error, name)
             finally:
-                sys.argv = typed
+                sys.argv, threading.excepthook = typed, hook
                 GlobalHydra.instance().clear()
 
         @functools.wraps(function)
@@ -106,6 +109,12 @@ def entry_point(
         return command
 
     return decorate
+
+
+def _say_unless_refused(failed: threading.ExceptHookArgs) -> None:
+    """Leave what the system refused to a thread to the main one, which hears of it."""
+    if not isinstance(failed.exc_value, OSError):
+        threading.__excepthook__(failed)
 
 
 def _refuse_a_launcher_alone() -> None:

@@ -53,9 +53,7 @@ def test_a_disk_that_is_full_at_five_sizes_is_said_and_room_gives_the_same_resul
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["output", "cache", "run"])
-def test_a_place_that_cannot_be_written_is_said(
-    tmp_path: Path, cache: Path, place: str
-) -> None:
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, cache: Path, place: str) -> None:
     with mounted(tmp_path / "disk", "size=200m") as disk:
         folder = tmp_path / "run" if place == "cache" else disk / "run"
         if place == "run":
@@ -63,3 +61,13 @@ def test_a_place_that_cannot_be_written_is_said(
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         where = disk / "cache" if place == "cache" else cache
         assert_one_sentence(train(folder, where), "Read-only file system; choose a folder")
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_for_tensorboard_alone_is_said_once(
+    tmp_path: Path, cache: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    with mounted(tmp_path / "run" / "tensorboard", "size=64k"):
+        done = train(tmp_path / "run", cache)
+    assert_one_sentence(done, f"{tmp_path / 'run'} cannot be used: No space left on device")

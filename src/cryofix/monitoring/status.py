@@ -114,6 +114,8 @@ def run_status(folder: Path, rank: int = 0, again: str = "the same command") -> 
             reason = stop.reason(error)
             message = str(reason) or type(reason).__name__
             if isinstance(reason, OSError):
+                # TensorBoard's thread names no file.
+                reason.filename = reason.filename or str(folder)
                 message = explain_os_error(reason)
             if isinstance(reason, Stopped):
                 status.update(state="stopped", error=message, **ended())
