@@ -59,30 +59,37 @@ def make_project(folder: Path, suffix: str) -> dict[str, Particles]:
     return labels
 
 
-def extract(program: str, project: Path, micrographs: list[Path]) -> NDArray[np.float64]:
+OPTICS = pd.DataFrame(
+    {
+        "rlnOpticsGroupName": ["opticsGroup1"],
+        "rlnOpticsGroup": [1],
+        "rlnMicrographPixelSize": [1.5],
+        "rlnMicrographOriginalPixelSize": [1.5],
+        "rlnVoltage": [300.0],
+        "rlnSphericalAberration": [2.7],
+        "rlnAmplitudeContrast": [0.1],
+    }
+)
+
+
+def extract(
+    program: str,
+    project: Path,
+    micrographs: list[Path],
+    *which: str,
+) -> NDArray[np.float64]:
     """Run RELION as its extraction job does; return the mean of all particles, (BOX, BOX)."""
-    optics = pd.DataFrame(
-        {
-            "rlnOpticsGroupName": ["opticsGroup1"],
-            "rlnOpticsGroup": [1],
-            "rlnMicrographPixelSize": [1.5],
-            "rlnMicrographOriginalPixelSize": [1.5],
-            "rlnVoltage": [300.0],
-            "rlnSphericalAberration": [2.7],
-            "rlnAmplitudeContrast": [0.1],
-        }
-    )
+    which = which or ("--coord_dir", "External/job007/", "--coord_suffix", "_autopick.star")
     table = pd.DataFrame(
         {
             "rlnMicrographName": [str(path.relative_to(project)) for path in micrographs],
             "rlnOpticsGroup": 1,
         }
     )
-    starfile.write({"optics": optics, "micrographs": table}, project / "micrographs.star")
+    starfile.write({"optics": OPTICS, "micrographs": table}, project / "micrographs.star")
     done = subprocess.run(
         [
-            *(program, "--i", "micrographs.star", "--coord_dir", "External/job007/"),
-            *("--coord_suffix", "_autopick.star", "--part_star", "Extract/particles.star"),
+            *(program, "--i", "micrographs.star", *which, "--part_star", "Extract/particles.star"),
             *("--part_dir", "Extract/", "--extract", "--extract_size", str(BOX)),
         ],
         cwd=project,
@@ -130,3 +137,39 @@ def test_relion_cuts_out_centred_particles(
     for name, its in labels.items():
         np.testing.assert_allclose(np.sort(found[name].x), np.sort(its.x), atol=1.0)
         np.testing.assert_allclose(np.sort(found[name].y), np.sort(its.y), atol=1.0)
+
+
+def test_origins_are_subtracted_as_relion_does_when_it_centres_particles(
+    tmp_path: Path, relion_preprocess: str
+) -> None:
+    labels = make_project(tmp_path, ".mrc")
+    micrographs = index_micrographs(find_micrographs(f"{tmp_path}/Micrographs/**/*"))
+    random = np.random.default_rng(4)
+    tables = []
+    for name, its in labels.items():
+        origin = random.uniform(6, 12, (2, len(its)))  # pixels
+        tables.append(
+            pd.DataFrame(
+                {
+                    "rlnMicrographName": str(micrographs[name].path.relative_to(tmp_path)),
+                    "rlnCoordinateX": its.x + origin[0],
+                    "rlnCoordinateY": its.y - origin[1],
+                    "rlnOriginXAngst": origin[0] * 1.5,
+                    "rlnOriginYAngst": -origin[1] * 1.5,
+                    "rlnImageName": [f"{i + 1:06d}@old.mrcs" for i in range(len(its))],
+                    "rlnOpticsGroup": 1,
+                }
+            )
+        )
+    refined = tmp_path / "refined.star"
+    optics = OPTICS.assign(rlnImagePixelSize=1.5, rlnImageSize=BOX, rlnImageDimensionality=2)
+    starfile.write({"optics": optics, "particles": pd.concat(tables)}, refined)
+    files = [info.path for info in micrographs.values()]
+    which = ("--reextract_data_star", "refined.star")
+    assert contrast(extract(relion_preprocess, tmp_path, files, *which)) < 1.2
+    shutil.rmtree(tmp_path / "Extract")
+    assert contrast(extract(relion_preprocess, tmp_path, files, *which, "--recenter")) > 2.4
+    found = read_coordinates(refined, micrographs)
+    for name, its in labels.items():
+        np.testing.assert_allclose(found[name].x, its.x, atol=1e-3)
+        np.testing.assert_allclose(found[name].y, its.y, atol=1e-3)
