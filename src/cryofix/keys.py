@@ -97,7 +97,7 @@ class Diagnose(TypedDict):
     label_draw: int | None
     output: str
     cache: str
-    augment: Augment
+    augment: Keywords  # of the data group, which checks it; probabilities need no data module
     data: Any  # checked when it is built: what is null here, the checkpoint says
     mask: Part
 
