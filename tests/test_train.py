@@ -1,13 +1,14 @@
 """The training command: what it writes, that it repeats, resumes and refuses."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from cryofix.learning.checkpoint import load_checkpoint, load_picker
-from support import SMALL, results, run_train
+from support import SMALL, message, results, run_train
 
 FILES = (
     "status.json",
@@ -194,3 +195,22 @@ def test_the_baseline_alone(tmp_path: Path) -> None:
 def test_policies_and_teachers_compose(tmp_path: Path, mask: str, teacher: str) -> None:
     run_train(*SMALL, "ratio=0.5", f"mask={mask}", f"teacher={teacher}", f"output={tmp_path / 'r'}")
     assert results(tmp_path / "r")["mask"] == mask
+
+
+def test_a_damaged_checkpoint_of_a_run_is_named_and_trained_again_once_it_is_deleted(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(run, folder)
+    (folder / "results.json").unlink()
+    (folder / "config.json").write_text("")  # damaged too: the checkpoints know it
+    last = folder / "checkpoints" / "supervised" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:-100])
+    again = (*SMALL, "ratio=0.5", f"output={folder}")
+    said = message(capsys, *again)
+    assert said == (
+        f"cryofix.train: {last} is damaged: delete it, and the same command trains its stage again"
+    )
+    last.unlink()
+    run_train(*again)
+    assert results(folder) == results(run)

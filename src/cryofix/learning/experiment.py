@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
+from cryofix.errors import CryofixError
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -336,5 +337,10 @@ def _reached(last: Path) -> tuple[int | None, dict[str, Any] | None]:
     """Return the step of a stage's last checkpoint, and what its guard remembers; None if none."""
     if not last.exists():
         return None, None
-    checkpoint = load_checkpoint(last)
+    try:
+        checkpoint = load_checkpoint(last)
+    except CryofixError as error:
+        raise CryofixError(
+            f"{last} is damaged: delete it, and the same command trains its stage again"
+        ) from error
     return checkpoint["global_step"], checkpoint["callbacks"].get("CollapseGuard")
