@@ -29,7 +29,6 @@ from cryofix.data.preprocess import Preprocessing
 from cryofix.formats import write_mrc
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network, folded
-from cryofix.pick import rebuild
 from cryofix.picking.jobs import Work, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.results import Job
@@ -77,6 +76,13 @@ def latency(network: nn.Module, path: Path, recipe: Recipe) -> dict[str, float]:
         network(array)
         alone = clock.now() - began
     return {**picked.seconds, "total": total, "alone": alone, "picks": len(picked.particles)}
+
+
+def rebuild(model: Mapping[str, Any], state: Mapping[str, Any]) -> nn.Module:
+    """Build a network in another process: ``model`` is its keywords, ``state`` its weights."""
+    network = build_network(**{**model, "encoder_weights": None})
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
+    return network.eval()
 
 
 def throughput(

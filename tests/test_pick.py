@@ -7,12 +7,14 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
 
+from cryofix.files import TEMPORARY
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from disc_finder import draw
 
@@ -179,6 +181,16 @@ def test_the_command_works_in_several_processes(folder: Path, checkpoint: Path) 
     assert len(results(folder)) == 3
 
 
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    """Restore the handlers: a command that was stopped ignores signals until its process ends."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_it_is_told_the_folder_and_the_command_that_goes_on(
     folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals
@@ -193,18 +205,17 @@ def test_who_stops_it_is_told_the_folder_and_the_command_that_goes_on(
             os.kill(os.getpid(), number)
         return real(network, path, *rest)  # type: ignore[arg-type]  # passed through
 
-    before = signal.getsignal(number)
     with (
         mock.patch.object(jobs, "pick_micrograph", stop_at_the_second),
         pytest.raises(SystemExit) as stop,
     ):
         pick(checkpoint, "format=[star,box]")
     assert stop.value.code == 128 + number
-    assert signal.getsignal(number) is before
     assert len(results(folder)) == 1
     (said,) = capsys.readouterr().err.splitlines()
-    assert f"what was picked is kept in {folder}/picks" in said
-    command = shlex.split(said.partition("goes on with the rest: ")[2])
+    assert f"stopped by {number.name}; `" in said
+    assert f"output={folder}/picks" in said
+    command = shlex.split(said.split("`")[1])
     assert command[:3] == ["python", "-m", "cryofix.pick"]
     from cryofix.pick import main
 
@@ -258,8 +269,14 @@ def test_a_damaged_result_is_made_again(folder: Path, checkpoint: Path) -> None:
     damaged = bytearray(kept.read_bytes())
     damaged[len(damaged) // 4] ^= 0xFF  # in an array: the archive's list of parts is sound
     kept.write_bytes(damaged)
+    left, new = (kept.with_name(f"{TEMPORARY}{name}.npz") for name in ("left", "new"))
+    for path in (left, new):
+        path.write_bytes(b"of a process that was killed, or of one that is still there")
+    os.utime(left, (0, 0))
     assert pick(checkpoint) == count
     assert kept.read_bytes() != bytes(damaged)
+    assert not left.exists()
+    assert new.exists()
 
 
 def test_odd_names_are_written_out_in_tables(folder: Path, checkpoint: Path) -> None:

@@ -134,13 +134,13 @@ def _refuse_a_launcher_alone() -> None:
         )
 
 
-def again(folder: Path) -> str:
-    """Return the command line that goes on with the training in a run folder, in backquotes."""
+def again(folder: Path, name: str = "train") -> str:
+    """Return the command line that goes on with the work of a run folder, in backquotes."""
     config = HydraConfig.get()
     words = [word for word in _typed if not word.startswith("output=")] + [f"output={folder}"]
-    if config.mode == RunMode.MULTIRUN:
+    if config.mode == RunMode.MULTIRUN and name == "train":
         words = [f"resume_sweep={Path(config.sweep.dir).absolute()}"]
-    return f"`python -m cryofix.train {shlex.join(words)}`"
+    return f"`python -m cryofix.{name} {shlex.join(words)}`"
 
 
 def runs_a_whole_sweep() -> bool:

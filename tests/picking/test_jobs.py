@@ -1,14 +1,18 @@
 """Many micrographs: which, in what order, and what happens to those that cannot be picked."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cryofix.errors import CryofixError
+from cryofix.picking import jobs as jobs_module
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.results import is_finished, read_result
 from disc_finder import DiesOnWideImages, DiscFinder, draw, recipe
@@ -154,6 +158,36 @@ def test_no_process_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
     while any(Path("/proc", process).exists() for process in started):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_until_a_process_has_started(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """One that is interrupted while it gets its work would print a traceback of its own."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    class Starting(ProcessPoolExecutor):
+        started = False
+
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)  # a signal that is not held back arrives here
+            Starting.started = True
+            return Future()
+
+    monkeypatch.setattr(jobs_module, "ProcessPoolExecutor", Starting)
+    before = signal.signal(number, stop)
+    try:
+        jobs, _ = plan_jobs([f"{raw}/**/*.mrc"], tmp_path / "results")
+        with pytest.raises(KeyboardInterrupt):
+            next(run_jobs(jobs, work(), 2))
+        assert Starting.started
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, before)
 
 
 def test_workers_and_threads_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:

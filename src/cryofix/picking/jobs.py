@@ -9,7 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -61,7 +61,8 @@ class Work:
     Attributes
     ----------
     build
-        Makes the network; called in each process.
+        Makes the network; called in each process, and has to be small itself: one that dies while
+        it reads more than a pipe holds would keep the first process waiting.
     recipe, key
         How to pick, and under what name to keep it.
     threshold
@@ -160,7 +161,7 @@ def choose_device(asked: str | None) -> str:
     return asked
 
 
-def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Iterator[Outcome]:
+def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Generator[Outcome, None, None]:
     """Pick micrographs and yield how each went, as they finish.
 
     Parameters
@@ -170,8 +171,10 @@ def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Iterator[Outcome]
     work
         How.
     workers
-        Number of processes; 1 works in this one.
+        Number of processes; 1 works in this one. They end when the generator is closed.
     """
+    if not jobs:
+        return
     if workers == 1:
         worker = Worker(work)
         yield from map(worker.pick, jobs)
@@ -208,7 +211,7 @@ def _in_processes(
             room = 0 if lost else WAITING * workers - len(pending)
             for job in islice(jobs, room):
                 try:
-                    with _deaf_to_interrupts():  # this starts a process if there are too few
+                    with _starting_processes():  # one, if there are too few
                         pending[pool.submit(_pick, job)] = job
                 except BrokenProcessPool:
                     lost.append(job)
@@ -221,21 +224,35 @@ def _in_processes(
                     yield future.result()
                 except BrokenProcessPool:
                     lost.append(job)
+    except (
+        BaseException
+    ):  # nobody waits for what they are doing, and a result is whole or not there
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Keep Ctrl-C, which the terminal sends to all, from processes that are started meanwhile.
+def _starting_processes() -> Iterator[None]:
+    """Hold signals back while processes start, since half of one would complain.
 
-    The first process hears it afterwards, and says once what has become of the work.
+    The processes never hear Ctrl-C, which a terminal sends to all: the first one says once what
+    has become of the work.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    heard: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda each, _: heard.append(each)) for each in numbers}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which they inherit
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        for number in heard:
+            signal.raise_signal(number)
 
 
 class Worker:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +12,8 @@ from rich.console import Console
 from torch import nn
 
 from cryofix.errors import CryofixError
-from cryofix.picking.export import Export
+from cryofix.files import A_DAY, remove_leftovers
+from cryofix.picking.export import FOLDERS, Export
 from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.jobs import (
     Outcome,
@@ -128,6 +130,8 @@ class Session:
         export.check_names([(job.name, job.source) for job in jobs], folder)
         if "relion_particles" in export.formats:
             _check_pixel_sizes(jobs, recipe)
+        parts = [f"{name}/**" for name in (RESULTS, *FOLDERS)]
+        remove_leftovers(folder, *parts, older_than_s=A_DAY)  # tasks of an array may share it
         digest = file_digest(model)
         key = settings_key(recipe, digest)
         todo = [job for job in jobs if not is_finished(job, key)]
@@ -166,12 +170,13 @@ class Session:
         work = Work(build, self.recipe, self.key, threshold, self.device, self.threads)
         phase = start("picking", len(self.jobs), len(self.jobs) - len(self.todo))
         began, picks = time.monotonic(), 0
-        for outcome in run_jobs(self.todo, work, self.workers) if self.todo else ():
-            picks += outcome.picks
-            if outcome.error is not None:
-                self.failures[outcome.job] = outcome
-            failed = f", {len(self.failures)} failed" if self.failures else ""
-            phase.advance(f"{picks} picks{failed}")
+        with closing(run_jobs(self.todo, work, self.workers)) as outcomes:
+            for outcome in outcomes:
+                picks += outcome.picks
+                if outcome.error is not None:
+                    self.failures[outcome.job] = outcome
+                failed = f", {len(self.failures)} failed" if self.failures else ""
+                phase.advance(f"{picks} picks{failed}")
         self.seconds = time.monotonic() - began
 
     def write(self, console: Console) -> Summary:
