@@ -202,6 +202,13 @@ def test_the_job_folder_of_relion_3_0_is_read(tmp_path: Path, where: str) -> Non
     assert list(read_coordinates(tmp_path / where, IMAGES)) == ["a"]
 
 
+def test_the_suffix_of_one_star_is_seen_in_its_name(tmp_path: Path) -> None:
+    path = put(tmp_path / "a_mine.star", loop("", "rlnCoordinateX rlnCoordinateY", "1 2"))
+    with pytest.raises(CryofixError, match=r"like 'a': .* or set data\.read\.suffix=_mine\.star$"):
+        read_coordinates(path, IMAGES, keys=CommandKeys("data.read.", "data."))
+    assert list(read_coordinates(path, IMAGES, suffix="_mine.star")) == ["a"]
+
+
 def origins(optics: str, names: str, *rows: str) -> str:
     return optics + loop("particles", f"rlnCoordinateX rlnCoordinateY {names}", *rows)
 

@@ -285,8 +285,12 @@ def _no_match(path: Path, tables: list[Table], micrographs: Mapping[str, Microgr
         return f"{path} holds no coordinates: check the path and the format"
     if not micrographs:
         return f"{path}: there are no micrographs to match its labels with: check their path"
+    label, names = micrograph_name(tables[0].micrograph), list(map(micrograph_name, micrographs))
+    start = max((name for name in names if label.startswith(name)), key=len, default=names[0])
+    remedy = "check that they are of one data set"
+    if label.startswith(start) and tables[0].source.suffix == ".star":
+        remedy += f", or set {option_key('suffix')}={label.removeprefix(start)}.star"
     return (
         f"{path}: no label belongs to any of the {len(micrographs)} micrographs; the labels are "
-        f"called like '{micrograph_name(tables[0].micrograph)}', the micrographs like "
-        f"'{micrograph_name(next(iter(micrographs)))}': check that they are of one data set"
+        f"called like '{label}', the micrographs like '{start}': {remedy}"
     )
