@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cryofix.errors import CryofixError
 from cryofix.learning.checkpoint import AtomicCheckpointIO
@@ -102,7 +103,18 @@ def test_a_damaged_configuration_is_read_from_a_checkpoint_or_named(
     with pytest.raises(CryofixError, match=r"config\.json is missing or damaged"):
         refuse_another(run, CONFIG)
     path = run / "checkpoints" / "burn_in" / "last.ckpt"
-    AtomicCheckpointIO().save_checkpoint({"cryofix": {"config": CONFIG}}, path)
-    refuse_another(run, CONFIG)
+    config = {
+        **CONFIG,
+        "model": {"architecture": "unet", "encoder": "resnet18", "norm": "batch", "options": {}},
+        "data": {"radius_fraction": 0.5, "highpass_diameters": 4, "clip_sigma": 6},
+    }
+    sizes = {"particle_px": 24.0, "diameter_px": 40.0, "diameter_angstrom": None}
+    checkpoint = {
+        "cryofix": {"config": config, "prior": 0.04, "thresholds": None, **sizes},
+        "state_dict": {"weight": torch.zeros(1)},
+        **{"global_step": 3, "optimizer_states": [], "callbacks": {}},
+    }
+    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
+    refuse_another(run, config)
     with pytest.raises(CryofixError, match=r"seed=1, not 2"):
-        refuse_another(run, CONFIG | {"seed": 2})
+        refuse_another(run, config | {"seed": 2})

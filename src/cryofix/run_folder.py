@@ -1,7 +1,7 @@
 """What a run folder says of the run in it: begun with which configuration, finished or not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from filelock import Timeout
 from cryofix.errors import CryofixError
 from cryofix.files import locked, remove_leftovers
 
-# Keys of the configuration that may differ when a run is continued: numbers do not depend on them.
-WITHOUT_EFFECT = ("output", "cache", "names")
-WITHOUT_EFFECT_AT_THE_END = (".workers", ".cache")
-
+WITHOUT_EFFECT = (
+    *("output", "cache", "names", "share_stages"),
+    *("data.cache", "data.workers", "steps.checkpoint_every", "steps.log_every"),
+)
+"""Keys of the configuration, with all below them, on which no number of a training depends."""
 
 SECONDS_TO_LEAVE = 5.0  # that a process which was told to stop may still hold its folder
 
@@ -55,7 +56,7 @@ def refuse_another(folder: Path, config: dict[str, Any]) -> None:
     """
     different = differences(folder, config)
     if different:
-        before, now = _flat(_recorded(folder)), _flat(config)
+        before, now = with_effect(_recorded(folder)), with_effect(config)
         shared = [key for key in different if key in before and key in now]
         if shared:
             key = shared[0]
@@ -71,14 +72,19 @@ def differences(folder: Path, config: dict[str, Any]) -> list[str]:
     """Return the keys, with an effect on the numbers, that the run in ``folder`` has otherwise."""
     if not holds_a_run(folder):
         return []
-    before, now = _flat(_recorded(folder)), _flat(config)
-    return [
-        key
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-        and key.split(".")[0] not in WITHOUT_EFFECT
-        and not key.endswith(WITHOUT_EFFECT_AT_THE_END)
-    ]
+    before, now = with_effect(_recorded(folder)), with_effect(config)
+    keys = sorted(before.keys() | now.keys())
+    return [key for key in keys if before.get(key) != now.get(key)]
+
+
+def with_effect(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a configuration that a training's numbers depend on, by dotted key."""
+    beneath = tuple(f"{key}." for key in WITHOUT_EFFECT)
+    return {
+        key: value
+        for key, value in _flat(config).items()
+        if key not in WITHOUT_EFFECT and not key.startswith(beneath)
+    }
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ from cryofix.learning.keeping import KeepCheckpoints
 from cryofix.learning.network import build_network
 from cryofix.learning.outcome import SELECTED_BY, Scored, environment, select
 from cryofix.learning.prior import estimate_prior
-from cryofix.learning.ranks import Ranks, leave, on_first
+from cryofix.learning.ranks import Ranks, leave, on_first, on_gpu
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.sharing import stage_folder, stage_lock
@@ -115,7 +115,7 @@ class Experiment:
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
-        with stage_lock(self.shared, self.config):
+        with stage_lock(self.shared, self.config, self.ranks.count):
             burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
             control = self._stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
@@ -135,7 +135,7 @@ class Experiment:
 
     def _stage_folder(self, name: str) -> Path:
         if self.shared is not None and name != "fixmatch":
-            return stage_folder(self.shared, self.config) / name
+            return stage_folder(self.shared, self.config, self.ranks.count) / name
         return self.folder / "checkpoints" / name
 
     def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
@@ -243,8 +243,7 @@ class Experiment:
     @property
     def device(self) -> torch.device:
         """Where scoring runs."""
-        on_gpu = torch.cuda.is_available() and self.config["trainer"]["accelerator"] != "cpu"
-        return torch.device("cuda" if on_gpu else "cpu")
+        return torch.device("cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu")
 
     def _network(self, checkpoint: Mapping[str, Any] | None) -> torch.nn.Module:
         torch.manual_seed(self.config["seed"])

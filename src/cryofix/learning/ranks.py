@@ -133,7 +133,7 @@ class Ranks:
             os.environ.setdefault("MASTER_ADDR", _first_node())
             os.environ.setdefault("MASTER_PORT", str(_port()))
         backend = "gloo"
-        if _on_gpu(accelerator):
+        if on_gpu(accelerator):
             torch.cuda.set_device(self._gpu())
             backend = "cpu:gloo,cuda:nccl"
         outcome: list[Exception] = []
@@ -183,7 +183,7 @@ class Ranks:
             alone = ("strategy", "sync_batchnorm", "num_nodes")
             left = {key: value for key, value in settings.items() if key not in alone}
             return left, LightningEnvironment()
-        devices: Any = [self._gpu()] if _on_gpu(settings["accelerator"]) else 1
+        devices: Any = [self._gpu()] if on_gpu(settings["accelerator"]) else 1
         mine = {"devices": devices, "num_nodes": self.count}
         return {**settings, **mine}, _OneDeviceEach(self)
 
@@ -233,7 +233,8 @@ class _OneDeviceEach(ClusterEnvironment):
         return self._ranks.rank
 
 
-def _on_gpu(accelerator: str) -> bool:
+def on_gpu(accelerator: str) -> bool:
+    """Say whether a training with this accelerator runs on a GPU of this machine."""
     return accelerator != "cpu" and torch.cuda.is_available()
 
 

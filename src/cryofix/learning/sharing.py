@@ -9,43 +9,58 @@ from typing import Any
 
 import cryofix
 from cryofix.files import locked, remove_leftovers
-from cryofix.learning.ranks import is_first
+from cryofix.learning.ranks import is_first, on_gpu
+from cryofix.run_folder import with_effect
+
+OF_STAGES = (
+    *("model.", "loss.", "optimiser.", "steps.", "seed", "compute.", "data.", "trainer."),
+    *("augment.geometry.", "augment.weak.", "teacher.decay"),
+)
+"""What burn-in and control depend on: all but the mask and what goes with it."""
+NOT_OF_STAGES = (
+    *("data.batch_unlabelled", "data.cutout.", "data.strong_views"),
+    *("steps.audit_every", "steps.audit_first"),
+    # How the work is spread is no other training; what it means for the numbers is added.
+    *("trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy"),
+    "trainer.sync_batchnorm",
+)
 
 
-def stage_folder(shared: Path, config: Mapping[str, Any]) -> Path:
-    """Return where in ``shared`` the stages of a configuration are."""
-    return shared / _stage_key(config)
+def stage_folder(shared: Path, config: Mapping[str, Any], processes: int = 1) -> Path:
+    """Return where in ``shared`` the stages of a configuration are.
+
+    Parameters
+    ----------
+    shared
+        Folder of all stages.
+    config
+        In plain containers.
+    processes
+        That train together. Their batches are shares of one, so that their number makes no other
+        training, unless each normalises its own share by itself.
+    """
+    parts = {
+        key: value
+        for key, value in with_effect(config).items()
+        if key.startswith(OF_STAGES) and not key.startswith(NOT_OF_STAGES)
+    }
+    alone = config["model"]["norm"] == "batch" and not config["trainer"].get("sync_batchnorm")
+    parts["processes that normalise alone"] = processes if alone else 1
+    parts["on a GPU"] = on_gpu(config["trainer"]["accelerator"])
+    parts["version"] = cryofix.__version__
+    text = json.dumps(parts, sort_keys=True)
+    return shared / hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @contextmanager
-def stage_lock(shared: Path | None, config: Mapping[str, Any]) -> Iterator[None]:
+def stage_lock(
+    shared: Path | None, config: Mapping[str, Any], processes: int = 1
+) -> Iterator[None]:
     """Let one process at a time train the shared stages; a dead owner's lock is free."""
     if shared is None or not is_first():
         yield  # the others wait for the first at the stage's beginning
         return
-    folder = stage_folder(shared, config)
+    folder = stage_folder(shared, config, processes)
     with locked(folder / "lock"):
         remove_leftovers(folder, "*")
         yield
-
-
-def _stage_key(config: Mapping[str, Any]) -> str:
-    """Name what burn-in and control depend on: all but the mask and what goes with it."""
-    keys = ("model", "loss", "optimiser", "steps", "seed", "compute")
-    parts = {key: config[key] for key in keys}
-    parts["augment"] = {key: config["augment"][key] for key in ("geometry", "weak")}
-    parts["average"] = config["teacher"]["decay"]
-    parts["data"] = {
-        key: value
-        for key, value in config["data"].items()
-        if key not in ("batch_unlabelled", "cutout", "strong_views")
-    }
-    # How the work is spread over devices is no other training.
-    parts["trainer"] = {
-        key: value
-        for key, value in config["trainer"].items()
-        if key not in ("accelerator", "devices", "num_nodes", "strategy", "sync_batchnorm")
-    }
-    parts["version"] = cryofix.__version__
-    text = json.dumps(parts, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cryofix.run_folder import WITHOUT_EFFECT
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.results import Result
 from cryofix.sweeps.runs import Run, natural_key
@@ -13,7 +14,7 @@ from cryofix.sweeps.runs import Run, natural_key
 REPETITION_KEYS = frozenset({"seed", "split_seed", "label_draw"})
 """Override keys that make a repetition, not another setting."""
 
-_WITHOUT_EFFECT = frozenset({"cache", "output"})  # on the numbers
+_WITHOUT_EFFECT = frozenset(WITHOUT_EFFECT)
 _IN_RESULT = frozenset({"data", "mask", "ratio"}) | REPETITION_KEYS | _WITHOUT_EFFECT
 _PLAIN_OVERRIDE = re.compile(r"\+{0,2}[\w./@-]+=.*|~[\w./@-]+")
 
