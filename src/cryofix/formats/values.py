@@ -39,11 +39,12 @@ def numbers(
         If a value is no finite number, or not above 0 where it should be, naming file, row (from
         1) and value.
     """
-    raw = pd.Series(values, dtype=None if len(values) else np.float64)
     try:
+        raw = pd.Series(values, dtype=None if len(values) else np.float64)
         with np.errstate(all="ignore"):  # a NaN that signals
             converted = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64)
     except (TypeError, ValueError, OverflowError):  # a list among the numbers, or 400 digits
+        raw = pd.Series(values, dtype=object)
         converted = np.array([_number(value) for value in values])
     bad = ~np.isfinite(converted)
     if optional:
