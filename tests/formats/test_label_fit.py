@@ -136,7 +136,7 @@ def test_noise_alone_says_that_it_does_not_know(tmp_path: Path) -> None:
         fit = check_labels(micrographs, these)
         assert (fit.confirmed, fit.better) == (False, None)
         assert "COULD NOT BE CHECKED" in fit.message()
-        assert f"contrast {fit.as_given.contrast:.3f}" in fit.message()
+        assert f"is {fit.as_given.contrast:.3f} +- 0." in fit.message()
 
 
 def test_more_micrographs_are_looked_at_where_four_leave_doubts(tmp_path: Path) -> None:

@@ -76,11 +76,11 @@ class LabelFit:
         if given.certain:
             return f"the labels lie on particles: contrast {numbers} noise levels ({of})"
         return (
-            "IT COULD NOT BE CHECKED WHETHER THE LABELS LIE ON PARTICLES: where they are, the"
-            f" images look like elsewhere (contrast {numbers} noise levels, {of}), also with x and"
-            " y exchanged, counted from the other side or scaled; the images are too noisy to"
-            " tell, the labels too few, or they belong to other images: look at a picture of them"
-            " before training"
+            "IT COULD NOT BE CHECKED WHETHER THE LABELS LIE ON PARTICLES: their contrast with what"
+            f" surrounds them is {numbers} noise levels ({of}), which chance explains, and so it is"
+            " with x and y exchanged, counted from the other side or scaled; the labels are too"
+            " few, the images too noisy, or the labels belong to other images: look at a picture of"
+            " them before training"
         )
 
 
