@@ -134,6 +134,20 @@ def _refuse_a_launcher_alone() -> None:
         )
 
 
+def refuse_idle(keys: Sequence[str], reason: str) -> None:
+    """Refuse keys of the command line that what else was given leaves without effect.
+
+    Raises
+    ------
+    CryofixError
+        For the first of them that was typed; ``reason`` says why it does nothing.
+    """
+    words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    for word in words:
+        if word.partition("=")[0] in keys:
+            raise CryofixError(f"{word} has no effect here: {reason}; leave it out")
+
+
 def again(folder: Path, name: str = "train") -> str:
     """Return the command line that goes on with the work of a run folder, in backquotes."""
     config = HydraConfig.get()

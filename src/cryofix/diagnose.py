@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cryofix.config import build, entry_point, to_plain
+from cryofix.config import build, entry_point, refuse_idle, to_plain
 from cryofix.construct import call
 from cryofix.errors import CryofixError
 
@@ -51,6 +51,8 @@ def _observe_files(config: DictConfig, console: Console) -> "Observation":
     from cryofix.diagnosis.progress import reading
     from cryofix.diagnosis.streaming import count, pair_up, segments
 
+    idle = [*OF_SPLIT, "part", "data"]
+    refuse_idle(idle, "it is about the micrographs of a checkpoint, and probabilities= was given")
     truths = [] if config.truth is None else find_arrays(config.truth, "truth")
     pairs = pair_up(find_arrays(config.probabilities, "probabilities"), truths)
     with reading(console, segments(pairs)) as tick, ThreadPoolExecutor(1) as pool:
@@ -70,6 +72,9 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     from cryofix.monitoring.progress import Display
 
     quieten()
+    refuse_idle(["truth"], "it is for probabilities=, and a checkpoint has data of its own")
+    if config.get("data") is None:
+        refuse_idle(OF_SPLIT, "without data= the checkpoint's own split is used")
     picker = load_picker(config.checkpoint)
     trained, prior = picker.metadata["config"], config.prior
     with Display(console) as display:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from cryofix.config import build, entry_point, to_plain
+from cryofix.config import build, entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
 
@@ -32,10 +32,14 @@ def score_checkpoint(config: DictConfig) -> float:
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
+    refuse_idle(["threshold"], "it is for picks=, and a checkpoint has a threshold of its own")
     picker = load_picker(config.checkpoint)
+    trained = picker.data_keywords()
+    differing = [f"data.{key}" for key in trained if config.data.get(key) != trained[key]]
+    refuse_idle(differing, "micrographs are shown to the model as in its training")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Display() as display:
-        data = build(config.data, **picker.data_keywords(), progress=display.counter)
+        data = build(config.data, **trained, progress=display.counter)
         annotated = annotated_part(data, config.part)
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)

@@ -169,7 +169,10 @@ class CryoDataModule(LightningDataModule):
                 "data.simulate makes micrographs, and files are named beside it: leave out"
                 " data.simulate, or data.root, images, coordinates, ignored, format and y_origin"
             )
-        self.simulate = None if simulate is None else SimulatorConfig(**simulate)
+        try:
+            self.simulate = None if simulate is None else SimulatorConfig(**simulate)
+        except CryofixError as error:  # which begins with the key
+            raise CryofixError(f"data.simulate.{error}") from None
         self.scaling = Scaling(
             particle_px, target_size, diameter_px, diameter_angstrom, particle_radius, of_model
         )

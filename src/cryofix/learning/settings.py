@@ -179,7 +179,8 @@ class CutMix:
             )
         if not 0 <= self.area_min <= self.area_max <= 1:
             raise CryofixError(
-                f"augment.cutmix.area_min={self.area_min} and area_max={self.area_max} must be"
+                f"augment.cutmix.area_min={self.area_min} and"
+                f" augment.cutmix.area_max={self.area_max} must be"
                 " shares of a tile's area, the smaller one first"
             )
 

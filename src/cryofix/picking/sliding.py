@@ -168,8 +168,8 @@ def _check_tiles(tile: int, margin: int) -> None:
     """Refuse tiles that would sample another grid than the whole micrograph does."""
     if tile % STRIDE or margin % (STRIDE // 2) or not 0 <= 2 * margin < tile:
         raise CryofixError(
-            f"tile={tile} with margin={margin} does not fit: the tile must be a multiple of "
-            f"{STRIDE}, the margin a multiple of {STRIDE // 2} and less than half the tile"
+            f"tiles of {tile} with margins of {margin} pixels do not fit: a tile must be a multiple"
+            f" of {STRIDE}, a margin a multiple of {STRIDE // 2} and less than half the tile"
         )
 
 
