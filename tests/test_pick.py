@@ -430,7 +430,12 @@ def test_files_that_pick_did_not_write_are_counted_and_never_touched(
     outside.write_text("")
     record = json.loads(Path("picks/written.json").read_text())
     stamp = [0, outside.stat().st_mtime_ns]
-    record["files"] |= {"eman/../../outside.box": stamp, str(outside): stamp}
+    record["files"] |= {
+        "eman/../../outside.box": stamp,
+        str(outside): stamp,
+        "": [],
+        "eman/\0.box": [],
+    }
     Path("picks/written.json").write_text(json.dumps(record))
     capsys.readouterr()
     pick(checkpoint, "format=star")

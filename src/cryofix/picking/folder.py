@@ -36,7 +36,10 @@ def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]
     run
         What they were made with, for the record.
     """
-    mine = {path.relative_to(folder).as_posix(): _stamp(path) for path in files}
+    mine = {}
+    for path in files:
+        with suppress(FileNotFoundError):  # another task of an array has just removed it
+            mine[path.relative_to(folder).as_posix()] = _stamp(path)
     removed = []
     for name, stamp in _recorded(folder).items():
         path = folder / name
@@ -69,14 +72,14 @@ def _recorded(folder: Path) -> dict[str, Stamp]:
     try:
         files = json.loads((folder / RECORD).read_text())["files"]
         return {str(name): list(stamp) for name, stamp in files.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
 
 
 def _is_ours(name: str) -> bool:
     """Say whether a name in a record can be one of ours: a record may come from anywhere."""
     parts = PurePosixPath(name).parts
-    if ".." in parts:
+    if not parts or ".." in parts or "\0" in name:
         return False
     return name in FILES.values() or (parts[0] in FOLDERS and name.endswith(FOLDERS[parts[0]]))
 
