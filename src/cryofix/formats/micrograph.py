@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
-from cryofix.formats.mrc import read_mrc, read_mrc_header, write_mrc
+from cryofix.formats.mrc import read_mrc, write_mrc
+from cryofix.formats.mrc_header import read_mrc_header
 from cryofix.formats.names import (
     distinct_names,
     find_micrographs,

@@ -1,172 +1,16 @@
-"""The MRC format, modes 0, 1, 2, 6 and 12, in both byte orders, also with gzip or bzip2.
+"""The MRC format, modes 0, 1, 2, 6 and 12, in both byte orders, also with gzip or bzip2."""
 
-Source: MRC2014 (Cheng et al., J. Struct. Biol. 192, 146, 2015); mode 12 is its float16 extension.
-"""
-
-import bz2
-import gzip
-import logging
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any
 
 import mrcfile
 import numpy as np
-from mrcfile.dtypes import HEADER_DTYPE
 from numpy.typing import ArrayLike, NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
-from cryofix.formats.growth import check_growth
-from cryofix.formats.names import COMPRESSIONS
-
-_log = logging.getLogger(__name__)
-
-_MRC_MODES = {0: np.int8, 1: np.int16, 2: np.float32, 6: np.uint16, 12: np.float16}
-_HEADER_BYTES = 1024
-_LARGEST_MODE = 101  # 4 bits a pixel, which is an MRC, though none that is read here
-_LARGEST_EXTENSION = 1 << 26  # bytes; what programs write about one image is a thousand times less
-_IMOD_STAMP = 1146047817
-_PIXEL_SIZES = (0.01, 100.0)  # Angstrom; nobody sees a particle in larger pixels
-_warned: set[str] = set()
-
-
-@dataclass(frozen=True)
-class MrcHeader:
-    """What an MRC header says, once its contradictions are settled.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        (images, rows, columns), all at least 1.
-    dtype : dtype
-        As stored, with its byte order.
-    offset : int
-        Where the first value is, in bytes from the start of the (unpacked) file.
-    fields : structured scalar
-        All fields, with mrcfile's names.
-    """
-
-    path: Path
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    offset: int
-    fields: Any
-
-    def one_image(self) -> tuple[int, int]:
-        """Return (rows, columns).
-
-        Raises
-        ------
-        CryofixError
-            If there is more than one image.
-        """
-        images, rows, columns = self.shape
-        if images > 1:
-            raise CryofixError(
-                f"{self.path} holds {images} images of {columns} x {rows}: give one micrograph a"
-                " file (align and average movie frames first)"
-            )
-        return rows, columns
-
-    def pixel_size(self) -> float | None:
-        """Return Angstrom per pixel along x, None for unknown: the cell's length by its samples.
-
-        The standard counts the samples in mx, which for a part cut out of a larger image is more
-        than nx. Programs that bin an image leave mx as it was: then the file shows the whole cell
-        in nx samples, and image and cell have the same proportions. Where only mx is wrong, the
-        pixel is as wide as it is high.
-        """
-        nx, ny, mx, my = (int(self.fields[key]) for key in ("nx", "ny", "mx", "my"))
-        cell, height = (float(self.fields["cella"][key]) for key in "xy")
-        if mx == 0 or cell == 0:
-            return None
-        size, other, height = cell / mx, cell / nx, height / (my or ny)
-        if (mx, my) != (nx, ny):
-            at_start = not (self.fields["nxstart"] or self.fields["nystart"])
-            if my == ny and _plausible(height):
-                binned = abs(other - height) < abs(size - height)
-            else:
-                binned = (at_start and mx * ny == my * nx) or not _plausible(size)
-            if binned:
-                size, other, height = other, size, height * (my or ny) / ny
-            if _plausible(size) and not math.isclose(size, other, rel_tol=1e-3):
-                _warn(
-                    self.path,
-                    f"the header describes a cell of {mx} x {my} samples and an image of {nx} x"
-                    f" {ny}, so that a pixel is {size:.4g} or {other:.4g} Angstrom wide: cryofix"
-                    f" takes {size:.4g}; give the pixel size if that is wrong",
-                )
-        if not _plausible(size):
-            _warn(
-                self.path,
-                f"the header says a pixel of {size:.4g} Angstrom, which cannot be: cryofix takes"
-                " the pixel size as unknown",
-            )
-            return None
-        if _plausible(height) and not math.isclose(size, height, rel_tol=0.01):
-            _warn(
-                self.path,
-                f"the header says pixels of {size:.4g} Angstrom along x and {height:.4g} along y:"
-                f" cryofix takes {size:.4g}; give the pixel size if that is wrong",
-            )
-        return size
-
-
-def read_mrc_header(path: Path) -> MrcHeader:
-    """Read and check the header of an MRC file, and nothing else of it.
-
-    Raises
-    ------
-    CryofixError
-        If the file is no MRC, its mode is unknown, an uncompressed file is shorter than the
-        header promises, or a compressed one is too small to hold that much.
-    """
-    with _opened(path) as file:
-        raw = file.read(_HEADER_BYTES)
-    size = path.stat().st_size
-    header = _in_its_byte_order(path, raw)
-    nx, ny, nz, mode = (int(header[key]) for key in ("nx", "ny", "nz", "mode"))
-    if mode not in _MRC_MODES:
-        raise CryofixError(
-            f"{path} is an MRC of mode {mode}, or no MRC at all: convert it to one of the modes "
-            f"{', '.join(map(str, _MRC_MODES))}"
-        )
-    if min(nx, ny, nz) < 1:
-        raise CryofixError(f"{path} has an MRC header of {nx} x {ny} x {nz} pixels: it is damaged")
-    dtype = np.dtype(_MRC_MODES[mode]).newbyteorder(header.dtype["mode"].byteorder)
-    if mode == 0 and _imod_says_unsigned(header):
-        dtype = np.dtype(np.uint8)
-    extension = max(int(header["nsymbt"]), 0)
-    expected = _HEADER_BYTES + extension + nx * ny * nz * dtype.itemsize
-    if _is_compressed(path):
-        if extension > _LARGEST_EXTENSION:
-            raise CryofixError(
-                f"{path} has an MRC header that promises {extension} bytes of extended header, "
-                "which no program writes: it is damaged; copy it again"
-            )
-        check_growth(path, nx * ny * nz * (dtype.itemsize + 4))
-    elif size < expected:
-        raise CryofixError(
-            f"{path} is truncated: its header promises {expected} bytes and it has {size}; "
-            "copy it again"
-        )
-    elif size > expected:
-        _warn(
-            path,
-            f"the header promises {expected} bytes and the file has {size}: cryofix reads the"
-            " first of them; if the image is shifted or is one of several, write the file again",
-        )
-    return MrcHeader(
-        path,
-        (nz, ny, nx),
-        dtype,
-        _HEADER_BYTES + extension,
-        header,
-    )
+from cryofix.formats.mrc_header import MrcHeader, is_compressed, opened, read_mrc_header, warn_once
 
 
 def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
@@ -180,8 +24,8 @@ def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
     header = read_mrc_header(path)
     shape = header.one_image()
     pixels = math.prod(shape)
-    if _is_compressed(path):
-        with _opened(path) as file:
+    if is_compressed(path):
+        with opened(path) as file:
             file.seek(header.offset)
             stored = np.frombuffer(file.read(pixels * header.dtype.itemsize), np.uint8)
         stored = stored[: stored.size // header.dtype.itemsize * header.dtype.itemsize]
@@ -227,42 +71,6 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
         mrc.header.label[0] = "written by cryofix"
 
 
-def _is_compressed(path: Path) -> bool:
-    return path.suffix.lower() in COMPRESSIONS
-
-
-def _opened(path: Path) -> IO[bytes]:
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", gzip.open(path))
-    return bz2.open(path) if path.suffix.lower() == ".bz2" else path.open("rb")
-
-
-def _in_its_byte_order(path: Path, raw: bytes) -> Any:
-    """Return the header's fields; old files lack the ``MAP`` tag or the machine stamp.
-
-    The byte order is the one in which the header makes sense, and where both do (mode 0 reads
-    the same in both), the one with fewer pixels: 512 in the other order is 131 072.
-    """
-    if len(raw) == _HEADER_BYTES:
-        orders = [np.frombuffer(raw, HEADER_DTYPE.newbyteorder(order))[0] for order in "<>"]
-        possible = [each for each in orders if 0 <= each["mode"] <= _LARGEST_MODE]
-        if possible:
-            return min(
-                possible, key=lambda each: math.prod(abs(int(each[key])) for key in ("nx", "ny"))
-            )
-    raise CryofixError(f"{path} is no MRC file, whatever its name says: check where it came from")
-
-
-def _plausible(pixel_size_angstrom: float) -> bool:
-    return _PIXEL_SIZES[0] <= pixel_size_angstrom <= _PIXEL_SIZES[1]  # false for NaN
-
-
-def _imod_says_unsigned(header: Any) -> bool:
-    """Whether mode 0 means 0..255: IMOD and SerialEM say so in words 39 and 40 of the header."""
-    stamp, flags = np.frombuffer(header.tobytes()[152:160], header.dtype["mode"])
-    return int(stamp) == _IMOD_STAMP and not int(flags) & 1
-
-
 def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any]:
     """Return integers signed or unsigned, whichever has the header's minimum and maximum.
 
@@ -277,7 +85,7 @@ def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any
     low, high = float(header.fields["dmin"]), float(header.fields["dmax"])
     if found == others or not _agree(others, (low, high)) or _agree(found, (low, high)):
         return stored
-    _warn(
+    warn_once(
         header.path,
         f"the header's mode says {header.dtype.name}, of which the values run from {found[0]} to"
         f" {found[1]}, and its extremes {low:g} and {high:g} are those of {other.dtype.name}, from"
@@ -288,10 +96,3 @@ def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any
 
 def _agree(found: tuple[int, int], said: tuple[float, float]) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(found, said, strict=True))
-
-
-def _warn(path: Path, what: str) -> None:
-    """Log a warning about a header; once for all files with the same."""
-    if what not in _warned:
-        _warned.add(what)
-        _log.warning("%s: %s", path, what)
