@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from cryofix.errors import CryofixError
-from cryofix.learning.checkpoint import load_picker, save_picker
+from cryofix.learning.checkpoint import load_checkpoint, load_picker, save_picker
 from cryofix.learning.network import build_network
 from disc_finder import draw
 
@@ -334,3 +334,31 @@ def test_evaluate_and_diagnose_show_a_model_micrographs_as_pick_does(
             assert image.shape == (144, 192)
             assert image.tobytes() in picked
             np.testing.assert_allclose(found, picked[image.tobytes()], atol=1e-5)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "diagnose"])
+@pytest.mark.parametrize("key", ["target_size", "particle_px", "clip_sigma"])
+def test_a_size_that_follows_from_the_checkpoint_is_not_to_be_typed(
+    command: str,
+    key: str,
+    made: Made,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = f"output={tmp_path / 'out'}"
+    given = (f"checkpoint={made()}", *files(data), f"data.{key}=100", output)
+    assert f"data.{key}=100 has no effect here" in refusal(capsys, command, *given)
+
+
+def test_a_damaged_stage_is_one_sentence(made: Made, tmp_path: Path) -> None:
+    content = torch.load(made(), weights_only=True)
+    stage = {
+        "cryofix": content["cryofix"],
+        "state_dict": content["network"],
+        **{"global_step": 3, "optimizer_states": [{}], "callbacks": {}},
+    }
+    for key, value in (("global_step", "x"), ("optimizer_states", 5), ("callbacks", None)):
+        torch.save({**stage, key: value}, tmp_path / "last.ckpt")
+        with pytest.raises(CryofixError, match=rf"last\.ckpt cannot be used: {key}="):
+            load_checkpoint(tmp_path / "last.ckpt")

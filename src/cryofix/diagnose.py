@@ -87,6 +87,8 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
         else:
             for key in OF_SPLIT:
                 config[key] = trained.get(key) if config[key] is None else config[key]
+            differing = [f"data.{key}" for key in shown if config.data.get(key) != shown[key]]
+            refuse_idle(differing, "micrographs are shown to the model as in its training")
             data = build(config.data, **shown)
         return observe_network(
             f"{config.checkpoint}, {config.part} micrographs",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning import Trainer
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CUDAAccelerator
 
@@ -39,7 +40,13 @@ def check_trainer(settings: Mapping[str, Any]) -> None:
             " trainer.accelerator=auto, which takes a GPU where there is one"
         )
     try:
-        Trainer(**settings, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+        Trainer(
+            **settings,
+            plugins=[LightningEnvironment()],  # as in training; else Lightning warns of SLURM
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+        )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         given = ", ".join(f"trainer.{key}={value}" for key, value in settings.items())
         reason = " ".join(str(error).split())[:300]
