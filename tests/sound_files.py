@@ -37,6 +37,7 @@ from cryofix.formats import (
 )
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
+from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.results import Job, is_finished, read_result
 from cryofix.report import expand_sweep
 from cryofix.run_folder import differences, finished
@@ -283,6 +284,10 @@ def runs() -> dict[str, Kind]:
         "resumed sweep": Kind(
             {"multirun.yaml": Part({"hydra": hydra}, as_yaml)},
             lambda folder: resumed([f"resume_sweep={folder}"]),
+        ),
+        "written picks": Kind(
+            {"written.json": Part({"schema": 1, "files": {"a.box": [9, 9]}}, as_json)},
+            lambda folder: keep_to_this_run(folder, [], {}),
         ),
         "kept picks": Kind({"a.npz": Part(RECORD, kept)}, _kept_picks),
     }

@@ -118,3 +118,11 @@ def test_a_damaged_configuration_is_read_from_a_checkpoint_or_named(
     refuse_another(run, config)
     with pytest.raises(CryofixError, match=r"seed=1, not 2"):
         refuse_another(run, config | {"seed": 2})
+
+
+@pytest.mark.parametrize("name", ["status.json", "results.json"])
+def test_json_that_is_nested_too_deeply_is_a_damaged_file(tmp_path: Path, name: str) -> None:
+    for file in ("status.json", "results.json"):
+        (tmp_path / file).write_text('{"state": "finished", "selected": "fixmatch"}')
+    (tmp_path / name).write_text('{"state": ' + "[" * 90_000)
+    assert finished(tmp_path) is None

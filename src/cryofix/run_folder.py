@@ -94,7 +94,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
             return None
         results: dict[str, Any] = json.loads((folder / "results.json").read_text())
         headline(results)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return results
 
@@ -115,7 +115,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "config.json").read_text())
         if isinstance(content, dict):
             return content
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         pass
     from cryofix.learning.checkpoint import load_checkpoint  # torch, which is rarely needed here
 

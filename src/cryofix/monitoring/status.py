@@ -60,7 +60,7 @@ class RunStatus:
         """
         try:
             said = json.loads(self.path.read_text())["state"] in ("failed", "stopped")
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             said = False
         self._content.update(changes, state="failed")
         if said:

@@ -133,7 +133,7 @@ def _read(path: Path) -> Any:
     """Return the content of a JSON file; None when there is none, or it is damaged."""
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 
