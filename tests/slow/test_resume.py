@@ -19,12 +19,12 @@ STEPS = (
 )
 
 
-def start(folder: Path, *sweep: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *sweep: str, **variables: str) -> subprocess.Popen[bytes]:
     """Start a run, or with overrides of several values a sweep, in a folder."""
     where = ("-m", f"hydra.sweep.dir={folder}", *sweep) if sweep else (f"output={folder}",)
     command = [sys.executable, "-m", "cryofix.train", *where, *SMALL, STEPS, "ratio=0.5"]
     quiet = subprocess.DEVNULL
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)
 
 
@@ -67,6 +67,25 @@ def test_kill_minus_9_and_again_gives_the_same_results(
     assert json.loads((folder / "status.json").read_text())["state"] == "running"
     assert start(folder).wait(timeout=600) == 0
     assert results(folder) == results(undisturbed), f"killed {delay:.3f} s after {file}"
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_from_the_first_simulated_micrograph_on(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    folder, variables = tmp_path / "run", {"CRYOFIX_CACHE": str(tmp_path / "cache")}
+    status, delays = folder / "status.json", list[float]()
+    while len(delays) < 5 and not (folder / "results.json").exists():
+        status.unlink(missing_ok=True)
+        process = start(folder, **variables)
+        wait_for(status, process)
+        delays.append(random.Random(os.urandom(8)).uniform(0, 8))
+        time.sleep(delays[-1])
+        process.kill()
+        process.wait()
+    assert start(folder, **variables).wait(timeout=600) == 0
+    assert results(folder) == results(undisturbed), f"killed after {delays} s"
+    assert not list(folder.rglob(".cryofix-*"))
 
 
 @pytest.mark.slow
