@@ -22,7 +22,8 @@ def config(*overrides: str) -> dict[str, Any]:
 
 def stages(*overrides: str, processes: int = 1) -> str:
     """Return the name of the folder that the stages of a configuration are kept in."""
-    return stage_folder(Path(), config(*overrides), processes).name
+    together = {"processes": processes} if processes > 1 else {}
+    return stage_folder(Path(), config(*overrides), **together).name
 
 
 WITHOUT_EFFECT = (
