@@ -1,5 +1,6 @@
 """``resume_sweep=DIR`` types the sweep's own command line again."""
 
+import os
 import sys
 from pathlib import Path
 from unittest import mock
@@ -77,6 +78,10 @@ HOSTILE = (
     "names.data=${oc.env:HOME}",
     "surprise=1",
     "--config-dir=owned",
+    "experiment=../../owned",
+    "mask=symmetric,/owned",
+    "+mask@guard.switch.to=../owned",
+    "+mask/../../owned=x",
 )
 
 
@@ -97,17 +102,26 @@ def test_what_the_user_types_again_is_the_users(tmp_path: Path) -> None:
     assert resumed([f"resume_sweep={tmp_path}", word])[1:3] == [word, "seed=0,1"]
 
 
+@pytest.mark.parametrize("key", ["guard.switch_to", "experiment"])
 def test_the_sweep_of_somebody_else_runs_no_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from cryofix.train import main
 
     monkeypatch.chdir(tmp_path)
     owned = tmp_path / "owned"
+    theirs = os.path.relpath(tmp_path / "theirs", Path(__file__).parents[2] / "conf" / key)
+    callback = {"x": {"_target_": "os.mkdir", "path": str(owned)}}
+    text = f"# @package hydra.callbacks\n{yaml.safe_dump(callback)}"
+    (tmp_path / "theirs.yaml").write_text(text)
+    values = {
+        "guard.switch_to": f"{{_target_: os.mkdir, path: '{owned}'}}",
+        "experiment": theirs,  # a file beside the sweep that builds a callback of Hydra's
+    }
     task = [
         "trainer=smoke",
         "data.simulate.micrographs=8",
-        f"guard.switch_to={{_target_: os.mkdir, path: '{owned}'}}",
+        f"{key}={values[key]}",
         "teacher.decay=5",  # ends what would run
     ]
     (tmp_path / "sweep").mkdir()
@@ -119,7 +133,7 @@ def test_the_sweep_of_somebody_else_runs_no_code(
     assert stop.value.code == 1
     assert not owned.exists()
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "guard.switch_to" in line
+    assert key in line
 
 
 def test_build_calls_classes_of_cryofix_and_what_the_command_line_names(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tex
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
 _TRAINING = {*Train.__annotations__, "experiment"}
+_WHERE = ("output", "cache")  # paths; other keys without a dot choose files, of conf/ and not elsewhere
 _LAUNCHING = (  # of hydra.launcher: numbers and names, and nothing that a shell reads
     *("jobs_at_once", "cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node", "mem_gb"),
     *("timeout_min", "max_num_timeout", "array_parallelism", "signal_delay_s"),
@@ -65,11 +66,12 @@ def _key(override: str) -> str:
 def _is_harmless(override: str) -> bool:
     """Say whether an override sets a value, runs nothing, and reads nothing but what it sets."""
     key, _, value = override.lstrip("+~").partition("=")
-    if "_target_" in override or "${" in override or not re.fullmatch(r"[\w./@]+", key):
+    if "_target_" in override or "${" in override or not re.fullmatch(r"[\w.@]+|hydra/\w+", key):
         return False
     parts = re.split(r"[./@]", key)
     if parts[0] != "hydra":
-        return parts[0] in _TRAINING and "hydra" not in parts
+        chooses = "." not in key.partition("@")[0] and key not in _WHERE
+        return parts[0] in _TRAINING and "hydra" not in parts and not (chooses and "/" in value)
     if key == "hydra.sweep.subdir":
         return not value.strip("'\"").startswith("/") and ".." not in value
     if key == "hydra/launcher":
