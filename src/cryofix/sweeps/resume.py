@@ -12,7 +12,7 @@ from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tex
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
 _TRAINING = {*Train.__annotations__, "experiment"}
-_WHERE = ("output", "cache")  # paths; other keys without a dot choose files, of conf/ and not elsewhere
+_WHERE = ("output", "cache")  # paths; other keys without a dot choose a file, and one of conf/
 _LAUNCHING = (  # of hydra.launcher: numbers and names, and nothing that a shell reads
     *("jobs_at_once", "cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node", "mem_gb"),
     *("timeout_min", "max_num_timeout", "array_parallelism", "signal_delay_s"),
