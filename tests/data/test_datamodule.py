@@ -16,6 +16,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.simulator import SimulatorConfig, write_dataset
 from cryofix.errors import CryofixError
 from cryofix.formats import read_micrograph
+from disc_finder import draw
 
 SIMULATED = {"micrographs": 6, "shape": [256, 320]}
 
@@ -348,3 +349,29 @@ def test_a_smoke_run_splits_every_data_group_as_shipped(
         config = compose("train", [*words, f"cache={cache}", "names={data: x, mask: y}"])
         data = build(config.data)
     assert data.split.counts() == {"test": 2, "validation": 1, "labelled": 1, "unlabelled": 4}
+
+
+def two_magnifications(folder: Path, **settings: Any) -> CryoDataModule:
+    """Return two micrographs for each of 1 and 2 Angstrom per pixel, with particles of 60."""
+    labels = {}
+    for number, size in enumerate((1.0, 1.0, 2.0, 2.0)):
+        name = f"m{number}.mrc"
+        truth = draw(folder / name, (240, 320), 60 / size, size, count=3, seed=number)
+        labels[name] = np.stack([truth.x, 240 - 1 - truth.y], axis=1).tolist()
+    (folder / "labels.json").write_text(json.dumps(labels))
+    return CryoDataModule(
+        cache=str(folder / "cache"),
+        ratio=1.0,
+        seed=0,
+        images=str(folder / "*.mrc"),
+        coordinates=str(folder / "labels.json"),
+        **settings,
+    )
+
+
+def test_a_size_in_angstrom_is_the_same_at_every_magnification(tmp_path: Path) -> None:
+    """60 Angstrom are 60 and 30 pixels: not their median, 45, times that of the pixel sizes."""
+    dataset = two_magnifications(tmp_path, diameter_angstrom=60.0).dataset
+    assert dataset.diameter_angstrom == pytest.approx(60.0)
+    assert dataset.diameter_px == pytest.approx(45.0)
+    assert dataset.particle_px == 24.0

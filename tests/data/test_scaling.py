@@ -1,46 +1,14 @@
 """How large particles are: at several magnifications, and for a trained network."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.scaling import KnownDiameter, Scaling
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles
-from disc_finder import draw
-
-SHAPE = (240, 320)
-
-
-def two_magnifications(folder: Path, **settings: Any) -> CryoDataModule:
-    """Return two micrographs for each of 1 and 2 Angstrom per pixel, with particles of 60."""
-    labels = {}
-    for number, size in enumerate((1.0, 1.0, 2.0, 2.0)):
-        name = f"m{number}.mrc"
-        truth = draw(folder / name, SHAPE, 60 / size, size, count=3, seed=number)
-        labels[name] = np.stack([truth.x, SHAPE[0] - 1 - truth.y], axis=1).tolist()
-    (folder / "labels.json").write_text(json.dumps(labels))
-    return CryoDataModule(
-        cache=str(folder / "cache"),
-        ratio=1.0,
-        seed=0,
-        images=str(folder / "*.mrc"),
-        coordinates=str(folder / "labels.json"),
-        **settings,
-    )
-
-
-def test_a_size_in_angstrom_is_the_same_at_every_magnification(tmp_path: Path) -> None:
-    """60 Angstrom are 60 and 30 pixels: not their median, 45, times that of the pixel sizes."""
-    dataset = two_magnifications(tmp_path, diameter_angstrom=60.0).dataset
-    assert dataset.diameter_angstrom == pytest.approx(60.0)
-    assert dataset.diameter_px == pytest.approx(45.0)
-    assert dataset.particle_px == 24.0
 
 
 def test_sizes_that_labels_say_are_taken_at_their_own_magnification() -> None:

@@ -165,6 +165,9 @@ def test_every_block_of_a_star_is_read(tmp_path: Path, caplog: pytest.LogCapture
     put(path, path.read_text() + loop("more", names, "raw/b.mrc 7 8"))
     assert read_coordinates(path, IMAGES)["b"].x.tolist() == [3, 7]
     assert "read the particles of all its blocks, data_particles, data_more" in caplog.text
+    put(path, "".join(loop(f"b{i}", names, f"raw/b.mrc {i} 8") for i in range(9)))
+    assert read_coordinates(path, IMAGES)["b"].x.tolist() == list(range(9))
+    assert caplog.messages[-1].endswith("data_b0, data_b1, data_b2 and 6 more")
 
 
 def test_every_list_of_an_index_and_every_block_of_a_cbox_is_read(tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ def _read_picks(path: Path, tables: Sequence[StarTable], stem: str) -> Iterator[
         )
     blocks = list(dict.fromkeys(f"data_{table.block}" for table in found))
     if len(blocks) > 1:
-        _log.warning("%s: read the particles of all its blocks, %s", path, ", ".join(blocks))
+        more = f" and {len(blocks) - 3} more" if len(blocks) > 3 else ""
+        shown = ", ".join(blocks[:3]) + more
+        _log.warning("%s: read the particles of all its blocks, %s", path, shown)
     for table in found:
         particles = _particles(table.columns, path)
         origins = read_origins(table, tables, path)
