@@ -1,10 +1,12 @@
 """A small sound file, or a folder of them, of every kind that cryofix reads."""
 
+import atexit
 import bz2
 import gzip
 import io
 import json
 import os
+import shutil
 import struct
 import tempfile
 import zipfile
@@ -321,4 +323,6 @@ def _kept_picks(folder: Path) -> None:
 
 
 def temporary() -> Path:
-    return Path(tempfile.mkdtemp(prefix="cryofix-fuzz-"))
+    folder = Path(tempfile.mkdtemp(prefix="cryofix-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

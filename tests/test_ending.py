@@ -119,6 +119,20 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
     assert said.endswith("Read-only file system; choose a folder that can be written to")
 
 
+@pytest.mark.parametrize(("command", "words"), [(each[0], each[1:]) for each in COMMANDS[:-1]])
+def test_a_disk_without_any_room_is_one_sentence_that_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, words: tuple[str, ...]
+) -> None:
+    """Hydra writes first, and the system does not say which file it refused to write."""
+    with mounted(tmp_path / "disk", "size=4k") as disk:
+        (disk / "all").write_bytes(bytes(4096))
+        said = message(capsys, *words, f"output={disk}/run", command=command)
+    assert said == (
+        f"cryofix.{command}: {disk}/run/.hydra/config.yaml cannot be used: No space left on device;"
+        " make room there or choose another folder, and start again"
+    )
+
+
 @pytest.mark.parametrize("left_over", [True, False])
 def test_processes_that_do_not_exist_are_not_waited_for_in_silence(
     tmp_path: Path, left_over: bool

@@ -55,6 +55,8 @@ def test_only_what_changes_numbers_is_another_run(run: Path) -> None:
     assert differences(run, other) == ["data.root", "seed"]
     with pytest.raises(CryofixError, match=r"data\.root=/a, not /b \(2 differences\)"):
         refuse_another(run, other)
+    with pytest.raises(CryofixError, match=r"with seed=1, not 2: choose"):
+        refuse_another(run, same | {"seed": 2})
     with pytest.raises(CryofixError, match=r"another version of cryofix, in which audits "):
         refuse_another(run, same | {"audits": 1})
 

@@ -61,9 +61,10 @@ def main(config: DictConfig) -> float:
     )
     count = sum(map(len, particles.values()))
     unlabelled = len(micrographs) - len(particles)
+    files = "1 file" if len(written) == 1 else f"{len(written)} files, the first is"
     print(
         f"{count} particles in {len(particles)} micrographs ({unlabelled} more are unlabelled), "
-        f"{source} to {keys['format']}: wrote {len(written)} files, the first is {written[0]}"
+        f"{source} to {keys['format']}: wrote {files} {written[0]}"
     )
     return float(count)
 

@@ -1,10 +1,12 @@
 """Writing files so that a reader never sees half of one, and saying why one cannot be written."""
 
 import errno
+import io
 import json
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -157,9 +159,21 @@ def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
         lock.release()
 
 
+def _being_written(error: OSError) -> str | None:
+    """Return the name of the open file in the function that failed.
+
+    The system names no file when it refuses to write, and Hydra's writing adds no name.
+    """
+    innermost = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1:]
+    for value in innermost[0].f_locals.values() if innermost else ():
+        if isinstance(value, io.IOBase) and isinstance(name := getattr(value, "name", None), str):
+            return name
+    return None
+
+
 def explain_os_error(error: OSError) -> str:
     """Return one sentence for what the operating system refused: the path, why, and what to do."""
-    names = (error.filename, error.filename2)
+    names = (error.filename or _being_written(error), error.filename2)
     paths = [os.fsdecode(name) for name in names if isinstance(name, str | bytes)]
     reason = (error.strerror or str(error) or type(error).__name__).rstrip(".")
     remedy = REMEDIES.get(error.errno or 0, "check the file system it is on, and start again")

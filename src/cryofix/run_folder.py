@@ -60,7 +60,8 @@ def refuse_another(folder: Path, config: dict[str, Any]) -> None:
         shared = [key for key in different if key in before and key in now]
         if shared:
             key = shared[0]
-            held = f"with {key}={before[key]}, not {now[key]} ({len(different)} differences)"
+            more = f" ({len(different)} differences)" if len(different) > 1 else ""
+            held = f"with {key}={before[key]}, not {now[key]}{more}"
         else:
             held = f"of another version of cryofix, in which {different[0]} is not the same setting"
         raise CryofixError(

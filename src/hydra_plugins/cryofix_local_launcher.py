@@ -109,7 +109,8 @@ class LocalLauncher(Launcher):
             self._setup["hydra_context"], self._setup["config"], job_overrides, initial_job_idx
         )
         with announced(self._setup["config"], len(left), len(returns)):
-            print(f"{len(slots)} jobs at a time, {'with GPUs' if slots[0] else 'on the CPU'}")
+            jobs = "1 job" if len(slots) == 1 else f"{len(slots)} jobs"
+            print(f"{jobs} at a time, {'with GPUs' if slots[0] else 'on the CPU'}")
             returns |= self._run(executor, job, left, slots)
         return [returns[number] for number in sorted(returns)]
 
