@@ -158,6 +158,17 @@ def test_a_big_endian_lzw_tiff_is_read_right_or_names_codec_and_package(
             read_micrograph(path)
 
 
+def test_a_table_is_no_micrograph_and_the_remedy_is_the_images_that_it_lists(
+    tmp_path: Path,
+) -> None:
+    table = tmp_path / "micrographs_ctf.star"
+    table.write_text("data_micrographs\n\nloop_\n_rlnMicrographName\nraw/a.mrc\n")
+    with pytest.raises(
+        CryofixError, match=r"micrographs_ctf\.star is a table.* give the folder or a quoted"
+    ):
+        find_micrographs(table)
+
+
 def test_a_lost_link_among_the_micrographs_is_reported(tmp_path: Path) -> None:
     write_mrc_with(tmp_path / "a.mrc", noise(0, 9, np.int16))
     (tmp_path / "b.mrc").symlink_to(tmp_path / "gone.mrc")

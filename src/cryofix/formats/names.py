@@ -21,6 +21,7 @@ KINDS: dict[str, ImageKind] = {
     ".jpeg": "jpeg",
 }
 COMPRESSIONS = (".gz", ".bz2")
+TABLES = (".star", ".cs", ".csv", ".tsv", ".json")
 _SUFFIX = re.compile(r"\.(mrcs?|tiff?|png|jpe?g)(\.(gz|bz2))?\Z", re.IGNORECASE)
 CRYOSPARC_UID = re.compile(r"^(\d{21})_(?=.)", re.DOTALL)
 
@@ -38,6 +39,11 @@ def image_kind(path: str | Path) -> ImageKind:
         name = name.removesuffix(compression)
     kind = KINDS.get(Path(name).suffix)
     compressed = name != Path(path).name.lower()
+    if Path(name).suffix in TABLES:
+        raise CryofixError(
+            f"{path} is a table, not a micrograph: give the folder or a quoted pattern of the "
+            "images that it lists, such as 'micrographs/*.mrc'"
+        )
     if kind is None or (compressed and kind != "mrc"):
         raise CryofixError(
             f"{path} is no micrograph that cryofix reads: convert it to "
