@@ -314,6 +314,25 @@ def test_signs_are_written_out() -> None:
     assert signed(-0.0004) == f"{minus}0.000"
 
 
+def test_of_five_rows_one_that_chance_may_have_lifted_is_not_called_better(
+    sweep: Any, make_results: Any
+) -> None:
+    for mask in ("none", "symmetric", "class_aware", "soft_weight", "quota"):
+        lift = 0.05 if mask == "none" else 0.0
+        for draw in range(3):  # of none: p = .013, enough alone
+            for seed in range(3):
+                result = make_results(mask, 0.05, seed, draw)
+                result["supervised"]["particle"]["f1"] = 0.5
+                result["fixmatch"]["particle"]["f1"] = 0.5 + lift + 0.01 * (draw - 1)
+                sweep.finished(f"{mask}{draw}{seed}", result)
+    summary = summarise(collect(sweep.path))
+    console = Console(width=160, file=io.StringIO(), record=True)
+    console.print(render(summary, 160))
+    (row,) = (line for line in console.export_text().splitlines() if "+0.05" in line)
+    assert "higher, one of many" in row
+    assert "better" not in row
+
+
 def test_a_gain_of_0_004_is_shown_in_every_report(sweep: Any, make_results: Any) -> None:
     result = make_results("none", 0.05, 0)
     result["fixmatch"]["particle"]["f1"] = result["supervised"]["particle"]["f1"] + 0.004
