@@ -8,6 +8,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 
+from cryofix import masking
 from cryofix.config import build, config_folder, to_plain
 from cryofix.data.intensity import change_intensity
 from cryofix.data.tiles import batched
@@ -16,7 +17,6 @@ from cryofix.learning.experiment import Experiment
 from cryofix.learning.prior import estimate_prior
 from cryofix.learning.sharing import stage_folder
 from cryofix.learning.views import LABELLED_VIEW
-from cryofix.masking import LABELS_EVERY
 from cryofix.monitoring.console import quieten
 from cryofix.monitoring.progress import Display
 from support import SMALL, results, run_train
@@ -221,18 +221,22 @@ def test_no_student_teaches_itself_after_a_switch(tmp_path: Path, kind: str, aft
         assert not torch.equal(module._teach(weak), module.network.eval()(weak))
 
 
-@pytest.mark.parametrize(("mask", "state"), [("adamatch", "labelled"), ("bernoulli", "learnt")])
+@pytest.mark.parametrize(
+    ("mask", "state", "share"),
+    [("adamatch", "labelled", 0.5), ("bernoulli", "learnt", 0.5), ("adamatch", "labelled", 0.0)],
+)
 def test_means_on_labels_are_the_teachers_on_tiles_placed_without_regard_to_particles(
-    tmp_path: Path, mask: str, state: str
+    tmp_path: Path, mask: str, state: str, share: float
 ) -> None:
     overrides = (f"mask={mask}", "data.batch_labelled=8", "data.tile_px=96")
+    overrides += (f"data.centred_share={share}",)
     made = experiment(tmp_path / "expected", *overrides)
     teacher = made._module(made.policy, 0).average.eval()  # before the first step: the student's
     stream = made.data.stream("labelled")
     tiles = [stream[index] for index in range(8)]
-    uniform = torch.tensor([tile["uniform"] for tile in tiles])
+    uniform = torch.tensor([share == 0 or tile["uniform"] for tile in tiles])
     assert uniform.any()
-    assert not uniform.all()
+    assert uniform.all() == (share == 0)
     batch = batched(tiles)
     weak = change_intensity(
         batch["image"], made._module(None, 0).views.weak, 0, LABELLED_VIEW, batch["index"]
@@ -247,6 +251,6 @@ def test_means_on_labels_are_the_teachers_on_tiles_placed_without_regard_to_part
     prefix = f"policy.{state}"
     found = trained(tmp_path / "one", 1, *overrides)["state_dict"]
     torch.testing.assert_close(found[f"{prefix}.value"], torch.stack(expected))
-    for steps, updates in ((LABELS_EVERY, 1), (LABELS_EVERY + 1, 2)):
+    for steps, updates in ((masking.LABELS_EVERY, 1), (masking.LABELS_EVERY + 1, 2)):
         found = trained(tmp_path / "one", steps, *overrides)["state_dict"]
         assert found[f"{prefix}.updates"].tolist() == [updates, updates]
