@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 import torch
 
-from cryofix.files import TEMPORARY
+from cryofix import files
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from disc_finder import draw
 
@@ -269,7 +269,7 @@ def test_a_damaged_result_is_made_again(folder: Path, checkpoint: Path) -> None:
     damaged = bytearray(kept.read_bytes())
     damaged[len(damaged) // 4] ^= 0xFF  # in an array: the archive's list of parts is sound
     kept.write_bytes(damaged)
-    left, new = (kept.with_name(f"{TEMPORARY}{name}.npz") for name in ("left", "new"))
+    left, new = (kept.with_name(f"{files.TEMPORARY}{name}.npz") for name in ("left", "new"))
     for path in (left, new):
         path.write_bytes(b"of a process that was killed, or of one that is still there")
     os.utime(left, (0, 0))
