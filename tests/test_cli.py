@@ -89,10 +89,12 @@ def test_wrong_overrides(
 @pytest.mark.parametrize(
     ("command", "overrides", "parts"),
     [
-        ("evaluate", ["checkpoint=x", "data.root=y"], ["data.root", "data=synthetic was chosen"]),
+        ("evaluate", ["checkpoint=x", "data.root=y"], ["data.root", "no data was chosen"]),
         ("diagnose", ["checkpoint=x", "data.root=y"], ["data.root", "no data was chosen"]),
         ("diagnose", ["checkpoint=x", "mask.threshold=0.7"], ["symmetric", "no mask was chosen"]),
         ("diagnose", ["checkpoint=x", "ratio=0.1"], ["ratio=0.1 has no effect", "data="]),
+        ("evaluate", ["checkpoint=x", "ratio=0.1"], ["ratio=0.1 has no effect", "data="]),
+        ("evaluate", ["picks=x"], ["picks=x", "data=micrographs"]),
         ("diagnose", ["checkpoint=x", "truth=y.npy"], ["truth=y.npy has no effect"]),
         ("diagnose", ["probabilities=x", "part=test"], ["part=test has no effect"]),
         ("diagnose", ["probabilities=x", "data=synthetic"], ["data=synthetic has no effect"]),

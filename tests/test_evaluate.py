@@ -25,9 +25,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_selected_model_scores_as_in_its_run(run: Path, tmp_path: Path) -> None:
-    data = ("data.limit=8", "data.simulate.micrographs=8")
-    evaluate(f"checkpoint={run}", *data, f"output={tmp_path}")
+def test_the_selected_model_scores_on_its_own_data_as_in_its_run(run: Path, tmp_path: Path) -> None:
+    evaluate(f"checkpoint={run}", f"output={tmp_path}")
     scores = json.loads((tmp_path / "scores.json").read_text())
     content = results(run)
     assert scores["scores"] == content[content["selected"]]
@@ -39,6 +38,7 @@ def test_the_selected_model_scores_as_in_its_run(run: Path, tmp_path: Path) -> N
 def test_a_stage_checkpoint_can_be_scored_too(run: Path, tmp_path: Path) -> None:
     evaluate(
         f"checkpoint={run / 'checkpoints/burn_in/last.ckpt'}",
+        "data=synthetic",
         "data.limit=8",
         "data.simulate.micrographs=8",
         "part=validation",

@@ -74,12 +74,16 @@ def keys_of(command: str) -> set[str]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose(command))
         keys = set(flat(config, ""))
-    for group in [key for key in config if (CONF / key).is_dir()]:
+    defaults: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))["defaults"]
+    named = {key for entry in defaults if isinstance(entry, dict) for key in entry}
+    groups = {key for key in named | config.keys() if (CONF / key).is_dir()}
+    keys |= groups
+    for group in groups:
         for path in (CONF / group).glob("*.yaml"):
             chosen: Any = OmegaConf.to_container(OmegaConf.load(path))
             prefix = "" if "@package _global_" in path.read_text() else f"{group}."
             keys |= set(flat(chosen, prefix))
-    if "data" in config:
+    if "data" in groups:
         keys |= {f"data.simulate.{entry.name}" for entry in dataclasses.fields(SimulatorConfig)}
     launcher: Any = OmegaConf.to_container(OmegaConf.load(CONF / "hydra/launcher/slurm.yaml"))
     local: Any = OmegaConf.to_container(OmegaConf.load(CONF / "hydra/launcher/local.yaml"))

@@ -8,15 +8,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from cryofix.config import build, entry_point, refuse_idle, to_plain
-from cryofix.construct import call
+from cryofix.config import entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
+from cryofix.model_data import OF_SPLIT, load_with_data
 
 if TYPE_CHECKING:
     from cryofix.diagnosis.observation import Observation
-
-OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
-SIZES = ("diameter_px", "diameter_angstrom", "particle_radius")  # the model knows its particles
 
 
 @entry_point("diagnose")
@@ -65,37 +62,21 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     """Let a trained network predict the micrographs of its own data set, or of another."""
     import torch
 
-    from cryofix.data.datamodule import CryoDataModule
     from cryofix.diagnosis.network import observe_network
-    from cryofix.learning.checkpoint import about, load_picker
     from cryofix.monitoring.console import quieten
     from cryofix.monitoring.progress import Display
 
     quieten()
     refuse_idle(["truth"], "it is for probabilities=, and a checkpoint has data of its own")
-    if config.get("data") is None:
-        refuse_idle(OF_SPLIT, "without data= the checkpoint's own split is used")
-    picker = load_picker(config.checkpoint)
-    trained, prior = picker.metadata["config"], config.prior
     with Display(console) as display:
-        shown = {**picker.data_keywords(), "progress": display.counter}
-        if config.get("data") is None:
-            keywords = {**trained["data"], **dict.fromkeys(SIZES), "cache": config.cache}
-            keywords.pop("_target_", None)  # a checkpoint does not choose what is called
-            with about(picker.path):
-                data = call(CryoDataModule, keywords, "config.data", **shown)
-        else:
-            for key in OF_SPLIT:
-                config[key] = trained.get(key) if config[key] is None else config[key]
-            differing = [f"data.{key}" for key in shown if config.data.get(key) != shown[key]]
-            refuse_idle(differing, "micrographs are shown to the model as in its training")
-            data = build(config.data, **shown)
+        picker, data = load_with_data(config, display.counter)
+        trained = picker.metadata["config"]
         return observe_network(
             f"{config.checkpoint}, {config.part} micrographs",
             picker.network.to("cuda" if torch.cuda.is_available() else "cpu"),
             data,
             config.part,
-            prior=picker.metadata["prior"] if prior is None else prior,
+            prior=picker.metadata["prior"] if config.prior is None else config.prior,
             mask=trained.get("mask"),
             counter=display.counter,
         )

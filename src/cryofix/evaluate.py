@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from cryofix.config import build, entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
 from cryofix.files import write_json
+from cryofix.model_data import ANY_SPLIT, load_with_data
 
 
 @entry_point("evaluate")
@@ -22,7 +23,6 @@ def score_checkpoint(config: DictConfig) -> float:
     """Score a model, write ``scores.json`` and pictures, return particle F1."""
     import torch
 
-    from cryofix.learning.checkpoint import load_picker
     from cryofix.learning.comparing import annotated_part
     from cryofix.learning.evaluation import score_all
     from cryofix.monitoring.console import print_scores, quieten
@@ -33,13 +33,9 @@ def score_checkpoint(config: DictConfig) -> float:
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
     refuse_idle(["threshold"], "it is for picks=, and a checkpoint has a threshold of its own")
-    picker = load_picker(config.checkpoint)
-    trained = picker.data_keywords()
-    differing = [f"data.{key}" for key in trained if config.data.get(key) != trained[key]]
-    refuse_idle(differing, "micrographs are shown to the model as in its training")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with Display() as display:
-        data = build(config.data, **trained, progress=display.counter)
+        picker, data = load_with_data(config, display.counter)
         annotated = annotated_part(data, config.part)
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)
@@ -77,6 +73,13 @@ def score_picks(config: DictConfig) -> float:
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if config.get("data") is None:
+        raise CryofixError(
+            f"picks={config.picks} need micrographs with coordinates to be scored on: choose them"
+            " with data=, for example data=micrographs data.images=... data.coordinates=..."
+        )
+    for key, value in ANY_SPLIT.items():
+        config[key] = value if config[key] is None else config[key]
     with Display() as display:
         data = build(config.data, progress=display.counter)
         programs = read_programs(to_plain(config)["picks"], headers(data))

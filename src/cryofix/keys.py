@@ -72,14 +72,14 @@ class Evaluate(TypedDict):
     picks: Where | Keywords | None
     threshold: float | None
     part: str
-    ratio: float
-    seed: int
-    split_seed: int
-    label_draw: int
+    ratio: float | None
+    seed: int | None
+    split_seed: int | None
+    label_draw: int | None
     output: str
     cache: str
     augment: Augment
-    data: Keywords
+    data: Any  # checked when it is built: what is null here, the checkpoint says
 
 
 class Diagnose(TypedDict):

@@ -1,0 +1,62 @@
+"""The data set that a trained model is scored or diagnosed on."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from cryofix.config import build, refuse_idle
+from cryofix.construct import call
+
+if TYPE_CHECKING:
+    from cryofix.data.datamodule import CryoDataModule
+    from cryofix.learning.checkpoint import Picker
+
+ANY_SPLIT = {"ratio": 0.05, "seed": 0, "split_seed": 0, "label_draw": 0}
+"""The split where nothing says which, as for picks."""
+
+OF_SPLIT = tuple(ANY_SPLIT)
+SIZES = ("diameter_px", "diameter_angstrom", "particle_radius")  # the model knows its particles
+
+
+def load_with_data(
+    config: DictConfig, progress: Callable[[str, int], Callable[[], None]]
+) -> tuple["Picker", "CryoDataModule"]:
+    """Return a model with the data set that ``data=`` chose, or without it the one it learnt from.
+
+    Micrographs are shown as in training, and what ``config`` does not say of the split is that of
+    training too.
+
+    Parameters
+    ----------
+    config
+        Of the command: ``checkpoint``, ``data``, ``cache``, and the keys of OF_SPLIT.
+    progress
+        Of the data module.
+
+    Raises
+    ------
+    CryofixError
+        When a key was typed that has no effect, or the checkpoint's data make no sense.
+    """
+    from cryofix.data.datamodule import CryoDataModule
+    from cryofix.learning.checkpoint import about, load_picker
+
+    if config.get("data") is None:
+        refuse_idle(OF_SPLIT, "without data= the checkpoint's own split is used")
+    picker = load_picker(config.checkpoint)
+    trained = picker.metadata["config"]
+    shown = {**picker.data_keywords(), "progress": progress}
+    data: CryoDataModule
+    if config.get("data") is None:
+        keywords = {**trained["data"], **dict.fromkeys(SIZES), "cache": config.cache}
+        keywords.pop("_target_", None)  # a checkpoint does not choose what is called
+        with about(picker.path):
+            data = call(CryoDataModule, keywords, "config.data", **shown)
+        return picker, data
+    for key in OF_SPLIT:
+        config[key] = trained.get(key, ANY_SPLIT[key]) if config[key] is None else config[key]
+    differing = [f"data.{key}" for key in shown if config.data.get(key) != shown[key]]
+    refuse_idle(differing, "micrographs are shown to the model as in its training")
+    data = build(config.data, **shown)
+    return picker, data
