@@ -74,8 +74,8 @@ def keys_of(command: str) -> set[str]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config: Any = OmegaConf.to_container(compose(command))
         keys = set(flat(config, ""))
-    defaults: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))["defaults"]
-    named = {key for entry in defaults if isinstance(entry, dict) for key in entry}
+    raw: Any = OmegaConf.to_container(OmegaConf.load(CONF / f"{command}.yaml"))
+    named = {key for entry in raw["defaults"] if isinstance(entry, dict) for key in entry}
     groups = {key for key in named | config.keys() if (CONF / key).is_dir()}
     keys |= groups
     for group in groups:

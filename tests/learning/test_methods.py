@@ -228,8 +228,8 @@ def test_no_student_teaches_itself_after_a_switch(tmp_path: Path, kind: str, aft
 def test_means_on_labels_are_the_teachers_on_tiles_placed_without_regard_to_particles(
     tmp_path: Path, mask: str, state: str, share: float
 ) -> None:
-    overrides = (f"mask={mask}", "data.batch_labelled=8", "data.tile_px=96")
-    overrides += (f"data.centred_share={share}",)
+    tiling = ("data.batch_labelled=8", "data.tile_px=96", f"data.centred_share={share}")
+    overrides = (f"mask={mask}", *tiling)
     made = experiment(tmp_path / "expected", *overrides)
     teacher = made._module(made.policy, 0).average.eval()  # before the first step: the student's
     stream = made.data.stream("labelled")
