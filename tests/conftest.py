@@ -1,7 +1,9 @@
 """What all tests share: annotation checks, one thread, and where the real data is."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,10 @@ install_import_hook(
 import torch  # noqa: E402 - after the import hook, as everything of cryofix has to be
 
 torch.set_num_threads(1)
+
+# A script that starts the tests with `&` has SIGINT ignored, and so would commands that they start.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,6 @@ such a group every function does what one process alone has to do.
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -150,7 +149,7 @@ class Ranks:
         # In a thread, because torch hears no Ctrl-C while it waits.
         meeting = threading.Thread(target=meet, daemon=True)
         meeting.start()
-        _wait(meeting, SECONDS_UNTIL_SAID)
+        meeting.join(SECONDS_UNTIL_SAID)
         if meeting.is_alive():
             check()
             print(
@@ -158,7 +157,7 @@ class Ranks:
                 file=sys.stderr,
                 flush=True,
             )
-            _wait(meeting, SECONDS_TO_COME)
+            meeting.join(SECONDS_TO_COME)
         if meeting.is_alive() or outcome:
             why = f" ({reason(outcome[0])})" if outcome else ""
             raise CryofixError(
@@ -190,13 +189,6 @@ class Ranks:
 
     def _gpu(self) -> int:
         return self.local % max(1, torch.cuda.device_count())
-
-
-def _wait(thread: threading.Thread, seconds: float) -> None:
-    """Wait for a thread in short steps: a Ctrl-C that comes just before a long one is not heard."""
-    end = time.monotonic() + seconds
-    while thread.is_alive() and time.monotonic() < end:
-        thread.join(0.5)
 
 
 class _OneDeviceEach(ClusterEnvironment):
