@@ -4,11 +4,11 @@ import itertools
 import statistics
 import time
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from benchmarks.rows import Row, finish, parser
 from benchmarks.training import Bare, train_config
+from cryofix.config import build
 from cryofix.monitoring.console import quieten
 
 # Cached at full resolution, so that a tile of 768 pixels fits.
@@ -20,7 +20,7 @@ GPU_BATCH = 16
 
 def batch_seconds(config: DictConfig, batches: int) -> float:
     """Return the seconds of a batch of both kinds, when nobody waits before asking again."""
-    data = instantiate(config.data)
+    data = build(config.data)
     data.setup()
     # What the workers prepare ahead is not counted, nor the time that they take to start.
     ahead = 4 * config.data.workers + 4
