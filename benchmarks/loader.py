@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from benchmarks.rows import Row, finish, parser
 from benchmarks.training import Bare, train_config
 from cryofix.config import build
-from cryofix.monitoring.console import quieten
+from cryofix.reporting.console import quieten
 
 # Cached at full resolution, so that a tile of 768 pixels fits.
 MICROGRAPHS = ("data.simulate.micrographs=12", "+data.simulate.shape=[1024,1024]")

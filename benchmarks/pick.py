@@ -29,10 +29,10 @@ from cryofix.data.preprocess import Preprocessing
 from cryofix.formats import write_mrc
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network, folded
+from cryofix.learning.sliding import STRIDE
 from cryofix.picking.jobs import Work, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe, pick_micrograph
-from cryofix.picking.results import Job
-from cryofix.picking.sliding import STRIDE
+from cryofix.picking.picked import Job
 
 STAGES = {"read": "read", "crop": "Fourier crop", "network": "network", "peaks": "peaks"}
 

@@ -26,7 +26,7 @@ from cryofix.learning.checkpoint import AtomicCheckpointIO
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.network import build_network
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
-from cryofix.monitoring.console import quieten
+from cryofix.reporting.console import quieten
 
 WARM = 5  # steps that are not counted
 

@@ -23,10 +23,10 @@ from benchmarks.topaz_data import binned_data_set, composed
 from benchmarks.topaz_report import write_report
 from cryofix.config import build
 from cryofix.data.datamodule import CryoDataModule
+from cryofix.experiment.comparing import headers, labelled_part
 from cryofix.formats import read_coordinates, write_coordinates
-from cryofix.learning.comparing import headers, labelled_part
-from cryofix.scoring.comparison import compare
-from cryofix.scoring.programs import read_programs
+from cryofix.metrics.comparison import compare
+from cryofix.metrics.programs import read_programs
 
 OURS = (
     "mask=quota",

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from cryofix.files import atomic_write, write_json
-from cryofix.monitoring.console import gain_text
-from cryofix.scoring.comparison import Scored, gains
+from cryofix.metrics.comparison import Scored, gains
+from cryofix.reporting.console import gain_text
 
 TITLES = {
     "cryofix_1": "cryofix, 1 label",

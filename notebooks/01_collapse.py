@@ -47,9 +47,9 @@ from terminal import Terminal
 
 from cryofix.config import build
 from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
+from cryofix.experiment.run_figures import FIXMATCH, SUPERVISED
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.evaluation import predict
-from cryofix.monitoring.figures import FIXMATCH, SUPERVISED
 
 plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
 scratch = tempfile.TemporaryDirectory()  # it goes with the kernel; take a folder of yours to keep
@@ -166,9 +166,7 @@ plt.show()
 
 # %%
 cryofix(
-    "diagnose",
-    "checkpoint=runs/collapse/checkpoints/burn_in/last.ckpt",
-    "output=runs/diagnosis",
+    "diagnose", "checkpoint=runs/collapse/checkpoints/burn_in/last.ckpt", "output=runs/diagnosis"
 )
 
 # %%

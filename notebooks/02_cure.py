@@ -45,7 +45,7 @@ from terminal import Terminal
 from cryofix.config import build, config_folder
 from cryofix.data.datamodule import no_progress
 from cryofix.diagnosis.colours import BACKGROUND, IGNORED, PARTICLES, WRONG
-from cryofix.diagnosis.network import observe_network
+from cryofix.diagnosis.model_pixels import observe_network
 from cryofix.diagnosis.overlay import grey, paint
 from cryofix.diagnosis.policies import apply_policy, build_policy
 from cryofix.diagnosis.verdict import percent, signed

@@ -40,7 +40,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from terminal import Terminal
 
 from cryofix.formats import micrograph_name, read_coordinates, read_info, read_micrograph
-from cryofix.scoring.matching import match
+from cryofix.metrics.matching import match
 
 plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
 set_matplotlib_formats("jpeg")  # a tenth of a PNG where everything is noise

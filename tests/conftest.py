@@ -19,7 +19,7 @@ hypothesis.settings.load_profile("cryofix")
 
 # Shape annotations are checked under pytest only; users pay nothing for them.
 install_import_hook(
-    ["cryofix.masking", "cryofix.learning.losses", "cryofix.scoring", "cryofix.picking"],
+    ["cryofix.masking", "cryofix.learning.losses", "cryofix.metrics", "cryofix.picking"],
     "beartype.beartype",
 )
 

@@ -27,6 +27,7 @@ from PIL import Image
 
 from cryofix.diagnosis.arrays import find_arrays
 from cryofix.diagnosis.streaming import count, pair_up
+from cryofix.experiment.run_folder import differences, finished
 from cryofix.formats import (
     FORMATS,
     MicrographInfo,
@@ -40,9 +41,8 @@ from cryofix.formats import (
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
 from cryofix.picking.folder import keep_to_this_run
-from cryofix.picking.results import Job, is_finished, read_result
+from cryofix.picking.picked import Job, is_finished, read_result
 from cryofix.report import expand_sweep
-from cryofix.run_folder import differences, finished
 from cryofix.sweeps import collect, summarise
 from cryofix.sweeps.resume import resumed
 

@@ -15,11 +15,7 @@ from unittest import mock
 import pytest
 import torch
 
-SMALL = (
-    "trainer=smoke",
-    "data.simulate.micrographs=8",
-    "compute.channels_last=false",
-)
+SMALL = ("trainer=smoke", "data.simulate.micrographs=8", "compute.channels_last=false")
 
 REFERENCE = [  # threshold, kept %, particle share %, particle keep %, background keep %
     (0.50, 100.0, 3.3, 100.0, 100.0),

@@ -180,10 +180,7 @@ def test_options_reach_the_formats(folder: Path, monkeypatch: pytest.MonkeyPatch
             ("in=bare", "out=o", "format=eman", "micrographs=raw", "check_y=false"),
             "EMAN needs the size of its boxes: set write.box_size_px=",
         ),
-        (
-            ("in=far", "out=o", "format=json", "micrographs=raw"),
-            "outside=drop leaves them out",
-        ),
+        (("in=far", "out=o", "format=json", "micrographs=raw"), "outside=drop leaves them out"),
         (
             ("in=coords", "out=o", "format=eman", "micrographs=raw", "y_orgin=top"),
             "y_orgin is not a key of cryofix.convert; did you mean y_origin?",

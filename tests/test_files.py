@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from cryofix.errors import CryofixError
+from cryofix.experiment.run_folder import claimed
 from cryofix.files import atomic_write, explain_os_error, remove_leftovers, write_json
 from cryofix.learning.checkpoint import AtomicCheckpointIO
-from cryofix.run_folder import claimed
 from support import mounted
 
 
@@ -151,7 +151,7 @@ def test_a_file_system_without_locks_keeps_others_out_all_the_same(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    monkeypatch.setattr("cryofix.run_folder.SECONDS_TO_LEAVE", 0.2)
+    monkeypatch.setattr("cryofix.experiment.run_folder.SECONDS_TO_LEAVE", 0.2)
     with (
         claimed(tmp_path),
         pytest.raises(CryofixError, match="in use by another process"),

@@ -37,11 +37,7 @@ def child(process: int, grace: float, then: str = "pass") -> "subprocess.Popen[s
 
 @pytest.mark.parametrize(
     ("grace", "then", "said", "code"),
-    [
-        (0, "pass", "", 1),
-        (60, "sys.exit(5)", "asked\n", 5),
-        (0.5, "time.sleep(100)", "asked\n", 1),
-    ],
+    [(0, "pass", "", 1), (60, "sys.exit(5)", "asked\n", 5), (0.5, "time.sleep(100)", "asked\n", 1)],
     ids=["at-once", "when-asked", "after-its-grace"],
 )
 def test_a_process_ends_after_the_other_was_killed(

@@ -252,10 +252,7 @@ def test_a_micrograph_that_may_not_be_read_is_one_failure(
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
         return real(network, path, *rest)  # type: ignore[arg-type]  # passed through
 
-    with (
-        mock.patch.object(jobs, "pick_micrograph", refused),
-        pytest.raises(SystemExit) as stop,
-    ):
+    with mock.patch.object(jobs, "pick_micrograph", refused), pytest.raises(SystemExit) as stop:
         pick(checkpoint)
     assert stop.value.code == 2
     assert capsys.readouterr().err == ""

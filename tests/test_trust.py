@@ -151,16 +151,8 @@ def test_a_checkpoint_runs_no_code(
     ("key", "value", "words"),
     [
         ("config.mask", {"_target_": "os.mkdir", "path": "owned"}, "os.mkdir is no MaskingPolicy"),
-        (
-            "config.data.geometry",
-            {"_target_": "os.mkdir", "path": "owned"},
-            "path is not a key",
-        ),
-        (
-            "config.data.simulate",
-            {"_target_": "os.mkdir", "path": "owned"},
-            "path is not a key",
-        ),
+        ("config.data.geometry", {"_target_": "os.mkdir", "path": "owned"}, "path is not a key"),
+        ("config.data.simulate", {"_target_": "os.mkdir", "path": "owned"}, "path is not a key"),
         ("config.data.images", {"_target_": "os.mkdir", "path": "owned"}, "data.images="),
         ("config.data.never_scored", [{"_target_": "os.mkdir"}], "data.never_scored="),
         ("config.data.images", "${oc.env:SECRET}", "${oc.env:SECRET}"),
@@ -307,12 +299,12 @@ def test_evaluate_and_diagnose_show_a_model_micrographs_as_pick_does(
     made: Made, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trained where ``target_size=128`` made 40 of 320 pixels 16: they are 16 everywhere."""
-    from cryofix.picking import predict_map
+    from cryofix.learning.sliding import predict_map
 
     seen: dict[str, list[tuple[Any, Any]]] = {}
     rooms = {
         "evaluate": "cryofix.learning.evaluation",
-        "diagnose": "cryofix.diagnosis.network",
+        "diagnose": "cryofix.diagnosis.model_pixels",
         "pick": "cryofix.picking.micrographs",
     }
     for command, room in rooms.items():

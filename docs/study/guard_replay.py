@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cryofix.monitoring.collapse import CollapseGuard, measures
+from cryofix.experiment.guard import CollapseGuard, measures
 
 
 def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:

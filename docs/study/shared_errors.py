@@ -20,8 +20,8 @@ from cryofix.config import build
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.learning.checkpoint import Picker, load_picker
 from cryofix.learning.evaluation import predict, score_all
-from cryofix.scoring.matching import match
-from cryofix.scoring.scores import choose_thresholds
+from cryofix.metrics.matching import match
+from cryofix.metrics.scores import choose_thresholds
 
 CPU = torch.device("cpu")
 SAME = 0.5  # pixels; misses are labels, which all models share

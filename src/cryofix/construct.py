@@ -21,12 +21,7 @@ T = TypeVar("T")
 
 
 def construct(
-    node: Any,
-    key: str,
-    *,
-    kind: type = object,
-    named: Collection[str] = (),
-    **further: Any,
+    node: Any, key: str, *, kind: type = object, named: Collection[str] = (), **further: Any
 ) -> Any:
     """Make the object that a mapping with ``_target_`` describes, the parts of it first.
 

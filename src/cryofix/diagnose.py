@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryofix.config import entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
-from cryofix.model_data import OF_SPLIT, load_with_data
+from cryofix.experiment.saved_model import OF_SPLIT, load_with_data
 
 if TYPE_CHECKING:
     from cryofix.diagnosis.observation import Observation
@@ -26,10 +26,10 @@ def main(config: DictConfig) -> float:
     folder, console = Path(HydraConfig.get().runtime.output_dir), Console()
     observe = _observe_files if config.checkpoint is None else _observe_checkpoint
     observation = observe(config, console)
-    from cryofix.diagnosis.figures import write_figures
+    from cryofix.diagnosis.diagnosis import diagnose
+    from cryofix.diagnosis.diagnosis_figures import write_figures
     from cryofix.diagnosis.files import write_files
     from cryofix.diagnosis.policies import build_policy
-    from cryofix.diagnosis.report import diagnose
     from cryofix.diagnosis.terminal import show
 
     mask = config.get("mask")
@@ -62,9 +62,9 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     """Let a trained network predict the micrographs of its own data set, or of another."""
     import torch
 
-    from cryofix.diagnosis.network import observe_network
-    from cryofix.monitoring.console import quieten
-    from cryofix.monitoring.progress import Display
+    from cryofix.diagnosis.model_pixels import observe_network
+    from cryofix.experiment.progress import Display
+    from cryofix.reporting.console import quieten
 
     quieten()
     refuse_idle(["truth"], "it is for probabilities=, and a checkpoint has data of its own")

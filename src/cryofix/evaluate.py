@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from cryofix.config import build, entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
+from cryofix.experiment.saved_model import ANY_SPLIT, load_with_data
 from cryofix.files import write_json
-from cryofix.model_data import ANY_SPLIT, load_with_data
 
 
 @entry_point("evaluate")
@@ -23,12 +23,12 @@ def score_checkpoint(config: DictConfig) -> float:
     """Score a model, write ``scores.json`` and pictures, return particle F1."""
     import torch
 
-    from cryofix.learning.comparing import annotated_part
+    from cryofix.experiment.comparing import annotated_part
+    from cryofix.experiment.progress import Display
+    from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
-    from cryofix.monitoring.console import print_scores, quieten
-    from cryofix.monitoring.figures import write_scored_figures
-    from cryofix.monitoring.progress import Display
-    from cryofix.scoring.scores import Thresholds, choose_thresholds, summarise
+    from cryofix.metrics.scores import Thresholds, choose_thresholds, summarise
+    from cryofix.reporting.console import print_scores, quieten
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -63,13 +63,13 @@ def score_checkpoint(config: DictConfig) -> float:
 
 def score_picks(config: DictConfig) -> float:
     """Score files of picks, write ``comparison.json`` and a figure, return F1 of the first."""
-    from cryofix.learning.comparing import headers, labelled_part
-    from cryofix.monitoring.comparison import comparison_figure, print_comparison
-    from cryofix.monitoring.console import quieten
-    from cryofix.monitoring.figures import save
-    from cryofix.monitoring.progress import Display
-    from cryofix.scoring.comparison import as_dict, compare
-    from cryofix.scoring.programs import read_programs
+    from cryofix.experiment.comparing import headers, labelled_part
+    from cryofix.experiment.progress import Display
+    from cryofix.experiment.run_figures import save
+    from cryofix.metrics.comparison import as_dict, compare
+    from cryofix.metrics.programs import read_programs
+    from cryofix.reporting.comparison_table import comparison_figure, print_comparison
+    from cryofix.reporting.console import quieten
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)

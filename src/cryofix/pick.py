@@ -33,10 +33,10 @@ def main(config: DictConfig) -> float:
 
 def pick(config: DictConfig, folder: Path) -> tuple[int, int]:
     """Pick what is left and write everything into ``folder``; return failures and picks."""
+    from cryofix.experiment.progress import Display
     from cryofix.learning.checkpoint import load_picker
-    from cryofix.monitoring.console import quieten
-    from cryofix.monitoring.progress import Display
     from cryofix.picking.session import Session
+    from cryofix.reporting.console import quieten
 
     quieten()
     keys = to_plain(config)

@@ -13,7 +13,7 @@ from cryofix.data.simulator import SimulatorConfig, write_dataset
 @entry_point("simulate")
 def main(config: DictConfig) -> float:
     """Simulate what is missing in the folder; return the number of labelled particles."""
-    from cryofix.monitoring.progress import Display  # after --help has been answered
+    from cryofix.experiment.progress import Display  # after --help has been answered
 
     keys = to_plain(config)
     folder, workers = keys.pop("output"), keys.pop("workers")

@@ -13,19 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from cryofix.config import again, build, entry_point, runs_a_whole_sweep, to_plain
 from cryofix.errors import Stopped
+from cryofix.experiment.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.files import write_json
-from cryofix.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.sweeps.resume import resumed
 
 if TYPE_CHECKING:
-    from cryofix.learning.ranks import Ranks
+    from cryofix.distributed import Ranks
 
 
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return particle F1 of the selected model."""
-    from cryofix.learning.ranks import Ranks, leave, on_first  # after --help has been answered
-    from cryofix.monitoring.console import quieten
+    from cryofix.distributed import Ranks, leave, on_first  # after --help has been answered
+    from cryofix.reporting.console import quieten
 
     quieten()
     ranks = Ranks.started()
@@ -63,22 +63,19 @@ def main(config: DictConfig) -> float:
 
 def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     """Train what is left of a run; processes other than the first return NaN."""
-    from cryofix.learning.experiment import Experiment
-    from cryofix.learning.ranks import barrier, on_first
-    from cryofix.monitoring.console import print_summary, result_line
-    from cryofix.monitoring.dashboard import write_hyperparameters
-    from cryofix.monitoring.figures import write_figures
-    from cryofix.monitoring.progress import Display
-    from cryofix.monitoring.status import run_status
+    from cryofix.distributed import barrier, on_first
+    from cryofix.experiment.dashboard import write_hyperparameters
+    from cryofix.experiment.progress import Display
+    from cryofix.experiment.run_figures import write_figures
+    from cryofix.experiment.stages import Experiment
+    from cryofix.experiment.status import run_status
+    from cryofix.reporting.console import print_summary, result_line
 
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
     quiet = ranks.rank > 0
     goes_on = again(folder) if ranks.count == 1 else "the same command"
-    with (
-        run_status(folder, ranks.rank, goes_on) as status,
-        Display(quiet=quiet) as display,
-    ):
+    with run_status(folder, ranks.rank, goes_on) as status, Display(quiet=quiet) as display:
         display.console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
         barrier()
         plain = to_plain(config)

@@ -41,7 +41,7 @@ def _finished(
     hydra_context: HydraContext, config: DictConfig, words: list[str], number: int
 ) -> JobReturn | None:
     from cryofix.config import to_plain
-    from cryofix.run_folder import differences, finished, headline
+    from cryofix.experiment.run_folder import differences, finished, headline
 
     job = hydra_context.config_loader.load_sweep_config(config, words)
     with open_dict(job.hydra.job):

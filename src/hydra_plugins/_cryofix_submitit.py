@@ -3,10 +3,7 @@
 from collections.abc import Sequence
 
 from hydra.core.utils import JobReturn
-from hydra_plugins.hydra_submitit_launcher.submitit_launcher import (
-    LocalLauncher,
-    SlurmLauncher,
-)
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher, SlurmLauncher
 
 GRACE_SECONDS = 30  # for a job to keep where it is
 

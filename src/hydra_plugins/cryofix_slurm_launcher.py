@@ -90,9 +90,7 @@ class SlurmLauncher(Launcher):
         srun = ["--kill-on-bad-exit=1", "--wait=0"]
         launcher = NumberedSlurm(**self.params, srun_args=srun)
         launcher.setup(
-            hydra_context=self.hydra_context,
-            task_function=self.task_function,
-            config=self.config,
+            hydra_context=self.hydra_context, task_function=self.task_function, config=self.config
         )
         launcher.numbers = list(left)
         try:

@@ -9,13 +9,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cryofix.data.simulation import placement
-from cryofix.data.simulation.config import VERSION
-from cryofix.data.simulator import (
-    Simulated,
-    SimulatorConfig,
-    simulate_micrograph,
-    write_dataset,
-)
+from cryofix.data.simulation.parameters import VERSION
+from cryofix.data.simulator import Simulated, SimulatorConfig, simulate_micrograph, write_dataset
 from cryofix.errors import CryofixError
 from cryofix.formats import (
     Particles,

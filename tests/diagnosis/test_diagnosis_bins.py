@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.bins import BINS, CENTRES, CHUNK, EDGES, MIDDLE, Counter, confidence_bins
-from cryofix.diagnosis.histogram import ProbabilityHistogram, shifted
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram, shifted
 from cryofix.errors import CryofixError
-from cryofix.scoring.keep_rates import THRESHOLDS, ConfidenceHistogram
-from cryofix.scoring.pixels import PixelHistogram
+from cryofix.metrics.keep_rates import THRESHOLDS, ConfidenceHistogram
+from cryofix.metrics.pixels import PixelHistogram
 from support import REFERENCE
 
 probabilities = st.floats(0, 1, width=32)

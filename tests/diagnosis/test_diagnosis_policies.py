@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.bins import BINS
-from cryofix.diagnosis.histogram import ProbabilityHistogram
 from cryofix.diagnosis.policies import apply_policy, build_policy, changed
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.masking import (
     AdaMatch,
@@ -33,7 +33,7 @@ from cryofix.masking import (
     SoftWeight,
     Symmetric,
 )
-from cryofix.scoring.keep_rates import WeightTally
+from cryofix.metrics.keep_rates import WeightTally
 
 CONTEXT = PolicyContext(prior=0.04, progress=1.0)
 STATELESS = [
@@ -183,10 +183,7 @@ def test_a_checkpoint_cannot_have_anything_but_a_policy_called(
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (
-            {"_target_": "cryofix.masking.Symmetric", "treshold": 0.7},
-            "mask.treshold is not a key",
-        ),
+        ({"_target_": "cryofix.masking.Symmetric", "treshold": 0.7}, "mask.treshold is not a key"),
         ({"_target_": "cryofix.masking.Symmetric", "threshold": 1.7}, "mask.threshold"),
         (
             {"_target_": "cryofix.masking.Symmetric", "threshold": "x"},

@@ -13,14 +13,14 @@ from PIL import Image
 from rich.console import Console
 
 from cryofix.config import config_folder, to_plain
-from cryofix.diagnosis.figures import write_figures
+from cryofix.diagnosis.diagnosis import Diagnosis, diagnose
+from cryofix.diagnosis.diagnosis_figures import write_figures
 from cryofix.diagnosis.files import write_files
-from cryofix.diagnosis.histogram import ProbabilityHistogram
 from cryofix.diagnosis.map_figure import map_figure
 from cryofix.diagnosis.observation import FIXMATCH, Example, Observation
 from cryofix.diagnosis.policies import apply_policy, build_policy
 from cryofix.diagnosis.remedy import NO_DRIFT
-from cryofix.diagnosis.report import Diagnosis, diagnose
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.terminal import show
 from cryofix.diagnosis.verdict import words
 from cryofix.errors import CryofixError

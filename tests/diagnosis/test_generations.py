@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.generations import MOST_GENERATIONS, follow
-from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.masking import Adsh, ClassAware, FreeMatch, NoMask, PolicyContext, Quota, Symmetric
 
 CONTEXT = PolicyContext(prior=0.04, progress=1.0)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cryofix.diagnosis import streaming
 from cryofix.diagnosis.arrays import find_arrays
-from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.streaming import count, pair_up, segments
 from cryofix.errors import CryofixError
 

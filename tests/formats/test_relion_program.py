@@ -73,10 +73,7 @@ OPTICS = pd.DataFrame(
 
 
 def extract(
-    program: str,
-    project: Path,
-    micrographs: list[Path],
-    *which: str,
+    program: str, project: Path, micrographs: list[Path], *which: str
 ) -> NDArray[np.float64]:
     """Run RELION as its extraction job does; return the mean of all particles, (BOX, BOX)."""
     which = which or ("--coord_dir", "External/job007/", "--coord_suffix", "_autopick.star")

@@ -87,12 +87,7 @@ def round_trip(
     )
     assert all(file.is_file() and path in (file, *file.parents) for file in written)
     return read_coordinates(
-        path,
-        images,
-        format=name,
-        y_origin=case.y_origin,
-        allow_empty=case.keeps_empty,
-        **case.read,
+        path, images, format=name, y_origin=case.y_origin, allow_empty=case.keeps_empty, **case.read
     )
 
 
@@ -190,15 +185,10 @@ FRACTIONS = hnp.arrays(np.float64, 6, elements=st.floats(0, 1))
 @pytest.mark.parametrize("name", CASES)
 @settings(max_examples=12, deadline=None)
 @given(
-    across=FRACTIONS,
-    down=FRACTIONS,
-    score=hnp.arrays(np.float64, 6, elements=st.floats(-100, 100)),
+    across=FRACTIONS, down=FRACTIONS, score=hnp.arrays(np.float64, 6, elements=st.floats(-100, 100))
 )
 def test_any_places_come_back(
-    name: str,
-    across: NDArray[np.float64],
-    down: NDArray[np.float64],
-    score: NDArray[np.float64],
+    name: str, across: NDArray[np.float64], down: NDArray[np.float64], score: NDArray[np.float64]
 ) -> None:
     # One particle in each of six strips, since rounding could make duplicates of neighbours.
     strip = COLUMNS / 6

@@ -11,8 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from cryofix.distributed import anywhere, gathered, on_first
 from cryofix.learning.losses import NORMALISERS, SUPERVISED, unlabelled_loss
-from cryofix.learning.ranks import anywhere, gathered, on_first
 from cryofix.learning.regularisers import GeneralisedExpectation, LabelledPart, NonNegativePU
 
 

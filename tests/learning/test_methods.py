@@ -12,13 +12,13 @@ from cryofix import masking
 from cryofix.config import build, config_folder, to_plain
 from cryofix.data.intensity import change_intensity
 from cryofix.data.tiles import batched
+from cryofix.experiment.progress import Display
+from cryofix.experiment.sharing import stage_folder
+from cryofix.experiment.stages import Experiment
 from cryofix.learning.checkpoint import load_checkpoint
-from cryofix.learning.experiment import Experiment
 from cryofix.learning.prior import estimate_prior
-from cryofix.learning.sharing import stage_folder
 from cryofix.learning.views import LABELLED_VIEW
-from cryofix.monitoring.console import quieten
-from cryofix.monitoring.progress import Display
+from cryofix.reporting.console import quieten
 from support import SMALL, results, run_train
 
 PIECES = {

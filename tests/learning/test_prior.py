@@ -113,11 +113,7 @@ def test_labels_without_a_particle_are_refused() -> None:
         estimate_prior(micrographs(0.0))
 
 
-@given(
-    arrays(np.bool_, (21, 33)),
-    arrays(np.bool_, (21, 33)),
-    st.integers(1, 40),
-)
+@given(arrays(np.bool_, (21, 33)), arrays(np.bool_, (21, 33)), st.integers(1, 40))
 def test_regions_hold_every_valid_pixel_once(
     target: NDArray[np.bool_], valid: NDArray[np.bool_], side: int
 ) -> None:

@@ -46,12 +46,7 @@ def test_every_single_value_is_its_own_quantile(value: float) -> None:
     assert cut.fraction.item() == 0.5
 
 
-@given(
-    st.integers(0, 10**6),
-    st.floats(-10.0, 10.0),
-    st.floats(0.1, 6.0),
-    st.floats(0.002, 0.998),
-)
+@given(st.integers(0, 10**6), st.floats(-10.0, 10.0), st.floats(0.1, 6.0), st.floats(0.002, 0.998))
 @settings(max_examples=50, deadline=None)
 def test_quantiles_are_those_of_the_sorted_values(
     seed: int, centre: float, scale: float, share: float

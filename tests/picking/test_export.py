@@ -184,16 +184,8 @@ def test_relion_is_not_given_a_folder_that_its_files_cannot_name(root: Path) -> 
         (["cs"], {}, "format=cryosparc needs y_origin"),
         (["star"], {"y_origin": "left"}, "y_origin=left"),
         (["star"], {"options": {"downsample": 4}}, r"write\.downsample is an option of none"),
-        (
-            ["box"],
-            {"options": {"box_size_px": -5}},
-            "box_size_px=-5 has to be a number above 0",
-        ),
-        (
-            ["box"],
-            {"options": {"box_size_px": np.inf}},
-            r"write\.box_size_px=inf has to be",
-        ),
+        (["box"], {"options": {"box_size_px": -5}}, "box_size_px=-5 has to be a number above 0"),
+        (["box"], {"options": {"box_size_px": np.inf}}, r"write\.box_size_px=inf has to be"),
         (["tsv"], {"options": {"downsample": 0}}, r"write\.downsample=0 has to be a number"),
         ([], {}, r"format=\[\] writes nothing"),
     ],

@@ -14,7 +14,7 @@ import pytest
 from cryofix.errors import CryofixError
 from cryofix.picking import jobs as jobs_module
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
-from cryofix.picking.results import is_finished, read_result
+from cryofix.picking.picked import is_finished, read_result
 from disc_finder import DiesOnWideImages, DiscFinder, draw, recipe
 
 SHAPE = (120, 160)

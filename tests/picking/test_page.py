@@ -13,8 +13,8 @@ from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
 from cryofix.picking.micrographs import Picked
 from cryofix.picking.page import slider_levels, write_page
-from cryofix.picking.results import Job, write_result
-from cryofix.picking.summary import Selection, summarise
+from cryofix.picking.pick_summary import Selection, summarise
+from cryofix.picking.picked import Job, write_result
 
 HOSTILE = "<img src=x onerror=alert(1)>.mrc"
 SELECTION = Selection(0.432, 0.05)

@@ -12,7 +12,7 @@ from PIL import Image
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.micrographs import Picked
-from cryofix.picking.results import (
+from cryofix.picking.picked import (
     Job,
     is_finished,
     read_result,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from cryofix.experiment.dashboard import Dashboard
+from cryofix.experiment.guard import CollapseGuard
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.settings import Steps
-from cryofix.monitoring.collapse import CollapseGuard
-from cryofix.monitoring.dashboard import Dashboard
 from support import run_train
 
 pytestmark = [pytest.mark.slow, pytest.mark.timed]

@@ -142,9 +142,7 @@ def test_the_first_process_alone_writes(runs: tuple[Path, Path, tuple[str, ...]]
     assert events[0] == events[1]
 
 
-def test_a_finished_run_is_left_at_once_by_all(
-    runs: tuple[Path, Path, tuple[str, ...]],
-) -> None:
+def test_a_finished_run_is_left_at_once_by_all(runs: tuple[Path, Path, tuple[str, ...]]) -> None:
     _, two, overrides = runs
     before = (two / "status.json").read_bytes()
     done = train(two, 2, *overrides)

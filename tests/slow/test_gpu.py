@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cryofix.config import config_folder
-from cryofix.learning.experiment import Experiment
+from cryofix.experiment.stages import Experiment
 from cryofix.learning.fixmatch import FixMatch
 from pretended_gpu import DEVICE, OnGpu, pretended_gpu
 from support import SMALL, results, run_train

@@ -18,12 +18,7 @@ from numpy.typing import NDArray
 
 from cryofix.data.simulation.protein import make_protein, project
 from cryofix.data.simulator import SimulatorConfig, write_dataset
-from cryofix.formats import (
-    find_micrographs,
-    index_micrographs,
-    read_coordinates,
-    write_coordinates,
-)
+from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from support import run_train
 
 pytestmark = pytest.mark.slow
@@ -156,12 +151,7 @@ def test_upside_down_picks_show_no_particle(picked: Path, relion_preprocess: str
     micrographs = index_micrographs(find_micrographs(f"{picked}/Micrographs/a/*.mrc"))
     right = read_coordinates(picked / "External" / "job007" / "relion", micrographs)
     write_coordinates(
-        picked / "flipped",
-        right,
-        micrographs,
-        format="relion",
-        project=picked,
-        y_origin="bottom",
+        picked / "flipped", right, micrographs, format="relion", project=picked, y_origin="bottom"
     )
     mean = extract(relion_preprocess, picked, "flipped/", "_autopick.star")
     assert likeness(mean) < 0.5

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from browser import Browser, opened_browser
-from cryofix.monitoring.charts import PAGES
+from cryofix.experiment.dashboard_layout import PAGES
 from support import SMALL, free_port, run_train
 
 pytestmark = pytest.mark.slow
@@ -139,10 +139,7 @@ def test_the_first_page_has_the_six_charts_with_their_lines(
     ("page", "tags"),
     [
         ("pr_curves", ("precision_recall/pixels", "precision_recall/particles")),
-        (
-            "histograms",
-            tuple(f"log_odds_of_p/{name}" for name in ("unlabelled", "true_particle")),
-        ),
+        ("histograms", tuple(f"log_odds_of_p/{name}" for name in ("unlabelled", "true_particle"))),
         ("images", ("maps/micrograph_and_truth", "maps/p", "maps/pseudo_labels")),
     ],
 )

@@ -16,11 +16,11 @@ from rich.console import Console
 
 from cryofix.errors import CryofixError
 from cryofix.sweeps import Summary, collect, render, summarise, write_report
-from cryofix.sweeps.curves import ratio_curves
+from cryofix.sweeps.curve_figures import ratio_curves
 from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.heatmap import heat_map, quantities
 from cryofix.sweeps.html import page
-from cryofix.sweeps.keeping import mask_panels, start_panels
+from cryofix.sweeps.keep_figures import mask_panels, start_panels
 from cryofix.sweeps.markdown import markdown
 from cryofix.sweeps.svg import DIVERGING, colour, ink_on, signed
 from cryofix.sweeps.table import csv_table, runs_table

@@ -17,14 +17,8 @@ from cryofix.sweeps.gains import holm, t_interval, t_test
 from cryofix.sweeps.html import page
 from cryofix.sweeps.markdown import markdown
 from cryofix.sweeps.selection import judge_selection
-from cryofix.sweeps.settings import make_namer, override_line
-from cryofix.sweeps.statistics import (
-    Row,
-    control_by_ratio,
-    keep_rates_by_ratio,
-    make_rows,
-    spread,
-)
+from cryofix.sweeps.statistics import Row, control_by_ratio, keep_rates_by_ratio, make_rows, spread
+from cryofix.sweeps.varied import make_namer, override_line
 
 
 def rows(folder: Path) -> tuple[Row, ...]:

@@ -9,10 +9,7 @@ from cryofix.formats import Particles
 
 
 def discs(
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    radius_px: float,
-    shape: tuple[int, int],
+    x: NDArray[np.float64], y: NDArray[np.float64], radius_px: float, shape: tuple[int, int]
 ) -> NDArray[np.bool_]:
     """Draw filled discs.
 

@@ -180,10 +180,7 @@ class TileStream(Dataset[dict[str, Any]]):
         return float(particles.y[which]), float(particles.x[which])
 
     def _place(
-        self,
-        annotated: Annotated,
-        centred: tuple[float, float] | None,
-        random: np.random.Generator,
+        self, annotated: Annotated, centred: tuple[float, float] | None, random: np.random.Generator
     ) -> tuple[int, int]:
         """Draw the (row, column) of a tile's first pixel."""
         x0, y0, x1, y1 = annotated.interior

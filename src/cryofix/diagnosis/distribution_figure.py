@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 
 from cryofix.diagnosis.bins import BINS, EDGES, MIDDLE, IntArray
 from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
-from cryofix.diagnosis.report import Diagnosis
-from cryofix.scoring.rates import PARTICLE, UNKNOWN
+from cryofix.diagnosis.diagnosis import Diagnosis
+from cryofix.metrics.rates import PARTICLE, UNKNOWN
 
 
 def probabilities_figure(diagnosis: Diagnosis) -> Figure:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.remedy import Change
-from cryofix.diagnosis.report import Diagnosis
 from cryofix.diagnosis.verdict import words
 from cryofix.files import atomic_write, write_json
 

@@ -5,9 +5,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cryofix.diagnosis.colours import PARTICLES
+from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.observation import SHOWN_SIDE, Example
 from cryofix.diagnosis.overlay import grey, paint
-from cryofix.diagnosis.report import Diagnosis
 
 
 def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.bins import CENTRES, MIDDLE, IntArray
-from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.streaming import Pair
 from cryofix.errors import CryofixError
 from cryofix.masking import PolicyContext

@@ -10,11 +10,11 @@ import torch
 from cryofix.checking import shown
 from cryofix.construct import construct
 from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
-from cryofix.diagnosis.histogram import ProbabilityHistogram
+from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.masking import MaskingPolicy, PolicyContext
-from cryofix.scoring.keep_rates import Rates, WeightTally
-from cryofix.scoring.rates import divide
+from cryofix.metrics.keep_rates import Rates, WeightTally
+from cryofix.metrics.rates import divide
 
 SIDE = 512  # of the square tile of sampled pixels that stands for all
 QUICK_SIDE = 256  # the same where a rate to a percent is enough; still more pixels than bins

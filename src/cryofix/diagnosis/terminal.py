@@ -7,9 +7,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cryofix.diagnosis.report import Diagnosis
+from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.verdict import words
-from cryofix.scoring.keep_rates import Rates
+from cryofix.metrics.keep_rates import Rates
 
 COLUMNS = {
     "kept %": "kept",

@@ -2,9 +2,9 @@
 
 import math
 
+from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.generations import COLLAPSED, FLOODED, Course
 from cryofix.diagnosis.remedy import NO_DRIFT
-from cryofix.diagnosis.report import Diagnosis
 
 HEALTHY_SHARE = (0.3, 3.0)  # kept-particle share over prior
 

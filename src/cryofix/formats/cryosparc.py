@@ -49,9 +49,7 @@ def read_cryosparc(path: Path) -> Iterator[Table]:
     score = next((name for name in _SCORES if name in (array.dtype.names or ())), None)
     x, y = (numbers(_field(array, name, path), name, path) for name in _REQUIRED[1:])
     particles = Particles(
-        x,
-        y,
-        None if score is None else optional_numbers(_field(array, score, path), score, path),
+        x, y, None if score is None else optional_numbers(_field(array, score, path), score, path)
     )
     yield from split_by_name(_names(array, path), particles, path, relative=True)
 

@@ -39,10 +39,7 @@ def read_eman(path: Path) -> Iterator[Table]:
 
 
 def write_eman(
-    path: Path,
-    entries: Sequence[Entry],
-    box_size_px: int | None = None,
-    with_scores: bool = True,
+    path: Path, entries: Sequence[Entry], box_size_px: int | None = None, with_scores: bool = True
 ) -> list[Path]:
     """Write ``<stem>.box`` for each micrograph into the folder ``path``.
 

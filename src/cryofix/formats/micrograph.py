@@ -16,12 +16,7 @@ from numpy.typing import NDArray
 from cryofix.errors import CryofixError
 from cryofix.formats.mrc import read_mrc, write_mrc
 from cryofix.formats.mrc_header import read_mrc_header
-from cryofix.formats.names import (
-    distinct_names,
-    find_micrographs,
-    image_kind,
-    micrograph_name,
-)
+from cryofix.formats.names import distinct_names, find_micrographs, image_kind, micrograph_name
 from cryofix.formats.pictures import picture_shape, read_picture, read_tiff, tiff_shape
 
 __all__ = [

@@ -157,13 +157,7 @@ def read_mrc_header(path: Path) -> MrcHeader:
             f"the header promises {expected} bytes and the file has {size}: cryofix reads the"
             " first of them; if the image is shifted or is one of several, write the file again",
         )
-    return MrcHeader(
-        path,
-        (nz, ny, nx),
-        dtype,
-        _HEADER_BYTES + extension,
-        header,
-    )
+    return MrcHeader(path, (nz, ny, nx), dtype, _HEADER_BYTES + extension, header)
 
 
 def is_compressed(path: Path) -> bool:

@@ -24,12 +24,7 @@ from cryofix.formats.names import image_kind, image_stem
 from cryofix.formats.option_keys import option_key
 from cryofix.formats.relion_picks import UNKNOWN, is_relion, read_relion
 from cryofix.formats.star import star_name, write_star
-from cryofix.formats.tables import (
-    CoordinateFormat,
-    Entry,
-    Particles,
-    YOrigin,
-)
+from cryofix.formats.tables import CoordinateFormat, Entry, Particles, YOrigin
 
 _JOB = re.compile(r"^[^/]+/job\d+/")
 

@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cryofix.distributed import gathered
 from cryofix.learning.losses import unlabelled_push
-from cryofix.learning.ranks import gathered
 from cryofix.masking import PseudoLabels
-from cryofix.scoring.curves import IntArray
-from cryofix.scoring.keep_rates import WeightTally
-from cryofix.scoring.rates import PARTICLE, UNKNOWN, Rates, divide
+from cryofix.metrics.curves import IntArray
+from cryofix.metrics.keep_rates import WeightTally
+from cryofix.metrics.rates import PARTICLE, UNKNOWN, Rates, divide
 
 LOG_ODDS_LIMIT = 12.0  # p from 6e-6 to 1 - 6e-6; what lies beyond is counted at the ends
 LOG_ODDS_STEPS = 4  # bins for each unit of log-odds
@@ -27,7 +27,7 @@ class Audit:
     Attributes
     ----------
     rates
-        Those of :meth:`~cryofix.scoring.WeightTally.rates`, and ``mean_p``,
+        Those of :meth:`~cryofix.metrics.WeightTally.rates`, and ``mean_p``,
         ``predicted_positive`` (share of p >= 0.5), ``disagreement`` (share of pixels to which
         student and teacher give different classes), ``gradient_particle_share`` and
         ``gradient_background_share``. None where there is nothing to divide by.
@@ -95,11 +95,7 @@ def audit(
         ]
     )
     parts = gathered(
-        (
-            _tally(valid, classes, prob, pseudo),
-            _log_odds(valid, classes, prob),
-            sums.cpu().numpy(),
-        )
+        (_tally(valid, classes, prob, pseudo), _log_odds(valid, classes, prob), sums.cpu().numpy())
     )
     tallies, histograms, all_sums = zip(*parts, strict=True)
     pixels, total_p, positive, disagreeing, *gradient = np.sum(all_sums, axis=0).tolist()

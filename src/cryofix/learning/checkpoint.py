@@ -14,11 +14,11 @@ from torch import nn
 from cryofix.checking import check_value
 from cryofix.construct import call
 from cryofix.data.scaling import KnownDiameter
+from cryofix.distributed import on_first
 from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
 from cryofix.learning.metadata import checked_metadata, checked_weights
 from cryofix.learning.network import build_network
-from cryofix.learning.ranks import on_first
 
 SELECTED = "selected.ckpt"
 OF_WRONG_CONTENT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)

@@ -11,9 +11,10 @@ from torch import nn
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.tiles import Annotated
 from cryofix.formats import Particles
-from cryofix.picking import find_peaks, predict_map
-from cryofix.scoring.keep_rates import ConfidenceHistogram
-from cryofix.scoring.scores import MicrographRecord
+from cryofix.learning.sliding import predict_map
+from cryofix.metrics.keep_rates import ConfidenceHistogram
+from cryofix.metrics.peaks import find_peaks
+from cryofix.metrics.scores import MicrographRecord
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,7 @@ def score(prediction: Prediction, diameter_px: float) -> MicrographRecord:
 
 
 def score_all(
-    network: nn.Module,
-    data: CryoDataModule,
-    micrographs: Iterable[Annotated],
-    device: torch.device,
+    network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
 ) -> list[MicrographRecord]:
     """Score every micrograph, one in memory at a time."""
     diameter = data.dataset.particle_px
@@ -76,10 +74,7 @@ def score_all(
 
 
 def confidence_histogram(
-    network: nn.Module,
-    data: CryoDataModule,
-    micrographs: Iterable[Annotated],
-    device: torch.device,
+    network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
 ) -> ConfidenceHistogram:
     """Count pixels by confidence, and by true class where labels are at hand."""
     total = ConfidenceHistogram.empty()

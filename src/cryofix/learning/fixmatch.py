@@ -31,8 +31,8 @@ from cryofix.learning.teacher import RunningAverage
 from cryofix.learning.validation import Validation
 from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, Lesson, lessons
 from cryofix.masking import LABELS_EVERY, MaskingPolicy, PolicyContext
-from cryofix.scoring.curves import IntArray
-from cryofix.scoring.rates import Rates, bounded_drift
+from cryofix.metrics.curves import IntArray
+from cryofix.metrics.rates import Rates, bounded_drift
 
 DROPOUT = 13  # stream of everything that draws from torch's global generator
 

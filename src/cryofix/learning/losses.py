@@ -7,8 +7,8 @@ import torch.nn.functional as F  # noqa: N812 - its documented alias
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from cryofix.distributed import sum_over_processes
 from cryofix.errors import CryofixError
-from cryofix.learning.ranks import sum_over_processes
 
 Maps = Float[Tensor, "batch 1 height width"]
 Mask = Bool[Tensor, "batch 1 height width"]

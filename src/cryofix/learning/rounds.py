@@ -15,9 +15,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from cryofix.data.tiles import Annotated
-from cryofix.learning.ranks import count, gathered
+from cryofix.distributed import count, gathered
 from cryofix.learning.settings import Teacher
-from cryofix.picking import predict_map
+from cryofix.learning.sliding import predict_map
 
 
 class FrozenTeacher(nn.Module):
@@ -38,11 +38,7 @@ class FrozenTeacher(nn.Module):
     chosen: Tensor
 
     def __init__(
-        self,
-        average: nn.Module,
-        settings: Teacher,
-        micrographs: Sequence[Annotated],
-        labelled: int,
+        self, average: nn.Module, settings: Teacher, micrographs: Sequence[Annotated], labelled: int
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(average)

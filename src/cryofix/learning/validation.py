@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cryofix.data.datamodule import CryoDataModule
+from cryofix.distributed import gathered
 from cryofix.learning.evaluation import Prediction, predict, score
-from cryofix.learning.ranks import gathered
-from cryofix.picking import predict_map
-from cryofix.scoring.particles import ParticleRecord
-from cryofix.scoring.pixels import PixelHistogram
-from cryofix.scoring.scores import MicrographRecord, choose_thresholds, summarise
+from cryofix.learning.sliding import predict_map
+from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.scores import MicrographRecord, choose_thresholds, summarise
 
 SHOWN = 0  # number of the micrograph that pictures are made of
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from cryofix.masking.fixed import ClassAware, NoMask, SoftWeight, Symmetric
 from cryofix.masking.policy import CommonKeywords, MaskingPolicy
 from cryofix.masking.probability import confidence
-from cryofix.masking.records import PolicyContext, PseudoLabels
+from cryofix.masking.pseudo_labels import PolicyContext, PseudoLabels
 
 __all__ = ["Equivalent", "find_equivalents"]
 

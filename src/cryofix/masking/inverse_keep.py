@@ -71,11 +71,7 @@ class InverseKeep(MaskingPolicy):
         return replace(
             inner,
             weight=inner.weight.float() * torch.where(inner.labels(prob), particle, background),
-            scalars={
-                **inner.scalars,
-                "particle_factor": particle,
-                "background_factor": background,
-            },
+            scalars={**inner.scalars, "particle_factor": particle, "background_factor": background},
         )
 
     def rule(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cryofix.errors import CryofixError
 from cryofix.masking.checks import require
 from cryofix.masking.probability import scalar, sharpened
-from cryofix.masking.records import PolicyContext, ProbMap, PseudoLabels, Selection, ValidMap
+from cryofix.masking.pseudo_labels import PolicyContext, ProbMap, PseudoLabels, Selection, ValidMap
 
 __all__ = [
     "LABELS_EVERY",
@@ -67,11 +67,7 @@ class MaskingPolicy(nn.Module, ABC):
     uses_labels: bool = False
 
     def __init__(
-        self,
-        *,
-        target: str = "hard",
-        temperature: float = 1.0,
-        name: str | None = None,
+        self, *, target: str = "hard", temperature: float = 1.0, name: str | None = None
     ) -> None:
         super().__init__()
         if target not in ("hard", "soft"):
@@ -94,10 +90,7 @@ class MaskingPolicy(nn.Module, ABC):
         """Move the buffers by one batch; nothing to do for a policy without state."""
 
     def forward(
-        self,
-        prob: Float[Tensor, "batch 1 height width"],
-        valid: ValidMap,
-        context: PolicyContext,
+        self, prob: Float[Tensor, "batch 1 height width"], valid: ValidMap, context: PolicyContext
     ) -> PseudoLabels:
         """Return targets and weights for one batch.
 
@@ -128,10 +121,7 @@ class MaskingPolicy(nn.Module, ABC):
             )
 
     def update(
-        self,
-        prob: Float[Tensor, "batch 1 height width"],
-        valid: ValidMap,
-        context: PolicyContext,
+        self, prob: Float[Tensor, "batch 1 height width"], valid: ValidMap, context: PolicyContext
     ) -> None:
         """Move the state by one unlabelled batch, once a step and before `forward`.
 

@@ -60,11 +60,7 @@ class Cbst(MaskingPolicy):
         highest = self.histogram.highest(share * (1.0 - background)).value.clamp(min=0.5)
         return Selection(
             weight=torch.where(prob >= 0.5, prob >= highest, prob <= lowest),
-            scalars={
-                "share": share,
-                "particle_threshold": highest,
-                "background_threshold": lowest,
-            },
+            scalars={"share": share, "particle_threshold": highest, "background_threshold": lowest},
         )
 
     def rule(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.picking.summary import Row
+from cryofix.picking.pick_summary import Row
 from cryofix.sweeps.svg import element, figure, label
 
 WIDTH, HEIGHT = 400.0, 210.0  # small enough that writing can be read on a phone

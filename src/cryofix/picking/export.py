@@ -9,13 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal, cast
 
 from cryofix.errors import CryofixError
-from cryofix.formats import (
-    FORMATS,
-    MicrographInfo,
-    Particles,
-    YOrigin,
-    write_coordinates,
-)
+from cryofix.formats import FORMATS, MicrographInfo, Particles, YOrigin, write_coordinates
 from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, keys_of_command
 from cryofix.formats.relion import relative_name, relion_files

@@ -27,7 +27,7 @@ from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
 from cryofix.orphans import end_with
 from cryofix.picking.micrographs import Recipe, pick_micrograph
-from cryofix.picking.results import Job, write_result
+from cryofix.picking.picked import Job, write_result
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
 from cryofix.data.scaling import KnownDiameter
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
-from cryofix.picking.peaks import find_peaks
+from cryofix.learning.sliding import predict_map
+from cryofix.metrics.peaks import find_peaks
 from cryofix.picking.sizes import relative_sizes
-from cryofix.picking.sliding import predict_map
 
 WHOLE_PX = 2048 * 2048
 """Larger maps are predicted in tiles, which bounds the memory whatever the micrograph."""
@@ -243,10 +243,7 @@ def pick_micrograph(
 
 
 def _predict(
-    network: nn.Module,
-    small: NDArray[np.float32],
-    average_views: bool,
-    device: torch.device | None,
+    network: nn.Module, small: NDArray[np.float32], average_views: bool, device: torch.device | None
 ) -> NDArray[np.float32]:
     """Predict the whole map, in tiles where it would not fit."""
     tiles: dict[str, Any] = {"tile": TILE_PX, "margin": MARGIN_PX, "batch": 1}

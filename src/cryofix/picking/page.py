@@ -15,8 +15,8 @@ import numpy as np
 
 from cryofix.files import atomic_write
 from cryofix.picking.charts import histogram_chart, picks_chart
-from cryofix.picking.results import Job, Result, read_result
-from cryofix.picking.summary import Selection, Summary
+from cryofix.picking.pick_summary import Selection, Summary
+from cryofix.picking.picked import Job, Result, read_result
 from cryofix.sweeps.svg import element
 
 STEP = 0.05  # of the slider
@@ -25,12 +25,7 @@ Attributes = dict[str, str]
 
 
 def write_page(
-    path: Path,
-    summary: Summary,
-    selection: Selection,
-    jobs: Sequence[Job],
-    model: Path,
-    shown: int,
+    path: Path, summary: Summary, selection: Selection, jobs: Sequence[Job], model: Path, shown: int
 ) -> Path:
     """Write the page.
 

@@ -15,18 +15,10 @@ from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers
 from cryofix.picking.export import FOLDERS, Export
 from cryofix.picking.folder import keep_to_this_run
-from cryofix.picking.jobs import (
-    Outcome,
-    Work,
-    choose_device,
-    choose_workers,
-    plan_jobs,
-    run_jobs,
-)
+from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe
 from cryofix.picking.page import write_page
-from cryofix.picking.results import Job, file_digest, is_finished, settings_key
-from cryofix.picking.summary import (
+from cryofix.picking.pick_summary import (
     Selection,
     Summary,
     found,
@@ -34,6 +26,7 @@ from cryofix.picking.summary import (
     summarise,
     write_tables,
 )
+from cryofix.picking.picked import Job, file_digest, is_finished, settings_key
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cryofix.sweeps.gains import Gain
-from cryofix.sweeps.settings import Namer, Setting, override_line
 from cryofix.sweeps.statistics import Row
+from cryofix.sweeps.varied import Namer, Setting, override_line
 
 
 @dataclass(frozen=True)

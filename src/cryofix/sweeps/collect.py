@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps.reading import (
-    Unreadable,
-    last_change,
-    mapping,
-    read_yaml,
-    sequence,
-    tail,
-    text,
-)
+from cryofix.sweeps.reading import Unreadable, last_change, mapping, read_yaml, sequence, tail, text
 from cryofix.sweeps.runs import Run, State, find_folders, job_ended, read_run
 
 Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]

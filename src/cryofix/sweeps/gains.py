@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-from cryofix.sweeps.results import Result
+from cryofix.sweeps.run_results import Result
 from cryofix.sweeps.svg import signed
 
 Draw = tuple[int | None, int | None]

@@ -5,7 +5,7 @@ from itertools import groupby
 from matplotlib.figure import Figure
 
 from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.summary import METRIC_TITLES, Summary
+from cryofix.sweeps.summarise import METRIC_TITLES, Summary
 from cryofix.sweeps.svg import percent
 
 RUNS, MEAN, ZERO = "#4c78a8", "#222222", "#999999"

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from cryofix.sweeps.settings import Namer, Setting
 from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.summary import METRIC_TITLES
+from cryofix.sweeps.summarise import METRIC_TITLES
 from cryofix.sweeps.svg import (
     ALARM,
     DIVERGING,
@@ -21,6 +20,7 @@ from cryofix.sweeps.svg import (
     percent,
     signed,
 )
+from cryofix.sweeps.varied import Namer, Setting
 
 ROW_HEIGHT = 34.0
 LEFT = 40.0  # the ratio labels

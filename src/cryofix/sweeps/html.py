@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import groupby
 
-from cryofix.sweeps.curves import CURVE_METRICS, curve_colours, ratio_curves
+from cryofix.sweeps.curve_figures import CURVE_METRICS, curve_colours, ratio_curves
 from cryofix.sweeps.heatmap import heat_map, quantities
 from cryofix.sweeps.html_tables import jobs_table, rows_table
-from cryofix.sweeps.keeping import mask_panels, start_panels
+from cryofix.sweeps.keep_figures import mask_panels, start_panels
 from cryofix.sweeps.runs import State
-from cryofix.sweeps.settings import Setting
 from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.summary import CAVEATS, METRIC_TITLES, Summary
+from cryofix.sweeps.summarise import CAVEATS, METRIC_TITLES, Summary
 from cryofix.sweeps.svg import element, percent, signed
+from cryofix.sweeps.varied import Setting
 
 
 def page(summary: Summary) -> str:
@@ -144,10 +144,7 @@ def _ratio_section(rows: Sequence[Row], summary: Summary) -> Iterator[str]:
         _legend(summary.namer.curve(setting), "swatch", colour, number)
         for number, (setting, colour) in enumerate(names.items())
     ]
-    content = [
-        element("div", legend, class_="legend"),
-        element("div", panels, class_="cards"),
-    ]
+    content = [element("div", legend, class_="legend"), element("div", panels, class_="cards")]
     yield element("div", content, class_="lines")
 
 

@@ -6,7 +6,7 @@ from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.runs import Run
 from cryofix.sweeps.statistics import Row, Spread
-from cryofix.sweeps.summary import METRIC_TITLES, Summary
+from cryofix.sweeps.summarise import METRIC_TITLES, Summary
 from cryofix.sweeps.svg import element, percent, signed
 
 _Cell = tuple[str, str, str]  # inner HTML, sort key, class

@@ -8,7 +8,7 @@ from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.heatmap import Quantity, make_grid, quantities
 from cryofix.sweeps.runs import Run
 from cryofix.sweeps.statistics import Row, Spread
-from cryofix.sweeps.summary import CAVEATS, METRIC_TITLES, Summary
+from cryofix.sweeps.summarise import CAVEATS, METRIC_TITLES, Summary
 from cryofix.sweeps.svg import percent, signed
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")

@@ -20,7 +20,7 @@ from cryofix.sweeps.reading import (
     tail,
     text,
 )
-from cryofix.sweeps.results import Result, read_result
+from cryofix.sweeps.run_results import Result, read_result
 
 _LEAVES = {"checkpoints", "figures", "tensorboard", "stages"}  # folders that hold no runs
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryofix.sweeps.results import Result
+from cryofix.sweeps.run_results import Result
 
 Rule = Callable[[Result], str | None]
 """From a run to ``supervised`` or ``fixmatch``; None where it lacks what the rule looks at."""

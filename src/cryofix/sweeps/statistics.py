@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cryofix.sweeps.gains import ALONE, Draw, Gain, holm, paired_gain
-from cryofix.sweeps.results import METRICS, KeepRate, MaskKeep, Result
+from cryofix.sweeps.run_results import METRICS, KeepRate, MaskKeep, Result
 from cryofix.sweeps.runs import Run
-from cryofix.sweeps.settings import Setting, setting_of, sort_key
+from cryofix.sweeps.varied import Setting, setting_of, sort_key
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 
-from cryofix.sweeps.results import METRICS, Result
+from cryofix.sweeps.run_results import METRICS, Result
 from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.summary import Summary
+from cryofix.sweeps.summarise import Summary
 
 
 def csv_table(summary: Summary) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.runs import State
 from cryofix.sweeps.statistics import Row, Spread
-from cryofix.sweeps.summary import METRIC_TITLES, Summary
+from cryofix.sweeps.summarise import METRIC_TITLES, Summary
 from cryofix.sweeps.svg import percent, signed
 
 WIDE = 120

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.data.simulation.config import SimulatorConfig
+from cryofix.data.simulation.parameters import SimulatorConfig
 
 Array = NDArray[np.float32]
 
@@ -27,10 +27,7 @@ class Contamination:
 
 
 def contaminate(
-    config: SimulatorConfig,
-    frame: tuple[int, int],
-    margin: int,
-    generator: np.random.Generator,
+    config: SimulatorConfig, frame: tuple[int, int], margin: int, generator: np.random.Generator
 ) -> Contamination:
     """Draw the contamination of one micrograph.
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import xxhash
 
-from cryofix.data.simulation.config import SimulatorConfig
-from cryofix.data.simulation.micrograph import Simulated, simulate_micrograph
+from cryofix.data.simulation.imaging import Simulated, simulate_micrograph
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers, write_json
 from cryofix.formats.coordinates import write_coordinates

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.data.simulation.config import SimulatorConfig
+from cryofix.data.simulation.parameters import SimulatorConfig
 
 MIN_DISTANCE = 0.9
 """Smallest distance between two ordinary particles, in diameters: they may touch."""

@@ -1,0 +1,345 @@
+"""A whole run: burn-in, the fork into control and FixMatch, scores, files.
+
+Control and FixMatch continue from the same weights and optimiser, for the same number of steps,
+with the same labelled batches; only the unlabelled loss differs.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+import cryofix
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.distributed import Ranks, leave, on_first, on_gpu
+from cryofix.errors import CryofixError
+from cryofix.experiment.checkpointing import KeepCheckpoints
+from cryofix.experiment.dashboard import Dashboard
+from cryofix.experiment.guard import CollapseGuard
+from cryofix.experiment.outcome import SELECTED_BY, Scored, environment, select
+from cryofix.experiment.progress import Display, ShowProgress
+from cryofix.experiment.sharing import stage_folder, stage_lock
+from cryofix.experiment.trainer_keys import check_trainer
+from cryofix.learning.checkpoint import (
+    SELECTED,
+    AtomicCheckpointIO,
+    about,
+    averaged_state,
+    load_checkpoint,
+    save_picker,
+)
+from cryofix.learning.evaluation import confidence_histogram, score_all
+from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.network import build_network
+from cryofix.learning.prior import estimate_prior
+from cryofix.learning.regularisers import Regulariser
+from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.views import check_pairs
+from cryofix.masking import MaskingPolicy
+from cryofix.metrics.scores import (
+    MicrographRecord,
+    Thresholds,
+    choose_thresholds,
+    paired_gain,
+    summarise,
+)
+from cryofix.stopping import StopRequests
+
+SCHEMA = 1
+KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
+
+
+@dataclass
+class Experiment:
+    """Everything of one run.
+
+    Attributes
+    ----------
+    config
+        The resolved configuration in plain containers; written into checkpoints and results.
+    folder
+        Run folder.
+    shared
+        Folder where burn-in and control are kept for all runs that need the same; None keeps
+        them in the run folder.
+    data, policy
+        As configured.
+    display
+        Where progress is shown.
+    guard
+        Watches FixMatch.
+    regulariser
+        Of the semi-supervised stage, if any.
+    tell
+        Is called with what ``status.json`` should say.
+    stop
+        Where requests to stop arrive.
+    ranks
+        Which of how many processes this is; the group is joined before and left in :meth:`run`.
+    """
+
+    config: dict[str, Any]
+    folder: Path
+    shared: Path | None
+    data: CryoDataModule
+    policy: MaskingPolicy
+    display: Display
+    guard: CollapseGuard
+    regulariser: Regulariser | None = None
+    tell: Callable[..., None] = lambda **changes: None
+    stop: StopRequests = field(default_factory=StopRequests)
+    ranks: Ranks = field(default_factory=Ranks)
+    seconds: dict[str, float] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
+
+    def __post_init__(self) -> None:
+        check_pairs(self.config, self.ranks.count)
+        if self.ranks.count == 1:
+            check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
+        self.steps = Steps(**self.config["steps"])
+
+    def run(self) -> dict[str, Any] | None:
+        """Train, score, and return the content of ``results.json``.
+
+        All processes train; the first one then scores alone, and the others get None.
+        """
+        on_first(self.data.setup)  # the others find the cache filled
+        self.data.setup()
+        on_first(lambda: self.data.write_split(self.folder / "splits.json"))
+        self.prior = estimate_prior(self.data, self.config["prior"]["value"])
+        self.guard.prior = self.prior
+        self.tell(prior=self.prior.as_dict())
+        self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
+        with stage_lock(self.shared, self.config, self.ranks.count):
+            burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
+            control = self._stage("supervised", burn_in, self.steps.stage, None)
+        stages = {"supervised": control}
+        if self.config["method"] != "supervised":
+            stages["fixmatch"] = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
+        if not leave():
+            return None
+        scored = {name: self._score(checkpoint) for name, checkpoint in stages.items()}
+        self.keep_rates = self._keep_rates(load_checkpoint(burn_in) if burn_in else None)
+        self.validation = {name: part.validation_scores() for name, part in scored.items()}
+        selected = select(self.validation)  # of equal ones the control
+        self._keep_selected(selected, scored[selected].thresholds)
+        self.scored = scored
+        return self._results(scored, selected)
+
+    # -- stages ---------------------------------------------------------------------------------
+
+    def _stage_folder(self, name: str) -> Path:
+        if self.shared is not None and name != "fixmatch":
+            return stage_folder(self.shared, self.config, self.ranks.count) / name
+        return self.folder / "checkpoints" / name
+
+    def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
+        torch.manual_seed(self.config["seed"])
+        # By the labels, so that a given prior changes neither burn-in nor control.
+        network = build_network(**self.config["model"], prior=self.prior.labelled)
+        if self.config["compute"]["channels_last"]:
+            network = network.to(memory_format=torch.channels_last)
+        module = FixMatch(
+            network,
+            policy,
+            self.data,
+            steps=self.steps,
+            optimiser=Optimiser(**self.config["optimiser"]),
+            teacher=Teacher(**self.config["teacher"]),
+            unlabelled=Unlabelled(**self.config["unlabelled"]),
+            views=Views.of(self.config["augment"]),
+            loss_terms=self.config["loss"]["terms"],
+            prior=self.prior.value,
+            regulariser=self.regulariser if policy is not None else None,
+            seed=self.config["seed"],
+            first_step=first_step,
+            metadata=self._metadata(),
+        )
+        if self.config["compute"]["compile"]:
+            module.network.compile()  # in place, so that weights keep their names
+        return module
+
+    def _metadata(self, thresholds: Thresholds | None = None) -> dict[str, Any]:
+        dataset = self.data.dataset
+        return {
+            "schema": SCHEMA,
+            "version": cryofix.__version__,
+            "config": self.config,
+            "prior": self.prior.value,
+            "particle_px": dataset.particle_px,
+            "diameter_px": dataset.diameter_px,
+            "diameter_angstrom": dataset.diameter_angstrom,
+            "thresholds": None if thresholds is None else vars(thresholds),
+        }
+
+    def _stage(
+        self, name: str, start: Path | None, steps: int, policy: MaskingPolicy | None
+    ) -> Path:
+        """Train one stage, or what is left of it, and return its last checkpoint."""
+        folder = self._stage_folder(name)
+        last = folder / "last.ckpt"
+        began = time.monotonic()
+        # Read by one: a file system of a cluster may show the others an older file.
+        done, guard = on_first(lambda: _reached(last))
+        first_step = 0 if start is None else self.steps.burn_in
+        if policy is not None and guard is not None:
+            self.guard.load_state_dict(guard)
+        stopped = policy is not None and self.guard.stopped
+        if done is None or (done < steps and not stopped):
+            module = self._module(policy, first_step)
+            if start is not None:
+                before = on_first(lambda: load_checkpoint(start))
+                with about(start):
+                    module.continue_from(before)
+            if policy is not None:
+                at_fork = on_first(lambda: self._pixels_at_fork(module))
+                module.supervised_precision = at_fork["precision"]
+                self.guard.best_f1 = at_fork["f1"]
+            self.data.first_step = first_step
+            self.data.with_unlabelled = policy is not None
+            trainer = self._trainer(name, folder, steps, first_step)
+            trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
+            done = trainer.global_step
+        self.taken[name] = done
+        self.seconds[name] = round(time.monotonic() - began, 3)
+        return last
+
+    def _trainer(self, name: str, folder: Path, steps: int, first_step: int) -> Trainer:
+        callbacks: list[Callback] = [
+            KeepCheckpoints(
+                folder, self.steps.checkpoint_every, self.steps.validate_every, self.stop
+            ),
+            ShowProgress(self.display, name.replace("_", "-")),
+            Dashboard(),
+        ]
+        if name == "fixmatch":
+            callbacks.insert(0, self.guard)
+        logger = TensorBoardLogger(self.folder / "tensorboard", name=name, version="")
+        settings, environment_of_ranks = self.ranks.trainer_settings(self.config["trainer"])
+        return Trainer(
+            **settings,
+            max_steps=steps,
+            max_epochs=-1,
+            val_check_interval=self.steps.validate_every,
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            logger=logger,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO(), environment_of_ranks],
+            enable_checkpointing=False,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            use_distributed_sampler=False,
+            default_root_dir=self.folder,
+        )
+
+    # -- scores ---------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """Where scoring runs."""
+        return torch.device("cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu")
+
+    def _network(self, checkpoint: Mapping[str, Any] | None) -> torch.nn.Module:
+        torch.manual_seed(self.config["seed"])
+        network = build_network(**{**self.config["model"], "encoder_weights": None})
+        if checkpoint is not None:
+            network.load_state_dict(averaged_state(checkpoint))
+        return network.to(self.device).eval()
+
+    def _score(self, checkpoint: Path) -> Scored:
+        network = self._network(load_checkpoint(checkpoint))
+        parts = {name: self.data.part(name) for name in ("validation", "test")}
+        count = sum(len(part) for part in parts.values())
+        tick = self.display.counter(f"scoring {checkpoint.parent.name}", count)
+        records: dict[str, list[MicrographRecord]] = {}
+        for name, micrographs in parts.items():
+            records[name] = []
+            for annotated in micrographs:
+                records[name] += score_all(network, self.data, [annotated], self.device)
+                tick()
+        thresholds = choose_thresholds(records["validation"])
+        return Scored(records["validation"], records["test"], thresholds)
+
+    def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
+        """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
+        network = module.average.network.to(self.device)
+        records = score_all(network, self.data, self.data.part("validation"), self.device)
+        scores: dict[str, float] = summarise(records, Thresholds())["pixel"]
+        return scores
+
+    def _keep_rates(self, checkpoint: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+        """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""
+        micrographs = self.data.part("unlabelled")[:KEEP_RATE_MICROGRAPHS]
+        if not micrographs:
+            return []
+        network = self._network(checkpoint)
+        histogram = confidence_histogram(network, self.data, micrographs, self.device)
+        return histogram.table(prior=self.prior.value)
+
+    def networks(self) -> dict[str, torch.nn.Module]:
+        """Return the averaged networks at the end of each branch, in eval mode."""
+        return {
+            name: self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
+            for name in self.scored
+        }
+
+    def _keep_selected(self, name: str, thresholds: Thresholds) -> None:
+        """Write the model that a user should use, by itself."""
+        network = self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
+        metadata = self._metadata(thresholds) | {"stage": name}
+        save_picker(self.folder / "checkpoints" / SELECTED, network.cpu(), metadata)
+
+    def _results(self, scored: Mapping[str, Scored], selected: str) -> dict[str, Any]:
+        control, fixmatch = scored["supervised"], scored.get("fixmatch")
+        gain = None
+        if fixmatch is not None:
+            gain = paired_gain(control.test, fixmatch.test, control.thresholds, fixmatch.thresholds)
+        return {
+            "schema": SCHEMA,
+            "data": self.config["names"]["data"],
+            "method": self.config["method"],
+            "mask": self.config["names"]["mask"],
+            "mask_config": self.config["mask"],
+            "ratio": self.config["ratio"],
+            "seed": self.config["seed"],
+            "split_seed": self.config["split_seed"],
+            "label_draw": self.config["label_draw"],
+            "micrographs": self.data.split.counts(),
+            "prior": self.prior.value,
+            "prior_estimate": self.prior.as_dict(),
+            "checkpoint": "last",
+            "supervised": control.scores(),
+            "fixmatch": None if fixmatch is None else fixmatch.scores(),
+            "gain": gain,
+            "selected": selected,
+            "selected_by": {
+                "score": f"{SELECTED_BY.replace('_', ' ')} on validation",
+                **{name: scores[SELECTED_BY] for name, scores in self.validation.items()},
+            },
+            "validation": self.validation,
+            "keep_rates": self.keep_rates,
+            "mask_keep_rates": self.guard.latest,
+            "collapse": vars(self.guard.record),
+            "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage} | self.taken,
+            "seconds": self.seconds,
+            "environment": environment(self.device) | {"processes": self.ranks.count},
+        }
+
+
+def _reached(last: Path) -> tuple[int | None, dict[str, Any] | None]:
+    """Return the step of a stage's last checkpoint, and what its guard remembers; None if none."""
+    if not last.exists():
+        return None, None
+    try:
+        checkpoint = load_checkpoint(last)
+    except CryofixError as error:
+        raise CryofixError(
+            f"{last} is damaged: delete it, and the same command trains its stage again"
+        ) from error
+    return checkpoint["global_step"], checkpoint["callbacks"].get("CollapseGuard")

@@ -1,0 +1,81 @@
+"""What is kept of a scored micrograph, and the thresholds it is read at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cryofix.formats.coordinates import Particles
+from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.pixels import PixelHistogram
+
+RADIUS_FRACTION = 0.5
+STRICT_RADIUS_FRACTION = 0.25
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where to cut, chosen on validation micrographs: pixels by p, picks by their score."""
+
+    pixel: float = 0.5
+    particle: float = 0.5
+
+
+@dataclass(frozen=True)
+class MicrographRecord:
+    """Everything that is kept of one scored micrograph, whatever its size.
+
+    Attributes
+    ----------
+    name
+        The micrograph's name, by which two models are paired.
+    pixels
+        Its probability map against its target.
+    particles, strict
+        Its picks against its labels within d/2, and within d/4.
+    """
+
+    name: str
+    pixels: PixelHistogram
+    particles: ParticleRecord
+    strict: ParticleRecord
+
+    @classmethod
+    def measure(
+        cls,
+        name: str,
+        *,
+        probability: ArrayLike,
+        target: ArrayLike,
+        valid: ArrayLike | None,
+        picks: Particles,
+        truth: Particles,
+        diameter: float,
+        ignored: Particles | None = None,
+        border: float = 0.0,
+    ) -> "MicrographRecord":
+        """Score one micrograph; every coordinate is in pixels of the probability map.
+
+        Parameters
+        ----------
+        name
+            Name of the micrograph.
+        probability, target, valid
+            Maps of shape (rows, columns), as for `PixelHistogram.from_arrays`.
+        picks, truth, diameter, ignored, border
+            As for `ParticleRecord.from_picks`.
+        """
+        rows, columns = np.shape(probability)
+        half, quarter = (
+            ParticleRecord.from_picks(
+                picks,
+                truth,
+                diameter=diameter,
+                radius_fraction=fraction,
+                ignored=ignored,
+                shape=(rows, columns),
+                border=border,
+            )
+            for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
+        )
+        return cls(name, PixelHistogram.from_arrays(probability, target, valid), half, quarter)

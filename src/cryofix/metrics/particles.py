@@ -1,0 +1,192 @@
+"""Scores of picks against labelled particles, as counts that add up over micrographs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cryofix.errors import CryofixError
+from cryofix.formats.coordinates import Particles
+from cryofix.metrics import curves
+from cryofix.metrics.curves import BINS, FloatArray, IntArray
+from cryofix.metrics.matching import grow_matches, within
+from cryofix.metrics.suppression import suppress
+
+
+@dataclass(frozen=True)
+class ParticleRecord:
+    """What the picks of one or more micrographs found, at every score threshold.
+
+    Raising the threshold removes picks, and the pairing changes with them; the counts here are
+    those of pairing afresh at each threshold (see ``matching``), so that the picks scoring at or
+    above a threshold are right ``matched[bin:].sum()`` times.
+
+    Attributes
+    ----------
+    matched
+        Particles gained in each score bin as the threshold falls, int64, shape
+        (``curves.BINS``,).
+    unmatched
+        Wrong picks gained in each score bin, the same shape.
+    truth
+        Labelled particles, found or not.
+    """
+
+    matched: IntArray
+    unmatched: IntArray
+    truth: int
+
+    @classmethod
+    def empty(cls) -> "ParticleRecord":
+        """Return the record of no micrograph, the neutral element of ``+``."""
+        return cls(np.zeros(BINS, np.int64), np.zeros(BINS, np.int64), 0)
+
+    @classmethod
+    def from_picks(
+        cls,
+        picks: Particles,
+        truth: Particles,
+        *,
+        diameter: float,
+        radius_fraction: float = 0.5,
+        ignored: Particles | None = None,
+        shape: tuple[int, int] | None = None,
+        border: float = 0.0,
+        min_distance: float | None = None,
+    ) -> "ParticleRecord":
+        """Compare the picks of one micrograph with its labels.
+
+        Picks are first freed of duplicates. Then picks and particles are paired one to one by
+        increasing distance up to ``radius_fraction * diameter``, whatever their scores. A pick
+        without a partner is wrong, unless an ignored particle lies within that radius or the
+        pick lies in the border: then it counts for neither side. Labelled particles in the
+        border count as ignored, so that a pick and its particle on two sides of the line
+        neither punish nor reward.
+
+        Parameters
+        ----------
+        picks
+            Scores in [0, 1]; without scores all picks count as 1.
+        truth
+            Labelled particles in the same frame. No particles means that none is there; leave a
+            micrograph without labels out.
+        diameter
+            Particle diameter in the pixels of the coordinates.
+        radius_fraction
+            Radius of a match in diameters: 0.5 is the primary measure, 0.25 the strict one.
+        ignored
+            Particles that need not be found and may be.
+        shape, border
+            Rows and columns of the micrograph, and the width of the border that labels never
+            reach, in pixels; ``shape`` is only needed with a border.
+        min_distance
+            Picks closer than this to a better one are duplicates; half a diameter if None.
+
+        Raises
+        ------
+        CryofixError
+            If scores leave [0, 1], or a border is given without a shape.
+        """
+        if border > 0 and shape is None:
+            raise CryofixError(
+                f"a border of {border:g} px needs the shape of the micrograph: pass shape=(rows, "
+                "columns)"
+            )
+        xy, truth_xy = _centres(picks), _centres(truth)
+        score = np.ones(len(xy)) if picks.score is None else picks.score
+        score = curves.checked_scores(score, "scores of picks").astype(np.float64)
+        order = suppress(xy, score, diameter / 2 if min_distance is None else min_distance)
+        xy, score = xy[order], score[order]
+
+        outside = _in_border(truth_xy, shape, border)
+        others = np.empty((0, 2)) if ignored is None else _centres(ignored)
+        others = np.concatenate([others, truth_xy[outside]])
+        truth_xy = truth_xy[~outside]
+
+        radius = radius_fraction * diameter
+        excused = within(xy, others, radius) | _in_border(xy, shape, border)
+        left_out = grow_matches(xy, truth_xy, radius)
+        gained = left_out < 0
+        wrong = ~gained & ~excused[left_out]
+        bins = curves.score_bins(score.astype(np.float32))
+        return cls(
+            np.bincount(bins[gained], minlength=BINS).astype(np.int64),
+            np.bincount(bins[wrong], minlength=BINS).astype(np.int64),
+            len(truth_xy),
+        )
+
+    def __add__(self, other: "ParticleRecord") -> "ParticleRecord":
+        return ParticleRecord(
+            self.matched + other.matched, self.unmatched + other.unmatched, self.truth + other.truth
+        )
+
+    def counts_at(self, threshold: float) -> tuple[int, int, int]:
+        """Return right picks, wrong picks and labelled particles at ``score >= threshold``."""
+        first = curves.threshold_index(threshold)
+        return int(self.matched[first:].sum()), int(self.unmatched[first:].sum()), self.truth
+
+    def precision(self, threshold: float) -> float:
+        """Share of right picks; a lower bound where labels are incomplete."""
+        return float(curves.precision(*self.counts_at(threshold)))
+
+    def recall(self, threshold: float) -> float:
+        """Share of labelled particles that were found."""
+        return float(curves.recall(*self.counts_at(threshold)))
+
+    def f1(self, threshold: float) -> float:
+        """Harmonic mean of precision and recall; zero division as in ``curves``."""
+        return float(curves.f1_score(*self.counts_at(threshold)))
+
+    def average_precision(self) -> float:
+        """Step-wise average precision over the scores; 0 without labelled particles."""
+        return float(curves.average_precision(self.matched, self.unmatched, self.truth))
+
+    def best_threshold(self) -> float:
+        """Score threshold of the highest F1: for validation micrographs, never for test ones."""
+        return curves.best_threshold(self.matched, self.unmatched, self.truth)
+
+    def precision_recall(self) -> tuple[FloatArray, FloatArray]:
+        """Return precision and recall at each edge of ``curves.EDGES``, shape (bins,) each."""
+        right, wrong = curves.at_or_above(self.matched), curves.at_or_above(self.unmatched)
+        return (curves.precision(right, wrong, self.truth), curves.recall(right, wrong, self.truth))
+
+
+def label_free_border(labels: Iterable[tuple[Particles, tuple[int, int]]]) -> float:
+    """Return the width of the border that no label reaches.
+
+    Labels often stop short of the edge because the program that extracted them dropped boxes
+    that stuck out. Picks there cannot be judged.
+
+    Parameters
+    ----------
+    labels
+        Particles and (rows, columns) of each labelled micrograph, in one pixel size.
+
+    Returns
+    -------
+    The smallest distance of a labelled centre to an edge, in pixels; 0 without labels.
+    """
+    margins = []
+    for particles, (rows, columns) in labels:
+        if len(particles):
+            to_left, to_top = particles.x.min(), particles.y.min()
+            to_right, to_bottom = columns - 1 - particles.x.max(), rows - 1 - particles.y.max()
+            margins.append(min(to_left, to_top, to_right, to_bottom))
+    return max(float(min(margins)), 0.0) if margins else 0.0
+
+
+def _centres(particles: Particles) -> FloatArray:
+    """Return centres (x, y), shape (n, 2)."""
+    return np.stack([particles.x, particles.y], axis=1)
+
+
+def _in_border(
+    xy: FloatArray, shape: tuple[int, int] | None, border: float
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Say which centres lie closer than ``border`` to an edge; none without a border."""
+    if shape is None or border <= 0:
+        return np.zeros(len(xy), dtype=bool)
+    rows, columns = shape
+    x, y = xy[:, 0], xy[:, 1]
+    gap = np.minimum(np.minimum(x, columns - 1 - x), np.minimum(y, rows - 1 - y))
+    return np.asarray(gap < border)

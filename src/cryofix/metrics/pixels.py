@@ -1,0 +1,136 @@
+"""Scores of a probability map against a target map, from histograms of constant size."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cryofix.errors import CryofixError
+from cryofix.metrics import curves
+from cryofix.metrics.calibration import Reliability, reliability
+from cryofix.metrics.curves import BINS, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class PixelHistogram:
+    """Pixels of one or more micrographs, by true class and probability bin.
+
+    It has the same 80 kB for a tile and for a data set, and histograms add up, so one is kept
+    for each micrograph and pooled when scores are asked for.
+
+    Attributes
+    ----------
+    counts
+        int64, shape (2, ``curves.BINS``); row 0 background, row 1 particle. The edges of the
+        bins are ``curves.EDGES``.
+    sums
+        Sum of p in each bin, float64, shape (``curves.BINS``,): makes the calibration error
+        exact.
+    """
+
+    counts: IntArray
+    sums: FloatArray
+
+    @classmethod
+    def empty(cls) -> "PixelHistogram":
+        """Return the histogram of no pixels, the neutral element of ``+``."""
+        return cls(np.zeros((2, BINS), np.int64), np.zeros(BINS))
+
+    @classmethod
+    def from_arrays(
+        cls, probability: ArrayLike, truth: ArrayLike, valid: ArrayLike | None = None
+    ) -> "PixelHistogram":
+        """Count the pixels of maps of one shape.
+
+        Parameters
+        ----------
+        probability
+            Particle probability in [0, 1], any shape; compared in float32.
+        truth
+            Target of the same shape; at or above 0.5 is particle. NaN only where not valid.
+        valid
+            False where a pixel counts for neither side (ignore regions, padding).
+
+        Raises
+        ------
+        CryofixError
+            If the shapes differ or a valid probability is NaN or outside [0, 1].
+        """
+        probability, truth = np.asarray(probability), np.asarray(truth)
+        mask = np.ones(truth.shape, bool) if valid is None else np.asarray(valid, dtype=bool)
+        if not probability.shape == truth.shape == mask.shape:
+            raise CryofixError(
+                f"probability {probability.shape}, target {truth.shape} and valid {mask.shape} "
+                "maps must have one shape: crop or scale them to the same grid first"
+            )
+        scores = curves.checked_scores(probability[mask], "particle probabilities")
+        bins = curves.score_bins(scores)
+        particle = truth[mask] >= 0.5
+        counts = np.bincount(bins + BINS * particle, minlength=2 * BINS).reshape(2, BINS)
+        sums = np.bincount(bins, weights=scores, minlength=BINS)
+        return cls(counts.astype(np.int64), sums.astype(np.float64))
+
+    def __add__(self, other: "PixelHistogram") -> "PixelHistogram":
+        return PixelHistogram(self.counts + other.counts, self.sums + other.sums)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels counted."""
+        return int(self.counts.sum())
+
+    @property
+    def truth(self) -> int:
+        """Number of true particle pixels."""
+        return int(self.counts[1].sum())
+
+    @property
+    def prior(self) -> float:
+        """Share of particle pixels; 0 without pixels."""
+        return self.truth / max(self.pixels, 1)
+
+    def counts_at(self, threshold: float) -> tuple[int, int, int]:
+        """Return true positives, false positives and true pixels at ``p >= threshold``.
+
+        Exact for the edges of the grid, all multiples of 0.01 among them; other thresholds are
+        rounded up to the next edge, by less than 1/3000.
+        """
+        first = curves.threshold_index(threshold)
+        wrong, right = self.counts[:, first:].sum(axis=1)
+        return int(right), int(wrong), self.truth
+
+    def precision(self, threshold: float = 0.5) -> float:
+        """Share of true pixels among the predicted; zero division as in ``curves``."""
+        return float(curves.precision(*self.counts_at(threshold)))
+
+    def recall(self, threshold: float = 0.5) -> float:
+        """Share of predicted pixels among the true; zero division as in ``curves``."""
+        return float(curves.recall(*self.counts_at(threshold)))
+
+    def f1(self, threshold: float = 0.5) -> float:
+        """Harmonic mean of precision and recall."""
+        return float(curves.f1_score(*self.counts_at(threshold)))
+
+    def dice(self, threshold: float = 0.5) -> float:
+        """Dice coefficient of the pooled pixels, which is the same number as F1."""
+        return self.f1(threshold)
+
+    def average_precision(self) -> float:
+        """Step-wise average precision over the grid of thresholds; 0 without true pixels."""
+        return float(curves.average_precision(self.counts[1], self.counts[0], self.truth))
+
+    def best_threshold(self) -> float:
+        """Threshold of the highest F1: for validation micrographs, never for test ones."""
+        return curves.best_threshold(self.counts[1], self.counts[0], self.truth)
+
+    def precision_recall(self) -> tuple[FloatArray, FloatArray]:
+        """Return precision and recall at each edge of ``curves.EDGES``, shape (bins,) each."""
+        right, wrong = curves.at_or_above(self.counts[1]), curves.at_or_above(self.counts[0])
+        return (curves.precision(right, wrong, self.truth), curves.recall(right, wrong, self.truth))
+
+    def reliability(self, *, predicted_particles: bool = False) -> Reliability:
+        """Return the reliability diagram in 15 bins, of all pixels or of those with p >= 0.5."""
+        return reliability(self.counts, self.sums, at_least=0.5 if predicted_particles else 0.0)
+
+    def calibration_error(self, *, predicted_particles: bool = False) -> float:
+        """Return the expected calibration error (15 bins), of all pixels or of p >= 0.5."""
+        return self.reliability(predicted_particles=predicted_particles).expected_error

@@ -1,0 +1,204 @@
+"""What any program picked, brought to one scale and scored against labels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cryofix.errors import CryofixError
+from cryofix.formats import MicrographInfo, Particles, read_coordinates
+from cryofix.formats.option_keys import CommandKeys
+from cryofix.metrics.curves import FloatArray
+from cryofix.metrics.micrograph_records import (
+    RADIUS_FRACTION,
+    STRICT_RADIUS_FRACTION,
+    MicrographRecord,
+)
+from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.pixels import PixelHistogram
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One labelled micrograph, in its own pixels.
+
+    Attributes
+    ----------
+    info
+        The file, with its shape at full resolution.
+    particles, ignored
+        Labels, and particles that count for neither side.
+    scale_xy
+        Pixels of the labels per full-resolution pixel, along (x, y).
+    shape
+        (rows, columns) in pixels of the labels.
+    diameter
+        Of a particle, in pixels of the labels.
+    border
+        Width of the border that labels do not reach, in their pixels.
+    """
+
+    info: MicrographInfo
+    particles: Particles
+    ignored: Particles
+    scale_xy: tuple[float, float]
+    shape: tuple[int, int]
+    diameter: float
+    border: float
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one program picked.
+
+    Attributes
+    ----------
+    name
+        As the user calls it.
+    picks
+        By micrograph; scores in [0, 1].
+    levels
+        The program's own scores, ascending, where they had to be turned into ranks; else None.
+    """
+
+    name: str
+    picks: Mapping[str, Particles]
+    levels: FloatArray | None
+
+    def own_score(self, threshold: float) -> float:
+        """Return a threshold on the scale of the program."""
+        if self.levels is None:
+            return threshold
+        place = int(np.ceil(threshold * len(self.levels) - 1e-9)) - 1
+        return float(self.levels[min(max(place, 0), len(self.levels) - 1)])
+
+    def unit_score(self, own: float) -> float:
+        """Return in [0, 1] what a threshold on the program's scale is."""
+        if self.levels is None:
+            return own
+        # Half a rank lower, because thresholds are rounded up to a fixed grid.
+        return float(np.searchsorted(self.levels, own, side="left") + 0.5) / len(self.levels)
+
+
+def read_programs(picks: Any, micrographs: Mapping[str, MicrographInfo]) -> list[Program]:
+    """Read the picks of one program (called ``picks``), or of several by name.
+
+    Parameters
+    ----------
+    picks
+        A file or folder, or a mapping from names to them; see `read_program` for more.
+    micrographs
+        Headers of all micrographs of the data set, by name.
+    """
+    if not isinstance(picks, Mapping) or "path" in picks:
+        return [read_program("picks", picks, micrographs)]
+    return [read_program(str(name), source, micrographs) for name, source in picks.items()]
+
+
+def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInfo]) -> Program:
+    """Read the picks of one program.
+
+    Parameters
+    ----------
+    name
+        As the user calls it.
+    source
+        A file or folder, or a mapping with ``path`` and options of
+        :func:`~cryofix.formats.read_coordinates`: ``format``, ``y_origin``, ``downsample``, ...
+    micrographs
+        Headers of all micrographs of the data set, by name.
+
+    Scores outside [0, 1], which many programs give, are replaced by their rank among all of the
+    program's scores: every threshold on them stays a threshold.
+
+    Raises
+    ------
+    CryofixError
+        If they cannot be read.
+    """
+    options = dict(source) if isinstance(source, Mapping) else {"path": source}
+    if "path" not in options:
+        raise CryofixError(
+            f"picks.{name} has no path: give picks.{name}=FILE_OR_FOLDER or"
+            f" picks={{{name}: {{path: FILE_OR_FOLDER, y_origin: top}}}}"
+        )
+    path = options.pop("path")
+    prefix = "picks." if name == "picks" else f"picks.{name}."
+    read = {"allow_empty": True, "keys": CommandKeys(prefix, prefix), **options}
+    try:
+        picks = _with_scores(read_coordinates(path, micrographs, **read))
+    except CryofixError as error:
+        if prefix not in str(error):
+            raise
+        given = f"{{path: {path}, OPTION: VALUE}}"
+        given = given if name == "picks" else f"{{{name}: {given}}}"
+        raise CryofixError(f"{error} (type it as picks='{given}')") from error
+    scored = [each.score for each in picks.values() if each.score is not None]
+    everything = np.concatenate([*scored, np.empty(0)])
+    if not everything.size or (everything.min() >= 0 and everything.max() <= 1):
+        return Program(name, picks, None)
+    levels = np.unique(everything)
+
+    def ranked(each: Particles) -> Particles:
+        if each.score is None:
+            return each
+        place = np.searchsorted(levels, each.score) + 1
+        return Particles(each.x, each.y, place / len(levels), each.diameter_px)
+
+    return Program(name, {key: ranked(each) for key, each in picks.items()}, levels)
+
+
+def _with_scores(picks: Mapping[str, Particles]) -> dict[str, Particles]:
+    """Give picks without a score the lowest that the program gave any: it is least sure of them.
+
+    Where no pick has a score, none gets one.
+    """
+    scores = {
+        key: np.full(len(each), np.nan) if each.score is None else each.score
+        for key, each in picks.items()
+    }
+    everything = np.concatenate([np.empty(0), *scores.values()])
+    known = everything[~np.isnan(everything)]
+    filled = {
+        key: np.where(np.isnan(its), known.min(), its) if known.size else None
+        for key, its in scores.items()
+    }
+    return {
+        key: Particles(each.x, each.y, filled[key], each.diameter_px) for key, each in picks.items()
+    }
+
+
+def score_program(
+    program: Program, labelled: Mapping[str, Labelled], upside_down: bool = False
+) -> list[MicrographRecord]:
+    """Score one program on all given micrographs; one without picks has missed everything.
+
+    Parameters
+    ----------
+    program
+        From `read_program`.
+    labelled
+        By name.
+    upside_down
+        Turn the picks over first, to see whether that fits better.
+    """
+    records = []
+    for name, truth in labelled.items():
+        picks = program.picks.get(name, Particles.empty())
+        y = truth.info.shape[0] - picks.y if upside_down else picks.y
+        scaled = Particles(picks.x * truth.scale_xy[0], y * truth.scale_xy[1], picks.score)
+        half, quarter = (
+            ParticleRecord.from_picks(
+                scaled,
+                truth.particles,
+                diameter=truth.diameter,
+                radius_fraction=fraction,
+                ignored=truth.ignored,
+                shape=truth.shape,
+                border=truth.border,
+            )
+            for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
+        )
+        records.append(MicrographRecord(name, PixelHistogram.empty(), half, quarter))
+    return records

@@ -1,0 +1,1 @@
+"""Tables, figures and pages: gets data and knows nothing of where they come from."""
