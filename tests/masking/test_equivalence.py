@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cryofix import masking
 from cryofix.masking import MaskingPolicy, PolicyContext, Selection, find_equivalents
-from cryofix.masking.policy import ProbMap, ValidMap
+from cryofix.masking.policy import Probs, Valid
 from cryofix.masking.probability import confidence
 
 PROB = torch.sigmoid(
@@ -22,7 +22,7 @@ class Distance(MaskingPolicy):
 
     name = "distance"
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         return Selection(weight=(prob - 0.5).abs() + 0.5 >= 0.8)
 
     def rule(self) -> str:
@@ -34,7 +34,7 @@ class EntropyPercentile(Distance):
 
     name = "entropy_percentile"
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         entropy = -torch.xlogy(prob, prob) - torch.xlogy(1 - prob, 1 - prob)
         return Selection(weight=entropy <= np.quantile(entropy.numpy(), 0.6))
 
@@ -44,7 +44,7 @@ class GlobalThreshold(Distance):
 
     name = "global_threshold"
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         sure = confidence(prob)
         return Selection(weight=sure >= sure.mean())
 
@@ -54,7 +54,7 @@ class LabelledAtTheThreshold(Distance):
 
     name = "labelled_at_the_threshold"
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         return Selection(weight=confidence(prob) >= 0.7, positive=prob >= 0.7)
 
 

@@ -8,18 +8,16 @@ import torch
 from cryofix.masking.checks import require, require_threshold
 from cryofix.masking.policy import (
     LABELS_EVERY,
-    CommonKeywords,
+    Common,
     MaskingPolicy,
     PolicyContext,
-    ProbMap,
+    Probs,
     Selection,
-    ValidMap,
+    Valid,
 )
 from cryofix.masking.probability import confidence, log_odds, scalar, shifted
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
-
-__all__ = ["AdaMatch", "Debiased", "LogitAdjusted"]
 
 
 class AdaMatch(MaskingPolicy):
@@ -44,7 +42,7 @@ class AdaMatch(MaskingPolicy):
     uses_labels = True
 
     def __init__(
-        self, threshold: float = 0.9, decay: float = 0.999, **common: Unpack[CommonKeywords]
+        self, threshold: float = 0.9, decay: float = 0.999, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
@@ -52,16 +50,14 @@ class AdaMatch(MaskingPolicy):
         # E_labelled[p], E_labelled[c], moved more rarely
         self.labelled = RunningMean(0.5, 1.0, decay=decay**LABELS_EVERY)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the means."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.unlabelled.move(*exact_sums((prob, valid)))
         if context.labelled_prob is not None:
             known = context.known()
             seen = torch.where(known, context.labelled_prob.detach().float(), 0.5)
             self.labelled.move(*exact_sums((seen, known), (confidence(seen), known)))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Shift, then keep what is confident either way."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         mean_labelled = torch.where(
             self.labelled.updates[0] > 0, self.labelled.value[0], context.prior
         )
@@ -70,7 +66,6 @@ class AdaMatch(MaskingPolicy):
         return _symmetric_after(prob, shift, tau)
 
     def rule(self) -> str:
-        """Say what is kept."""
         kept = (
             "shifts log-odds so that mean p is that on labelled tiles, then keeps "
             f"max(p, 1-p) >= {self.threshold:g} x the mean confidence there"
@@ -103,7 +98,7 @@ class Debiased(MaskingPolicy):
         strength: float = 0.5,
         threshold: float = 0.7,
         decay: float = 0.999,
-        **common: Unpack[CommonKeywords],
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         require(strength >= 0, "strength", strength, "give a number of at least 0, such as 0.5")
@@ -111,17 +106,14 @@ class Debiased(MaskingPolicy):
         self.threshold = require_threshold("threshold", threshold)
         self.mean = RunningMean(0.5, decay=decay)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move q."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.mean.move(*exact_sums((prob, valid)))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Shift, keep what is confident either way, and give the student its margin."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         margin = self.strength * log_odds(self.mean.value[0])
         return _symmetric_after(prob, -margin, self.threshold, student_logit_shift=margin)
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.strength == 0:
             return f"strength 0 shifts nothing, so this is symmetric masking at {self.threshold:g}"
         return (
@@ -147,7 +139,7 @@ class LogitAdjusted(MaskingPolicy):
     name = "logit_adjusted"
 
     def __init__(
-        self, strength: float = 1.0, threshold: float = 0.7, **common: Unpack[CommonKeywords]
+        self, strength: float = 1.0, threshold: float = 0.7, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         require(
@@ -156,13 +148,11 @@ class LogitAdjusted(MaskingPolicy):
         self.strength = float(strength)
         self.threshold = require_threshold("threshold", threshold)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Shift, then keep what is confident either way."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         shift = -self.strength * math.log(context.prior / (1.0 - context.prior))
         return _symmetric_after(prob, scalar(shift, prob), self.threshold)
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.strength == 0:
             return f"strength 0 shifts nothing, so this is symmetric masking at {self.threshold:g}"
         return (

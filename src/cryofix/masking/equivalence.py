@@ -14,11 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cryofix.masking.fixed import ClassAware, NoMask, SoftWeight, Symmetric
-from cryofix.masking.policy import CommonKeywords, MaskingPolicy
+from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, PseudoLabels
 from cryofix.masking.probability import confidence
-from cryofix.masking.pseudo_labels import PolicyContext, PseudoLabels
-
-__all__ = ["Equivalent", "find_equivalents"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def _simplest(
     policy: MaskingPolicy, labels: PseudoLabels, prob: Tensor, valid: Tensor
 ) -> Iterator[list[MaskingPolicy]]:
     """Yield the fixed policies that could explain what is kept, each with other parameters."""
-    taught = CommonKeywords(target=policy.target, temperature=policy.temperature)
+    taught = Common(target=policy.target, temperature=policy.temperature)
     weight, particle = labels.weight[valid], labels.target[valid] >= 0.5
     kept = weight > 0
     yield [NoMask(**taught)]

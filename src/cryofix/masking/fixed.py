@@ -6,17 +6,8 @@ import torch
 
 from cryofix.errors import CryofixError
 from cryofix.masking.checks import require, require_threshold
-from cryofix.masking.policy import (
-    CommonKeywords,
-    MaskingPolicy,
-    PolicyContext,
-    ProbMap,
-    Selection,
-    ValidMap,
-)
+from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.probability import confidence
-
-__all__ = ["ClassAware", "NoMask", "SoftWeight", "Symmetric"]
 
 
 class NoMask(MaskingPolicy):
@@ -28,12 +19,10 @@ class NoMask(MaskingPolicy):
 
     name = "none"
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep all."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         return Selection(weight=torch.ones_like(prob))
 
     def rule(self) -> str:
-        """Say what is kept."""
         return "keeps every pixel"
 
 
@@ -55,17 +44,13 @@ class Symmetric(MaskingPolicy):
     name = "symmetric"
 
     def __init__(
-        self,
-        threshold: float = 0.70,
-        at_least_precision: bool = False,
-        **common: Unpack[CommonKeywords],
+        self, threshold: float = 0.70, at_least_precision: bool = False, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
         self.at_least_precision = at_least_precision
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep what is confident either way."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         tau = self._tau(context)
         return Selection(
             weight=confidence(prob) >= tau,
@@ -89,7 +74,6 @@ class Symmetric(MaskingPolicy):
         return precision if precision > self.threshold else self.threshold
 
     def rule(self) -> str:
-        """Say what is kept."""
         tau = f"{self.threshold:g}"
         if self.at_least_precision:
             return f"keeps pixels with max(p, 1-p) >= max({tau}, the supervised precision)"
@@ -121,7 +105,7 @@ class ClassAware(MaskingPolicy):
         self,
         particle_threshold: float = 0.60,
         background_threshold: float = 0.20,
-        **common: Unpack[CommonKeywords],
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.particle_threshold = require_threshold("particle_threshold", particle_threshold)
@@ -134,8 +118,7 @@ class ClassAware(MaskingPolicy):
             "pixel between them would be kept as both classes",
         )
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep each class beyond its own threshold."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         particle = prob >= self.particle_threshold
         # Compared as the probability of background, so that rounding is that of max(p, 1-p).
         background = 1.0 - prob >= 1.0 - self.background_threshold
@@ -149,7 +132,6 @@ class ClassAware(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         tp, tb = self.particle_threshold, self.background_threshold
         kept = f"keeps particles with p >= {tp:g} and background with p <= {tb:g}"
         if abs(tb - (1.0 - tp)) > 1e-9:
@@ -170,16 +152,14 @@ class SoftWeight(MaskingPolicy):
     name = "soft_weight"
     hard_mask = False
 
-    def __init__(self, gamma: float = 1.0, **common: Unpack[CommonKeywords]) -> None:
+    def __init__(self, gamma: float = 1.0, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         require(gamma >= 0, "gamma", gamma, "give a number of at least 0; 1 is linear in |2p-1|")
         self.gamma = float(gamma)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Weigh by distance from 0.5."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         return Selection(weight=(2.0 * confidence(prob) - 1.0) ** self.gamma)
 
     def rule(self) -> str:
-        """Say what is kept."""
         kept = f"weighs every pixel with |2p-1|^{self.gamma:g}"
         return f"{kept}, which is 1: gamma 0 is no mask" if self.gamma == 0 else kept

@@ -6,11 +6,9 @@ import torch
 
 from cryofix.masking.checks import require
 from cryofix.masking.fixed import Symmetric
-from cryofix.masking.policy import MaskingPolicy, PolicyContext, ProbMap, Selection, ValidMap
+from cryofix.masking.policy import MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
-
-__all__ = ["InverseKeep"]
 
 
 class InverseKeep(MaskingPolicy):
@@ -57,15 +55,13 @@ class InverseKeep(MaskingPolicy):
         self.cap = float(cap)
         self.rates = RunningMean(1.0, 1.0, decay=decay)  # of background, of particle
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the inner policy, then its keep rates."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.policy.observe(prob, valid, context)
         inner = self.policy.select(prob, valid, context)
         kept, particle = inner.weight.float(), inner.labels(prob)
         self.rates.move(*exact_sums((kept, valid & ~particle), (kept, valid & particle)))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Weigh the inner policy's choice."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         inner = self.policy.select(prob, valid, context)
         background, particle = (1.0 / self.rates.value.clamp(min=1e-12)).clamp(max=self.cap)
         return replace(
@@ -75,7 +71,6 @@ class InverseKeep(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         inner = f"{self.policy.name} ({self.policy.rule()})"
         if self.cap == 1:
             return f"cap 1 changes nothing about {inner}"

@@ -6,17 +6,8 @@ import torch
 
 from cryofix.masking.checks import require, require_share
 from cryofix.masking.histogram import Histogram, bin_index
-from cryofix.masking.policy import (
-    CommonKeywords,
-    MaskingPolicy,
-    PolicyContext,
-    ProbMap,
-    Selection,
-    ValidMap,
-)
+from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.ranks import uniform_noise
-
-__all__ = ["Cbst", "Dars", "Quota"]
 
 
 class Cbst(MaskingPolicy):
@@ -41,19 +32,17 @@ class Cbst(MaskingPolicy):
         share_start: float = 0.2,
         share_end: float = 0.5,
         decay: float = 0.99,
-        **common: Unpack[CommonKeywords],
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.share_start = require_share("share_start", share_start)
         self.share_end = require_share("share_end", share_end)
         self.histogram = Histogram(decay)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the histogram."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.histogram.move(prob, valid)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep both predicted classes beyond their quantiles."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         share = _linear(self.share_start, self.share_end, context.progress)
         background = self.histogram.share_below(0.5)
         lowest = self.histogram.lowest(share * background).value.clamp(max=0.5)
@@ -64,7 +53,6 @@ class Cbst(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         return f"keeps the surest {_ramp(self.share_start, self.share_end)} of each predicted class"
 
 
@@ -86,19 +74,15 @@ class Dars(MaskingPolicy):
 
     name = "dars"
 
-    def __init__(
-        self, share: float = 0.5, decay: float = 0.99, **common: Unpack[CommonKeywords]
-    ) -> None:
+    def __init__(self, share: float = 0.5, decay: float = 0.99, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.share = require_share("share", share)
         self.histogram = Histogram(decay)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the histogram."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.histogram.move(prob, valid)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep what is ranked inside the quota of its predicted class."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         highest = self.histogram.highest(self.share * context.prior)
         lowest = self.histogram.lowest(self.share * (1.0 - context.prior))
         index, noise = bin_index(prob), uniform_noise(prob, context.seed)
@@ -115,7 +99,6 @@ class Dars(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         return (
             f"keeps the surest {self.share:.0%} of what the prior expects of each class, among "
             "what is predicted as it"
@@ -151,7 +134,7 @@ class Quota(MaskingPolicy):
         share_end: float = 0.8,
         prior_factor: float = 1.0,
         decay: float = 0.5,
-        **common: Unpack[CommonKeywords],
+        **common: Unpack[Common],
     ) -> None:
         super().__init__(**common)
         self.share_start = require_share("share_start", share_start)
@@ -161,12 +144,10 @@ class Quota(MaskingPolicy):
         self.prior_factor = min(max(self.asked_prior_factor, 0.5), 2.0)
         self.histogram = Histogram(decay)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the histogram."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.histogram.move(prob, valid)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep both ends of the ranking."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         share = _linear(self.share_start, self.share_end, context.progress)
         prior = min(self.prior_factor * context.prior, 1.0)
         highest = self.histogram.highest(share * prior).value
@@ -186,7 +167,6 @@ class Quota(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         kept = (
             f"keeps {_ramp(self.share_start, self.share_end)} of all pixels by rank, the highest "
             "as particles and the lowest as background, in the prior's ratio"

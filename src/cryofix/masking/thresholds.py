@@ -7,19 +7,10 @@ from torch import Tensor
 
 from cryofix.masking.checks import require_threshold
 from cryofix.masking.histogram import Histogram
-from cryofix.masking.policy import (
-    CommonKeywords,
-    MaskingPolicy,
-    PolicyContext,
-    ProbMap,
-    Selection,
-    ValidMap,
-)
+from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.probability import confidence, scalar
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
-
-__all__ = ["Adsh", "FlexMatch", "FreeMatch"]
 
 
 class FlexMatch(MaskingPolicy):
@@ -41,21 +32,19 @@ class FlexMatch(MaskingPolicy):
     name = "flexmatch"
 
     def __init__(
-        self, threshold: float = 0.95, decay: float = 0.99, **common: Unpack[CommonKeywords]
+        self, threshold: float = 0.95, decay: float = 0.99, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
         self.learnt = RunningMean(0.0, 0.0, decay=decay)  # of background, of particle
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the shares of confident pixels."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         sure, particle = confidence(prob) >= self.threshold, prob >= 0.5
         self.learnt.move(
             *exact_sums(((sure & ~particle).float(), valid), ((sure & particle).float(), valid))
         )
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep what is confident for its class."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         learnt = self.learnt.value
         most = torch.maximum(learnt.max(), 1.0 - learnt.sum())
         status = learnt / most.clamp(min=1e-12)
@@ -63,7 +52,6 @@ class FlexMatch(MaskingPolicy):
         return by_class_confidence(prob, particle, background)
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.threshold <= 0.5:
             return f"threshold {self.threshold:g} is no mask, scaled down or not"
         return f"keeps max(p, 1-p) >= {self.threshold:g} scaled down for the class learnt less"
@@ -84,16 +72,14 @@ class FreeMatch(MaskingPolicy):
 
     name = "freematch"
 
-    def __init__(self, decay: float = 0.999, **common: Unpack[CommonKeywords]) -> None:
+    def __init__(self, decay: float = 0.999, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.means = RunningMean(0.5, 0.5, decay=decay)  # E[c], E[p]
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the means."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.means.move(*exact_sums((confidence(prob), valid), (prob, valid)))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep what is confident for its class."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         mean_confidence, mean_prob = self.means.value
         most = torch.maximum(mean_prob, 1.0 - mean_prob)
         return by_class_confidence(
@@ -101,7 +87,6 @@ class FreeMatch(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         return "keeps max(p, 1-p) >= its mean, scaled down for the class predicted less"
 
 
@@ -123,18 +108,16 @@ class Adsh(MaskingPolicy):
     name = "adsh"
 
     def __init__(
-        self, threshold: float = 0.95, decay: float = 0.99, **common: Unpack[CommonKeywords]
+        self, threshold: float = 0.95, decay: float = 0.99, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
         self.histogram = Histogram(decay)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the histogram."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.histogram.move(prob, valid)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep equal shares of both predicted classes."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         background = self.histogram.share_below(0.5)
         kept_background = self.histogram.share_below(min(1.0 - self.threshold, 0.5))
         rate = (kept_background / background.clamp(min=1e-12)).clamp(max=1.0)
@@ -142,7 +125,6 @@ class Adsh(MaskingPolicy):
         return by_class_confidence(prob, particle, self.threshold)
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.threshold <= 0.5:
             return f"threshold {self.threshold:g} is no mask: all background, so all particles"
         return (

@@ -8,18 +8,16 @@ from torch import Tensor
 from cryofix.masking.checks import require, require_threshold
 from cryofix.masking.policy import (
     LABELS_EVERY,
-    CommonKeywords,
+    Common,
     MaskingPolicy,
     PolicyContext,
-    ProbMap,
+    Probs,
     Selection,
-    ValidMap,
+    Valid,
 )
 from cryofix.masking.probability import confidence, log_odds, shifted
 from cryofix.masking.ranks import exact_sums, uniform_noise
 from cryofix.masking.running import RunningMean
-
-__all__ = ["Bernoulli", "ImageWeight", "SoftMatch"]
 
 
 class ImageWeight(MaskingPolicy):
@@ -37,19 +35,17 @@ class ImageWeight(MaskingPolicy):
     name = "image_weight"
     hard_mask = False
 
-    def __init__(self, threshold: float = 0.968, **common: Unpack[CommonKeywords]) -> None:
+    def __init__(self, threshold: float = 0.968, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         self.threshold = require_threshold("threshold", threshold)
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Weigh tile by tile."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         sure = (confidence(prob) >= self.threshold) & valid
         pixels = valid.sum(dim=(1, 2, 3), keepdim=True)
         share = sure.sum(dim=(1, 2, 3), keepdim=True) / pixels.clamp(min=1)
         return Selection(weight=share.expand_as(prob))
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.threshold <= 0.5:
             return f"weighs every tile with 1: threshold {self.threshold:g} is no mask"
         return f"weighs a tile with its share of pixels with max(p, 1-p) >= {self.threshold:g}"
@@ -77,11 +73,7 @@ class SoftMatch(MaskingPolicy):
     hard_mask = False
 
     def __init__(
-        self,
-        width: float = 2.0,
-        align: bool = True,
-        decay: float = 0.999,
-        **common: Unpack[CommonKeywords],
+        self, width: float = 2.0, align: bool = True, decay: float = 0.999, **common: Unpack[Common]
     ) -> None:
         super().__init__(**common)
         require(width > 0, "width", width, "give a number above 0; 2 is the paper's")
@@ -90,8 +82,7 @@ class SoftMatch(MaskingPolicy):
         self.mean_prob = RunningMean(0.5, decay=decay)
         self.moments = RunningMean(0.5, 1.0, decay=decay)  # mu, sigma^2
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move the mean prediction first, then the moments of the confidence aligned with it."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         self.mean_prob.move(*exact_sums((prob, valid)))
         aligned = self._aligned(prob)
         (total,), (count,) = exact_sums((aligned, valid))
@@ -100,8 +91,7 @@ class SoftMatch(MaskingPolicy):
         (squares,), _ = exact_sums(((aligned - total / count.clamp(min=1)) ** 2, valid))
         self.moments.move(torch.stack([total, squares]), torch.stack([count, count]))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Weigh by the Gaussian's lower half."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         mean, variance = self.moments.value
         short = (self._aligned(prob) - mean).clamp(max=0.0)
         return Selection(
@@ -118,7 +108,6 @@ class SoftMatch(MaskingPolicy):
         return confidence(shifted(prob, -log_odds(self.mean_prob.value[0])) if self.align else prob)
 
     def rule(self) -> str:
-        """Say what is kept."""
         if not self.align:
             return (
                 "weighs by a Gaussian below the mean confidence without alignment, which looks at "
@@ -146,25 +135,21 @@ class Bernoulli(MaskingPolicy):
     name = "bernoulli"
     uses_labels = True
 
-    def __init__(
-        self, gamma: float = 1.0, decay: float = 0.999, **common: Unpack[CommonKeywords]
-    ) -> None:
+    def __init__(self, gamma: float = 1.0, decay: float = 0.999, **common: Unpack[Common]) -> None:
         super().__init__(**common)
         require(gamma >= 0, "gamma", gamma, "give a number of at least 0; 0.5 to 2 is usual")
         self.gamma = float(gamma)
         # A of background, A of particle
         self.learnt = RunningMean(0.5, 0.5, decay=decay**LABELS_EVERY)
 
-    def observe(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> None:
-        """Move A by the labelled batch; the unlabelled one does not matter here."""
+    def observe(self, prob: Probs, valid: Valid, context: PolicyContext) -> None:
         if context.labelled_prob is None or context.labelled_target is None:
             return
         particle, known = context.labelled_target > 0.5, context.known()
         seen = torch.where(known, context.labelled_prob.detach().float(), 0.5)
         self.learnt.move(*exact_sums((1.0 - seen, known & ~particle), (seen, known & particle)))
 
-    def select(self, prob: ProbMap, valid: ValidMap, context: PolicyContext) -> Selection:
-        """Keep at random, the same pixels for the same seed."""
+    def select(self, prob: Probs, valid: Valid, context: PolicyContext) -> Selection:
         missing = 1.0 - self.learnt.value
         # A class learnt perfectly is not dropped for ever when the other is as perfect.
         missing = missing.clamp(min=1e-6)
@@ -176,7 +161,6 @@ class Bernoulli(MaskingPolicy):
         )
 
     def rule(self) -> str:
-        """Say what is kept."""
         if self.gamma == 0:
             return "keeps every pixel with probability 1: gamma 0 is no mask"
         return f"drops pixels of the class learnt better at random, with exponent {self.gamma:g}"
