@@ -42,10 +42,7 @@ class Used:
 def used_by(command: Sequence[str]) -> Used:
     """Run a command, without its output, and return what it took with all that it started.
 
-    Raises
-    ------
-    RuntimeError
-        With the end of its errors if it fails.
+    Raises RuntimeError with the end of its errors if it fails.
     """
     began = time.perf_counter()
     with subprocess.Popen(

@@ -18,15 +18,10 @@ from cryofix.files import write_json
 
 @dataclass(frozen=True)
 class Commands:
-    """Steps of a benchmark, each a command; what has finished is not run again.
-
-    Attributes
-    ----------
-    folder
-        Each step gets a folder in it, with its ``log.txt`` and, once finished, its ``step.json``.
-    """
+    """Steps of a benchmark, each a command; what has finished is not run again."""
 
     folder: Path
+    """Each step gets a folder in it, with its ``log.txt`` and, once finished, its ``step.json``."""
 
     def run(self, name: str, command: Sequence[str | Path]) -> dict[str, Any]:
         """Run a command in a clean folder, or return what it took before.

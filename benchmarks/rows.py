@@ -9,25 +9,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
-
-    Attributes
-    ----------
-    name
-        What is measured.
-    ours, limit
-        Both sides with their units.
-    ratio
-        What is judged; ratios survive a machine that others use too.
-    target
-        The largest ratio that will do, or the smallest if ``at_least``.
-    """
+    """One line of the table."""
 
     name: str
+    """What is measured."""
     ours: str
     limit: str
+    """Both sides with their units."""
     ratio: float
+    """What is judged; ratios survive a machine that others use too."""
     target: float
+    """The largest ratio that will do, or the smallest if ``at_least``."""
     at_least: bool = False
 
     @property

@@ -85,30 +85,20 @@ def topaz_program(venv: Path) -> Path:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Both programs on the same micrographs.
-
-    Attributes
-    ----------
-    folder
-        Where all steps are.
-    settings
-        Overrides of `cryofix.train` but for the ratio.
-    data
-        The data set with all training micrographs labelled.
-    program
-        Topaz's.
-    budget
-        Its options that say how long it trains.
-    expected
-        Particles that it is told to expect in a micrograph, relative to the labels.
-    """
+    """Both programs on the same micrographs."""
 
     folder: Path
+    """Where all steps are."""
     settings: Sequence[str]
+    """Overrides of `cryofix.train` but for the ratio."""
     data: CryoDataModule
+    """The data set with all training micrographs labelled."""
     program: Path
+    """Topaz's."""
     budget: Sequence[str]
+    """Its options that say how long it trains."""
     expected: float
+    """Particles that it is told to expect in a micrograph, relative to the labels."""
 
     @property
     def commands(self) -> Commands:

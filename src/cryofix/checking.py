@@ -30,15 +30,10 @@ WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 
 @dataclass(frozen=True)
 class KeywordsOf:
-    """Annotation of a mapping that becomes the keywords of classes or functions.
-
-    Attributes
-    ----------
-    takers
-        Their dotted names, so that naming them imports nothing. Each key belongs to one of them.
-    """
+    """Annotation of a mapping that becomes the keywords of classes or functions."""
 
     takers: tuple[str, ...]
+    """Their dotted names, so that naming them imports nothing. Each key belongs to one of them."""
 
     def __init__(self, *takers: str) -> None:
         object.__setattr__(self, "takers", takers)
@@ -49,6 +44,9 @@ def check_types(
 ) -> None:
     """Compare values with the annotations of what takes them as keywords.
 
+    Raises CryofixError for the first value of another type and the first key that nobody takes,
+    naming it.
+
     Parameters
     ----------
     values
@@ -57,11 +55,6 @@ def check_types(
         Classes or functions, or their dotted names.
     key
         Of ``values`` in the configuration; empty for the top level.
-
-    Raises
-    ------
-    CryofixError
-        For the first value of another type and the first key that nobody takes, naming it.
     """
     hints: dict[str, Any] = {}
     for taker in takers:
@@ -94,10 +87,7 @@ def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
 def check_value(value: Any, hint: Any, key: str) -> None:
     """Compare a value with an annotation.
 
-    Raises
-    ------
-    CryofixError
-        If it is of another type, naming its key.
+    Raises CryofixError if it is of another type, naming its key.
     """
     allowed = _alternatives(hint)
     if isinstance(value, Mapping) and hint is not Any:

@@ -36,10 +36,7 @@ USER_ERRORS = (CryofixError, HydraException, OmegaConfBaseException, OSError)
 def config_folder() -> Path:
     """Return the folder with ``train.yaml`` and the groups, of a checkout or of a wheel.
 
-    Raises
-    ------
-    CryofixError
-        When neither is there.
+    Raises CryofixError when neither is there.
     """
     package = Path(__file__).resolve().parent
     for folder in (package / "conf", package.parents[1] / "conf"):
@@ -120,10 +117,7 @@ def _say_unless_refused(failed: threading.ExceptHookArgs) -> None:
 def _refuse_a_launcher_alone() -> None:
     """Refuse a launcher for a single run, which Hydra would train here, on a login node perhaps.
 
-    Raises
-    ------
-    CryofixError
-        When one was chosen without ``-m``.
+    Raises CryofixError when one was chosen without ``-m``.
     """
     config = HydraConfig.get()
     launcher = config.runtime.choices.get("hydra/launcher")
@@ -137,10 +131,7 @@ def _refuse_a_launcher_alone() -> None:
 def refuse_idle(keys: Sequence[str], reason: str) -> None:
     """Refuse keys of the command line that what else was given leaves without effect.
 
-    Raises
-    ------
-    CryofixError
-        For the first of them that was typed; ``reason`` says why it does nothing.
+    Raises CryofixError for the first of them that was typed; ``reason`` says why it does nothing.
     """
     words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
     for word in words:
@@ -187,10 +178,8 @@ def build(config: Any, **keywords: Any) -> Any:
 
     Classes of cryofix are called, and what an override of this command names as ``_target_``.
 
-    Raises
-    ------
-    CryofixError
-        For any other ``_target_``, keywords that do not fit, and what a constructor had to say.
+    Raises CryofixError for any other ``_target_``, keywords that do not fit, and what a constructor
+    had to say.
     """
     key = config._get_full_key(None) if isinstance(config, DictConfig) else ""
     plain = to_plain(config) if isinstance(config, DictConfig) else config

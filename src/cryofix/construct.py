@@ -25,6 +25,9 @@ def construct(
 ) -> Any:
     """Make the object that a mapping with ``_target_`` describes, the parts of it first.
 
+    Raises CryofixError if a ``_target_`` is anything else, or a keyword is unknown, missing or of
+    another type.
+
     Parameters
     ----------
     node
@@ -37,11 +40,6 @@ def construct(
         Full names of what else may be called, because the user typed them.
     further
         Keywords that no configuration holds, for the outermost object.
-
-    Raises
-    ------
-    CryofixError
-        If a ``_target_`` is anything else, or a keyword is unknown, missing or of another type.
     """
     if isinstance(node, list | tuple):
         parts = enumerate(node)
@@ -64,10 +62,8 @@ def construct(
 def call(called: Callable[..., T], keywords: Mapping[str, Any], key: str, **further: Any) -> T:
     """Call a class or function of ours, if it takes such keywords, of such types.
 
-    Raises
-    ------
-    CryofixError
-        Naming the first keyword that is unknown, missing, or of another type than annotated.
+    Raises CryofixError naming the first keyword that is unknown, missing, or of another type than
+    annotated.
     """
     check_types(keywords, called, key=key)
     together = {**keywords, **further}

@@ -33,19 +33,13 @@ PORTS = range(12_000, 28_000)  # below those that systems hand out
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this is.
-
-    Attributes
-    ----------
-    rank, count
-        Number of this process, and how many there are.
-    local
-        Its number on its node.
-    """
+    """Which of how many processes this is."""
 
     rank: int = 0
     count: int = 1
+    """Number of this process, and how many there are."""
     local: int = 0
+    """Its number on its node."""
 
     @staticmethod
     def started() -> "Ranks":
@@ -62,17 +56,14 @@ class Ranks:
     def check(self, config: Mapping[str, Any], output: str) -> None:
         """Compare the processes that there are with what a configuration asks for.
 
+        Raises CryofixError with the key to change, or how to start the processes.
+
         Parameters
         ----------
         config
             The whole configuration of a training.
         output
             The run folder as it was written, before interpolation.
-
-        Raises
-        ------
-        CryofixError
-            With the key to change, or how to start the processes.
         """
         trainer, count = config["trainer"], self.count
         if count == 1:
@@ -114,6 +105,8 @@ class Ranks:
 
         A process that fails just ends: to take the group down it would wait for the others.
 
+        Raises CryofixError when the other processes do not come.
+
         Parameters
         ----------
         accelerator
@@ -121,11 +114,6 @@ class Ranks:
         check
             Is called when the others let this one wait, and raises what is wrong with it, see
             :meth:`check`.
-
-        Raises
-        ------
-        CryofixError
-            When the other processes do not come.
         """
         if self.count == 1:
             return

@@ -45,10 +45,7 @@ def reason(error: BaseException) -> str:
 def check_range(key: str, value: float | None, low: float, high: float) -> None:
     """Refuse a number outside ``low`` to ``high``, both included, NaN too; None passes.
 
-    Raises
-    ------
-    CryofixError
-        Naming key, value and range.
+    Raises CryofixError naming key, value and range.
     """
     if value is not None and not low <= value <= high:
         raise CryofixError(f"{key}={value} is out of range: give a number from {low:g} to {high:g}")

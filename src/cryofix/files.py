@@ -48,10 +48,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     choose the format by it. When the block raises, the temporary file is removed and ``path`` is
     left as it was.
 
-    Raises
-    ------
-    OSError
-        When the system refuses; its ``filename`` is ``path``, whichever library was writing.
+    Raises OSError when the system refuses; its ``filename`` is ``path``, whichever library was
+    writing.
     """
     path = Path(path)
     temporary = None
@@ -132,17 +130,14 @@ def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
     Where the file system has no locks of its own, the existence of a second file is the lock; the
     death of its owner is then noticed only on the owner's machine.
 
+    Raises filelock.Timeout when another process holds it all that time.
+
     Parameters
     ----------
     path
         Of the lock file; its folder is made.
     timeout_s
         How long to wait in seconds; negative waits for ever.
-
-    Raises
-    ------
-    filelock.Timeout
-        When another process holds it all that time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock: BaseFileLock = FileLock(path, timeout_s)

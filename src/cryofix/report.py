@@ -61,17 +61,15 @@ def _watch(config: DictConfig, summary: Summary, console: Console) -> Summary:
 def expand_sweep(lines: Sequence[str], params: Mapping[str, str]) -> list[tuple[str, ...]]:
     """List the overrides of every job of a sweep, in the order of Hydra's job numbers.
 
+    Raises CryofixError: a line is not in Hydra's grammar, or there are more jobs than anybody would
+    start.
+
     Parameters
     ----------
     lines
         Overrides as typed, such as ``ratio=0.05,0.1``.
     params
         Hydra's ``sweeper.params``, which stand in experiments; ``lines`` replace them.
-
-    Raises
-    ------
-    CryofixError
-        A line is not in Hydra's grammar, or there are more jobs than anybody would start.
     """
     typed = [f"{key}={value}" for key, value in params.items()] + list(lines)
     # Inside an entry point the loader is there, and resolves mask=glob(*).

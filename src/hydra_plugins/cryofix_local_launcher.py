@@ -84,10 +84,8 @@ class LocalLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Run all jobs and return what became of each, in order.
 
-        Raises
-        ------
-        CryofixError
-            hydra-submitit-launcher is not installed, or there are fewer GPUs than one job needs.
+        Raises CryofixError: hydra-submitit-launcher is not installed, or there are fewer GPUs than
+        one job needs.
         """
         from cryofix.errors import CryofixError
         from hydra_plugins._cryofix_resume import announced, split
@@ -191,10 +189,7 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 def _gpus() -> list[str]:
     """Return the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` names them.
 
-    Raises
-    ------
-    CryofixError
-        The variable holds a name that CUDA would take for the end of the list.
+    Raises CryofixError: the variable holds a name that CUDA would take for the end of the list.
     """
     from cryofix.errors import CryofixError
 

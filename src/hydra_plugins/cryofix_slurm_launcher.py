@@ -43,11 +43,8 @@ class SlurmLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         """Submit what is left of the sweep, wait for it, and return what became of each job.
 
-        Raises
-        ------
-        CryofixError
-            hydra-submitit-launcher is not installed, or a job would be told of its time limit at
-            its start.
+        Raises CryofixError: hydra-submitit-launcher is not installed, or a job would be told of its
+        time limit at its start.
         """
         from cryofix.errors import CryofixError
         from hydra_plugins._cryofix_resume import announced, split

@@ -31,21 +31,14 @@ cv2.setNumThreads(0)  # threads of its own in every loader worker only get in ea
 
 @dataclass(frozen=True)
 class Geometry:
-    """Random flips, quarter turns, and small rotations and changes of scale.
-
-    Attributes
-    ----------
-    rotate_degrees
-        Largest rotation, beyond the quarter turns, either way.
-    scale
-        Largest relative change of size, either way.
-    probability
-        Share of tiles that get the small rotation and change of scale.
-    """
+    """Random flips, quarter turns, and small rotations and changes of scale."""
 
     rotate_degrees: float = 15.0
+    """Largest rotation, beyond the quarter turns, either way."""
     scale: float = 0.1
+    """Largest relative change of size, either way."""
     probability: float = 0.5
+    """Share of tiles that get the small rotation and change of scale."""
 
     def build(self) -> A.Affine:
         """Return the draw of a rotation and scale, which follows that of one of D4."""
@@ -59,19 +52,13 @@ class Geometry:
 
 @dataclass(frozen=True)
 class Cutout:
-    """Square holes in the strong view, of sides relative to the tile's.
-
-    Attributes
-    ----------
-    holes
-        Most holes of a tile; from 0 up are drawn.
-    side_min, side_max
-        Smallest and largest side of a hole, as a share of the tile's.
-    """
+    """Square holes in the strong view, of sides relative to the tile's."""
 
     holes: int = 3
+    """Most holes of a tile; from 0 up are drawn."""
     side_min: float = 0.05
     side_max: float = 0.15
+    """Smallest and largest side of a hole, as a share of the tile's."""
 
     def build(self) -> A.CoarseDropout | None:
         """Return the transform that punches the holes, or None when there are none."""

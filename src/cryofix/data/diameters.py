@@ -12,6 +12,9 @@ LARGEST_SCALE = 4.0
 def check_diameter(info: MicrographInfo, diameter_px: float, scale: float, keys: str) -> None:
     """Refuse a particle that does not fit into its micrograph, or that the network cannot see.
 
+    Raises CryofixError if the diameter is not above 0, is larger than the image's shorter side, or
+    if the file would have to be enlarged more than ``LARGEST_SCALE`` times.
+
     Parameters
     ----------
     info
@@ -22,12 +25,6 @@ def check_diameter(info: MicrographInfo, diameter_px: float, scale: float, keys:
         Network pixels per pixel of the file.
     keys
         The keys that set the diameter, for the message: ``pixel_size_angstrom or diameter_px``.
-
-    Raises
-    ------
-    CryofixError
-        If the diameter is not above 0, is larger than the image's shorter side, or if the file
-        would have to be enlarged more than ``LARGEST_SCALE`` times.
     """
     if not (math.isfinite(diameter_px) and diameter_px > 0 and math.isfinite(scale) and scale > 0):
         reason = "which has to be above 0"

@@ -15,28 +15,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Intensity:
-    """How far a view's grey values are moved; images have mean 0 and standard deviation 1.
-
-    Attributes
-    ----------
-    noise
-        Largest standard deviation of the added white Gaussian noise.
-    contrast
-        Contrast is multiplied by exp(u), u uniform in [-contrast, contrast].
-    brightness
-        Largest constant added, either way.
-    blur_px
-        Largest standard deviation, in pixels, of a Gaussian blur (as a change of defocus or of
-        ice thickness gives).
-    amplitude
-        Strength of a random smooth gain over spatial frequency (as another CTF gives).
-    """
+    """How far a view's grey values are moved; images have mean 0 and standard deviation 1."""
 
     noise: float = 0.0
+    """Largest standard deviation of the added white Gaussian noise."""
     contrast: float = 0.0
+    """Contrast is multiplied by exp(u), u uniform in [-contrast, contrast]."""
     brightness: float = 0.0
+    """Largest constant added, either way."""
     blur_px: float = 0.0
+    """Largest standard deviation, in pixels, of a Gaussian blur (as a change of defocus or of ice
+    thickness gives)."""
     amplitude: float = 0.0
+    """Strength of a random smooth gain over spatial frequency (as another CTF gives)."""
 
 
 def sample_generator(*key: int) -> np.random.Generator:

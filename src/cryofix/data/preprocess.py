@@ -40,19 +40,13 @@ BLOCK_PX = 2**20  # pixels that are transformed at a time, about what a cache ho
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to every micrograph before the network sees it.
-
-    Attributes
-    ----------
-    highpass_diameters
-        Structures larger than this many particle diameters are removed (ice gradient, carbon's
-        grey level); 0 keeps them.
-    clip_sigma
-        Normalised values beyond this many standard deviations are clipped (gold, hot pixels).
-    """
+    """What is done to every micrograph before the network sees it."""
 
     highpass_diameters: float = 4.0
+    """Structures larger than this many particle diameters are removed (ice gradient, carbon's grey
+    level); 0 keeps them."""
     clip_sigma: float = 6.0
+    """Normalised values beyond this many standard deviations are clipped (gold, hot pixels)."""
 
     def __post_init__(self) -> None:
         check_range("data.highpass_diameters", self.highpass_diameters, 0, 1000)
@@ -61,31 +55,21 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class CachedMicrograph:
-    """One preprocessed micrograph on disk.
-
-    Attributes
-    ----------
-    name
-        The name that coordinates are matched by.
-    source
-        The file of the user.
-    array_path
-        float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation. The digest
-        that follows the array is checked by :func:`cache_micrograph`, not by :meth:`read`.
-    shape
-        (rows, columns) of the cached array.
-    full_shape
-        (rows, columns) of the source.
-    pixel_size_angstrom
-        Of the source; None when unknown.
-    """
+    """One preprocessed micrograph on disk."""
 
     name: str
+    """The name that coordinates are matched by."""
     source: Path
+    """The file of the user."""
     array_path: Path
+    """float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation. The digest that
+    follows the array is checked by :func:`cache_micrograph`, not by :meth:`read`."""
     shape: tuple[int, int]
+    """(rows, columns) of the cached array."""
     full_shape: tuple[int, int]
+    """(rows, columns) of the source."""
     pixel_size_angstrom: float | None
+    """Of the source; None when unknown."""
 
     @property
     def scale_xy(self) -> tuple[float, float]:
@@ -101,10 +85,7 @@ class CachedMicrograph:
         Only the box's rows are read, and the file is closed again: mappings of thousands of
         micrographs would pile up in memory.
 
-        Raises
-        ------
-        CryofixError
-            When the file ends before the box.
+        Raises CryofixError when the file ends before the box.
         """
         rows, columns = self.shape
         row, column, height, width = box or (0, 0, rows, columns)
@@ -222,10 +203,7 @@ def _spectrum(
 def normalise(image: NDArray[np.float32], clip_sigma: float) -> NDArray[np.float32]:
     """Return ``image`` with median 0 and robust standard deviation 1, clipped.
 
-    Raises
-    ------
-    ValueError
-        When more than half of the pixels are equal, so that the spread is 0.
+    Raises ValueError when more than half of the pixels are equal, so that the spread is 0.
     """
     centre = median(image)
     sigma = MAD_TO_SIGMA * median(np.abs(image - centre))

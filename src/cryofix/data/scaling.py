@@ -18,25 +18,22 @@ TOLERATED = 1.15  # of two diameters, the larger one over the other, before anyb
 
 @dataclass(frozen=True)
 class KnownDiameter:
-    """The diameter of particles that a trained network looks for.
-
-    Attributes
-    ----------
-    angstrom
-        Counts for files that say their pixel size, so that a model trained at one magnification
-        sees particles alike at another.
-    px
-        In pixels of the file, for all others; None where only Angstrom are known.
-    """
+    """The diameter of particles that a trained network looks for."""
 
     angstrom: float | None
+    """Counts for files that say their pixel size, so that a model trained at one magnification sees
+    particles alike at another."""
     px: float | None
+    """In pixels of the file, for all others; None where only Angstrom are known."""
 
     def in_pixels(self, info: MicrographInfo, particle_px: float, prefix: str = "") -> float:
         """Return the diameter in pixels of a file.
 
         Every command that shows a trained network micrographs asks here, and scales them by
         ``particle_px`` over the answer.
+
+        Raises CryofixError when it is only known in Angstrom and the pixel size is not, or makes no
+        sense.
 
         Parameters
         ----------
@@ -46,11 +43,6 @@ class KnownDiameter:
             Particle diameter in network pixels.
         prefix
             Of the keys that messages name.
-
-        Raises
-        ------
-        CryofixError
-            When it is only known in Angstrom and the pixel size is not, or makes no sense.
         """
         pixel_size = info.pixel_size_angstrom
         keys = f"{prefix}pixel_size_angstrom or {prefix}diameter_px"
@@ -68,29 +60,21 @@ class KnownDiameter:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How large a particle is in the file and in front of the network.
-
-    Attributes
-    ----------
-    particle_px
-        Particle diameter in network pixels; micrographs are Fourier-cropped to it.
-    target_size
-        The other way to say it, as the reference run did: network pixels along the longer side
-        of a micrograph. Overrides ``particle_px``.
-    diameter_px, diameter_angstrom, particle_radius
-        Particle diameter in full-resolution pixels, or in Angstrom, or its radius in
-        full-resolution pixels; at most one. Without any, the labels' own diameters are used.
-    of_model
-        What a trained network knows of its particles, which then counts instead of the labels'
-        diameters; ``particle_px`` is then the network's, and ``target_size`` None.
-    """
+    """How large a particle is in the file and in front of the network."""
 
     particle_px: float = 24.0
+    """Particle diameter in network pixels; micrographs are Fourier-cropped to it."""
     target_size: int | None = None
+    """The other way to say it, as the reference run did: network pixels along the longer side of a
+    micrograph. Overrides ``particle_px``."""
     diameter_px: float | None = None
     diameter_angstrom: float | None = None
     particle_radius: float | None = None
+    """Particle diameter in full-resolution pixels, or in Angstrom, or its radius in full-resolution
+    pixels; at most one. Without any, the labels' own diameters are used."""
     of_model: KnownDiameter | None = None
+    """What a trained network knows of its particles, which then counts instead of the labels'
+    diameters; ``particle_px`` is then the network's, and ``target_size`` None."""
 
     def __post_init__(self) -> None:
         given = {
@@ -113,17 +97,14 @@ class Scaling:
     ) -> list[float]:
         """Return the particle diameter in full-resolution pixels of each micrograph.
 
+        Raises CryofixError when nothing says it.
+
         Parameters
         ----------
         named
             Headers by micrograph.
         labels
             Particles by micrograph.
-
-        Raises
-        ------
-        CryofixError
-            When nothing says it.
         """
         infos = list(named.values())
         if self.particle_radius is not None:

@@ -33,25 +33,17 @@ SIZE_KEYS = (
 
 @dataclass(frozen=True)
 class Dataset:
-    """All micrographs of a run, preprocessed, with what is known of them.
-
-    Attributes
-    ----------
-    annotated
-        By name.
-    particle_px
-        Particle diameter in network pixels (the median over micrographs).
-    diameter_px
-        Particle diameter in full-resolution pixels (the median over micrographs).
-    diameter_angstrom
-        Particle diameter in Angstrom (the median over micrographs of known pixel size); None when
-        all pixel sizes are unknown.
-    """
+    """All micrographs of a run, preprocessed, with what is known of them."""
 
     annotated: dict[str, Annotated]
+    """By name."""
     particle_px: float
+    """Particle diameter in network pixels (the median over micrographs)."""
     diameter_px: float
+    """Particle diameter in full-resolution pixels (the median over micrographs)."""
     diameter_angstrom: float | None
+    """Particle diameter in Angstrom (the median over micrographs of known pixel size); None when
+    all pixel sizes are unknown."""
 
 
 def load_infos(images: str, pixel_size_angstrom: float | None) -> dict[str, MicrographInfo]:

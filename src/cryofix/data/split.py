@@ -40,6 +40,8 @@ def split_micrographs(
     an order drawn from ``split_seed`` and ``label_draw``, so a smaller ratio's are among a larger
     one's.
 
+    Raises CryofixError when the ratio is out of range or too few micrographs have coordinates.
+
     Parameters
     ----------
     with_labels
@@ -55,11 +57,6 @@ def split_micrographs(
         What the draw depends on.
     never_scored
         Micrographs whose labels are too incomplete to be scored on; they stay in training.
-
-    Raises
-    ------
-    CryofixError
-        When the ratio is out of range or too few micrographs have coordinates.
     """
     if not 0 < ratio <= 1:
         raise CryofixError(

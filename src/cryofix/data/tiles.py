@@ -25,24 +25,16 @@ LABELLED, UNLABELLED = 0, 1  # numbers of the streams; part of every draw
 
 @dataclass(frozen=True)
 class Annotated:
-    """A cached micrograph with what is known of it, in its own (small) pixels.
-
-    Attributes
-    ----------
-    micrograph
-        Where the pixels are.
-    particles
-        Labelled particles; None when nobody labelled this micrograph.
-    ignored
-        Particles that count for neither side.
-    interior
-        (x0, y0, x1, y1) of the part that labels reach.
-    """
+    """A cached micrograph with what is known of it, in its own (small) pixels."""
 
     micrograph: CachedMicrograph
+    """Where the pixels are."""
     particles: Particles | None
+    """Labelled particles; None when nobody labelled this micrograph."""
     ignored: Particles
+    """Particles that count for neither side."""
     interior: tuple[float, float, float, float]
+    """(x0, y0, x1, y1) of the part that labels reach."""
 
     def maps(
         self,

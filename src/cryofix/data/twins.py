@@ -18,16 +18,13 @@ _VERSION = re.compile(r"(.+)_(DW|DWS|noDW|PS|EVN|ODD)", re.IGNORECASE)
 def check_twins(annotated: Mapping[str, Annotated]) -> None:
     """Compare the images of a data set by content, by name and by size, and warn of what is odd.
 
+    Raises CryofixError if two micrographs with labels are the same image: whatever the split,
+    scores could be of an image that was learnt from.
+
     Parameters
     ----------
     annotated
         By name, after preprocessing: equal images share one cached array.
-
-    Raises
-    ------
-    CryofixError
-        If two micrographs with labels are the same image: whatever the split, scores could be of
-        an image that was learnt from.
     """
     micrographs = [part.micrograph for part in annotated.values()]
     same = _groups((str(micrograph.array_path), micrograph) for micrograph in micrographs)

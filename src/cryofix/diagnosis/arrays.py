@@ -29,28 +29,19 @@ _LARGEST_PICTURE = 1 << 25  # values that may be read to show a part of them
 
 @dataclass(frozen=True)
 class StoredArray:
-    """One array in a file.
-
-    Attributes
-    ----------
-    path
-        The file.
-    member
-        Name inside a .npz archive; None for other files.
-    dtype, shape
-        As stored.
-    by_column
-        True when stored in Fortran order.
-    offset
-        Where its first byte is, from the start of the file or of the archive's member.
-    """
+    """One array in a file."""
 
     path: Path
+    """The file."""
     member: str | None
+    """Name inside a .npz archive; None for other files."""
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    """As stored."""
     by_column: bool
+    """True when stored in Fortran order."""
     offset: int
+    """Where its first byte is, from the start of the file or of the archive's member."""
 
     @property
     def size(self) -> int:
@@ -67,10 +58,7 @@ class StoredArray:
 
         All pieces share one buffer: use a piece before asking for the next.
 
-        Raises
-        ------
-        CryofixError
-            If the file ends early.
+        Raises CryofixError if the file ends early.
         """
         buffer = np.empty(min(length, max(stop - start, 0)), self.dtype)
         with _errors_name(self.title, "numpy.savez"), self._opened(start) as file:
@@ -111,17 +99,14 @@ class StoredArray:
 def find_arrays(where: str | Path, key: str) -> list[StoredArray]:
     """Return the arrays of a file or of all files of a folder, sorted by name.
 
+    Raises CryofixError if there is nothing, or something unreadable.
+
     Parameters
     ----------
     where
         A .npy, .npz or MRC file, or a folder of these.
     key
         The configuration's name for it, for messages.
-
-    Raises
-    ------
-    CryofixError
-        If there is nothing, or something unreadable.
     """
     path = Path(where).expanduser()
     if path.is_dir():

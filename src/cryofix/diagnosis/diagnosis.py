@@ -19,40 +19,27 @@ from cryofix.metrics.keep_rates import Rates
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What is known of a mask on a teacher's probabilities.
-
-    Attributes
-    ----------
-    observation
-        The teacher.
-    context
-        What the mask was told.
-    policy
-        The mask; ``masked`` is what it does.
-    rows
-        The keep-rate table at the thresholds of the reference run and between.
-    rates
-        The same row for the policy itself.
-    step
-        How far its labels move log-odds, see `generations`.
-    course
-        What becomes of the teacher.
-    changes
-        Other masks, the recommended first.
-    equivalents
-        Simpler policies that do the same on these pixels, in words.
-    """
+    """What is known of a mask on a teacher's probabilities."""
 
     observation: Observation
+    """The teacher."""
     context: PolicyContext
+    """What the mask was told."""
     policy: MaskingPolicy
+    """The mask; ``masked`` is what it does."""
     masked: Masked
     rows: list[Rates]
+    """The keep-rate table at the thresholds of the reference run and between."""
     rates: Rates
+    """The same row for the policy itself."""
     step: float
+    """How far its labels move log-odds, see `generations`."""
     course: Course
+    """What becomes of the teacher."""
     changes: list[Change]
+    """Other masks, the recommended first."""
     equivalents: list[str]
+    """Simpler policies that do the same on these pixels, in words."""
 
     @property
     def histogram(self) -> ProbabilityHistogram:
@@ -73,6 +60,9 @@ class Diagnosis:
 def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 1.0) -> Diagnosis:
     """Diagnose a mask on a teacher's probabilities.
 
+    Raises CryofixError if there is no pixel, or the policy needs to know what the observation does
+    not hold.
+
     Parameters
     ----------
     observation
@@ -81,11 +71,6 @@ def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 
         The mask, in any state: its state is built from the observed distribution.
     progress
         Through the FixMatch stage, from 0 to 1, for masks that change during it.
-
-    Raises
-    ------
-    CryofixError
-        If there is no pixel, or the policy needs to know what the observation does not hold.
     """
     histogram, prior = observation.histogram, observation.prior
     if not histogram.pixels:

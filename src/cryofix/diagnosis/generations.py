@@ -34,48 +34,33 @@ FLOODED = 0.5  # predicted-positive share; more than half of an image is no part
 
 @dataclass(frozen=True)
 class Generation:
-    """One teacher.
-
-    Attributes
-    ----------
-    number
-        0 is the teacher of today.
-    shift
-        How far log-odds have moved since.
-    recall
-        Share of the true particle pixels, or without truth of those predicted today, with p >= 0.5.
-    predicted_share
-        Share of all pixels with p >= 0.5.
-    particle_keep, background_keep
-        What the mask keeps of each predicted class; None without pixels.
-    step
-        How far log-odds move to the next teacher; -inf where no particle is taught at all.
-    """
+    """One teacher."""
 
     number: int
+    """0 is the teacher of today."""
     shift: float
+    """How far log-odds have moved since."""
     recall: float | None
+    """Share of the true particle pixels, or without truth of those predicted today, with p >=
+    0.5."""
     predicted_share: float
+    """Share of all pixels with p >= 0.5."""
     particle_keep: float | None
     background_keep: float | None
+    """What the mask keeps of each predicted class; None without pixels."""
     step: float
+    """How far log-odds move to the next teacher; -inf where no particle is taught at all."""
 
 
 @dataclass(frozen=True)
 class Course:
-    """What becomes of the teacher.
-
-    Attributes
-    ----------
-    outcome
-        ``collapses`` (recall below 10 %), ``floods`` (more than half of all pixels predicted as
-        particle), ``holds`` (comes to rest or swings) or ``drifts`` (none of it in 50 generations).
-    generations
-        From today's to the last.
-    """
+    """What becomes of the teacher."""
 
     outcome: str
+    """``collapses`` (recall below 10 %), ``floods`` (more than half of all pixels predicted as
+    particle), ``holds`` (comes to rest or swings) or ``drifts`` (none of it in 50 generations)."""
     generations: list[Generation]
+    """From today's to the last."""
 
     @property
     def until(self) -> int:

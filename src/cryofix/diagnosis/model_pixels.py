@@ -31,6 +31,8 @@ def observe_network(
 ) -> Observation:
     """Let a network predict the micrographs of a part of a data set, one in memory at a time.
 
+    Raises CryofixError if there is no such part, or the prior is out of range.
+
     Parameters
     ----------
     source
@@ -43,11 +45,6 @@ def observe_network(
         See `Observation`.
     counter
         Shows progress: title and number of items in, a function to call for each one out.
-
-    Raises
-    ------
-    CryofixError
-        If there is no such part, or the prior is out of range.
     """
     if part not in PARTS:
         raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")

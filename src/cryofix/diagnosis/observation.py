@@ -22,61 +22,40 @@ FIXMATCH = {"_target_": "cryofix.masking.Symmetric", "name": "symmetric", "thres
 
 @dataclass(frozen=True)
 class Example:
-    """One map to show.
-
-    Attributes
-    ----------
-    title
-        Name of the micrograph or file.
-    image
-        What to draw it on, shape (rows, columns): the micrograph, or p itself.
-    probability
-        p, same shape.
-    truth
-        Boolean, same shape; None if unknown.
-    valid
-        False where nothing counts.
-    is_micrograph
-        Whether ``image`` is one.
-    """
+    """One map to show."""
 
     title: str
+    """Name of the micrograph or file."""
     image: NDArray[np.float32]
+    """What to draw it on, shape (rows, columns): the micrograph, or p itself."""
     probability: NDArray[np.float32]
+    """p, same shape."""
     truth: NDArray[np.bool_] | None
+    """Boolean, same shape; None if unknown."""
     valid: NDArray[np.bool_]
+    """False where nothing counts."""
     is_micrograph: bool
+    """Whether ``image`` is one."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A teacher's probabilities and what is known beside them.
-
-    Attributes
-    ----------
-    source
-        What was looked at, in a few words.
-    histogram
-        The pixels to diagnose.
-    example
-        One map of them; None if they come without rows and columns.
-    prior
-        Share of particle pixels; None if nobody knows it.
-    labelled
-        Pixels that stand for the labelled batch of a training step.
-    validation
-        Pixels that the precision of the supervised model is taken from.
-    mask
-        Configuration of the mask that goes with this teacher.
-    """
+    """A teacher's probabilities and what is known beside them."""
 
     source: str
+    """What was looked at, in a few words."""
     histogram: ProbabilityHistogram
+    """The pixels to diagnose."""
     example: Example | None
+    """One map of them; None if they come without rows and columns."""
     prior: float | None
+    """Share of particle pixels; None if nobody knows it."""
     labelled: ProbabilityHistogram
+    """Pixels that stand for the labelled batch of a training step."""
     validation: ProbabilityHistogram
+    """Pixels that the precision of the supervised model is taken from."""
     mask: Any
+    """Configuration of the mask that goes with this teacher."""
 
     def context(self, progress: float) -> PolicyContext:
         """Return what policies may know, at a point of the FixMatch stage (0 to 1)."""
@@ -131,10 +110,7 @@ def observe_files(
 def checked_prior(prior: float) -> float:
     """Return a prior that somebody gave.
 
-    Raises
-    ------
-    CryofixError
-        If it is not inside (0, 1).
+    Raises CryofixError if it is not inside (0, 1).
     """
     if not 0 < prior < 1:
         raise CryofixError(f"prior={prior} is no share of pixels: give one such as prior=0.04")

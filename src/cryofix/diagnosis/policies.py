@@ -25,10 +25,8 @@ def build_policy(config: Any) -> MaskingPolicy:
 
     Only policies are called.
 
-    Raises
-    ------
-    CryofixError
-        If ``_target_`` is anything else, or a keyword is unknown, of another type or out of range.
+    Raises CryofixError if ``_target_`` is anything else, or a keyword is unknown, of another type
+    or out of range.
     """
     policy = construct(config, "mask", kind=MaskingPolicy)
     if not isinstance(policy, MaskingPolicy):
@@ -38,32 +36,22 @@ def build_policy(config: Any) -> MaskingPolicy:
 
 @dataclass(frozen=True)
 class Masked:
-    """What a policy does to each bin of a histogram.
-
-    Attributes
-    ----------
-    weight, target
-        Mean weight, and target, of the pixels of each bin, float64, shape (BINS,).
-    kept
-        Share of its pixels that have a weight above 0.
-    particle_threshold, background_threshold
-        Lowest p kept as particle and highest kept as background, where the policy says so.
-    student_logit_shift
-        What the student's logits get in the loss.
-    tally
-        Weights by true and predicted class.
-    policy
-        In the state that it did it in.
-    """
+    """What a policy does to each bin of a histogram."""
 
     weight: FloatArray
     target: FloatArray
+    """Mean weight, and target, of the pixels of each bin, float64, shape (BINS,)."""
     kept: FloatArray
+    """Share of its pixels that have a weight above 0."""
     particle_threshold: float | None
     background_threshold: float | None
+    """Lowest p kept as particle and highest kept as background, where the policy says so."""
     student_logit_shift: float
+    """What the student's logits get in the loss."""
     tally: WeightTally
+    """Weights by true and predicted class."""
     policy: MaskingPolicy
+    """In the state that it did it in."""
 
     def rates(self, prior: float | None) -> Rates:
         """Return the row of the keep-rate table."""

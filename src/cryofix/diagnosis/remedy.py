@@ -18,24 +18,16 @@ PARTICLE_SIDE, BACKGROUND_SIDE = slice(MIDDLE, BINS), slice(0, MIDDLE)
 
 @dataclass(frozen=True)
 class Change:
-    """Another mask for the same teacher.
-
-    Attributes
-    ----------
-    overrides
-        What to append to the training command.
-    rates
-        Its row of the keep-rate table.
-    changed
-        Share of all pixels that it keeps, drops or labels otherwise than the mask diagnosed.
-    follows
-        Whether it stays so by itself when the teacher changes.
-    """
+    """Another mask for the same teacher."""
 
     overrides: str
+    """What to append to the training command."""
     rates: Rates
+    """Its row of the keep-rate table."""
     changed: float
+    """Share of all pixels that it keeps, drops or labels otherwise than the mask diagnosed."""
     follows: bool
+    """Whether it stays so by itself when the teacher changes."""
 
     @property
     def cures(self) -> bool:

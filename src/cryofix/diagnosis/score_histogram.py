@@ -27,15 +27,11 @@ __all__ = ["CENTRES", "EDGES", "LOGITS", "MIDDLE", "ProbabilityHistogram"]
 
 @dataclass(frozen=True)
 class ProbabilityHistogram:
-    """Pixels by true class and bin of p; histograms of parts of a data set add up.
-
-    Attributes
-    ----------
-    counts
-        int64, shape (3, BINS): true class (background, particle, unknown), bins of ``bins.EDGES``.
-    """
+    """Pixels by true class and bin of p; histograms of parts of a data set add up."""
 
     counts: IntArray
+    """int64, shape (3, BINS): true class (background, particle, unknown), bins of
+    ``bins.EDGES``."""
 
     @classmethod
     def empty(cls) -> "ProbabilityHistogram":
@@ -48,6 +44,8 @@ class ProbabilityHistogram:
     ) -> "ProbabilityHistogram":
         """Count the pixels of maps of one shape.
 
+        Raises CryofixError if the shapes differ or a valid probability is NaN or outside [0, 1].
+
         Parameters
         ----------
         probability
@@ -56,11 +54,6 @@ class ProbabilityHistogram:
             Hidden or known target, at or above 0.5 is particle; None if there is none.
         valid
             False where a pixel does not count.
-
-        Raises
-        ------
-        CryofixError
-            If the shapes differ or a valid probability is NaN or outside [0, 1].
         """
         score, true_class, _ = valid_pixels(probability, truth, valid)
         counter = Counter()
@@ -105,10 +98,7 @@ class ProbabilityHistogram:
     def scored(self) -> PixelHistogram:
         """Return the pixels of known truth for scores and calibration, to a bin's width.
 
-        Raises
-        ------
-        CryofixError
-            If the truth is known nowhere.
+        Raises CryofixError if the truth is known nowhere.
         """
         if not self.known:
             raise CryofixError("without truth there are no scores: give truth=FILE")
@@ -124,10 +114,7 @@ class ProbabilityHistogram:
     def sample(self, size: int) -> IntArray:
         """Return the bins of ``size`` pixels that stand for all: every n-th of the sorted pixels.
 
-        Raises
-        ------
-        CryofixError
-            If there are no pixels.
+        Raises CryofixError if there are no pixels.
         """
         cumulative = np.cumsum(self.total)
         if not self.pixels:

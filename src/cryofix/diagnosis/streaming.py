@@ -29,10 +29,7 @@ class Pair:
 def pair_up(probabilities: list[StoredArray], truths: list[StoredArray]) -> list[Pair]:
     """Find each map's truth: the only one, or the one of the same name.
 
-    Raises
-    ------
-    CryofixError
-        If a truth belongs to no map, or its shape or order is another.
+    Raises CryofixError if a truth belongs to no map, or its shape or order is another.
     """
     if len(probabilities) == len(truths) == 1:
         return [_checked(Pair(probabilities[0], truths[0]))]
@@ -76,6 +73,8 @@ def count(
 
     Needs NumPy alone, so that it can run while heavier packages are still being imported.
 
+    Raises CryofixError if a value is NaN or outside [0, 1]: the file, and how many.
+
     Parameters
     ----------
     pairs
@@ -84,11 +83,6 @@ def count(
         Called once for each of the `segments`.
     threads
         None takes the cores that this process may use.
-
-    Raises
-    ------
-    CryofixError
-        If a value is NaN or outside [0, 1]: the file, and how many.
     """
     threads = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
     total = np.zeros((3, BINS), np.int64)

@@ -12,10 +12,7 @@ PARTS = ("test", "validation", "labelled", "unlabelled", "all")
 def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
     """Return the micrographs of a part that have labels.
 
-    Raises
-    ------
-    CryofixError
-        If none has, or there is no such part.
+    Raises CryofixError if none has, or there is no such part.
     """
     if part not in PARTS:
         raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")

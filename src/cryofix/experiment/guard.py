@@ -47,21 +47,14 @@ LOST = 0.5  # of the best pixel F1 of the average, and the student has lost its 
 
 @dataclass
 class CollapseRecord:
-    """What ``results.json`` says of the collapse.
-
-    Attributes
-    ----------
-    alarmed
-        Whether the alarm was ever raised.
-    first_step
-        Step of FixMatch at which it first was.
-    min_drift
-        Lowest smoothed drift.
-    """
+    """What ``results.json`` says of the collapse."""
 
     alarmed: bool = False
+    """Whether the alarm was ever raised."""
     first_step: int | None = None
+    """Step of FixMatch at which it first was."""
     min_drift: float | None = None
+    """Lowest smoothed drift."""
 
 
 class CollapseGuard(Callback):

@@ -24,10 +24,7 @@ SECONDS_TO_LEAVE = 5.0  # that a process which was told to stop may still hold i
 def claimed(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run folder; the system frees it when the owner dies.
 
-    Raises
-    ------
-    CryofixError
-        When another process trains in it.
+    Raises CryofixError when another process trains in it.
     """
     with ExitStack() as held:
         try:
@@ -49,10 +46,7 @@ def holds_a_run(folder: Path) -> bool:
 def refuse_another(folder: Path, config: dict[str, Any]) -> None:
     """Compare a configuration with that of the run in a folder, if there is one.
 
-    Raises
-    ------
-    CryofixError
-        When the folder holds a run with other settings; nothing in it is touched.
+    Raises CryofixError when the folder holds a run with other settings; nothing in it is touched.
     """
     different = differences(folder, config)
     if different:

@@ -27,17 +27,15 @@ def load_with_data(
     Micrographs are shown as in training, and what ``config`` does not say of the split is that of
     training too.
 
+    Raises CryofixError when a key was typed that has no effect, or the checkpoint's data make no
+    sense.
+
     Parameters
     ----------
     config
         Of the command: ``checkpoint``, ``data``, ``cache``, and the keys of OF_SPLIT.
     progress
         Of the data module.
-
-    Raises
-    ------
-    CryofixError
-        When a key was typed that has no effect, or the checkpoint's data make no sense.
     """
     from cryofix.data.datamodule import CryoDataModule
     from cryofix.learning.checkpoint import about, load_picker

@@ -56,44 +56,30 @@ KEEP_RATE_MICROGRAPHS = 8  # enough pixels for three digits, little time
 
 @dataclass
 class Experiment:
-    """Everything of one run.
-
-    Attributes
-    ----------
-    config
-        The resolved configuration in plain containers; written into checkpoints and results.
-    folder
-        Run folder.
-    shared
-        Folder where burn-in and control are kept for all runs that need the same; None keeps
-        them in the run folder.
-    data, policy
-        As configured.
-    display
-        Where progress is shown.
-    guard
-        Watches FixMatch.
-    regulariser
-        Of the semi-supervised stage, if any.
-    tell
-        Is called with what ``status.json`` should say.
-    stop
-        Where requests to stop arrive.
-    ranks
-        Which of how many processes this is; the group is joined before and left in :meth:`run`.
-    """
+    """Everything of one run."""
 
     config: dict[str, Any]
+    """The resolved configuration in plain containers; written into checkpoints and results."""
     folder: Path
+    """Run folder."""
     shared: Path | None
+    """Folder where burn-in and control are kept for all runs that need the same; None keeps them in
+    the run folder."""
     data: CryoDataModule
     policy: MaskingPolicy
+    """As configured."""
     display: Display
+    """Where progress is shown."""
     guard: CollapseGuard
+    """Watches FixMatch."""
     regulariser: Regulariser | None = None
+    """Of the semi-supervised stage, if any."""
     tell: Callable[..., None] = lambda **changes: None
+    """Is called with what ``status.json`` should say."""
     stop: StopRequests = field(default_factory=StopRequests)
+    """Where requests to stop arrive."""
     ranks: Ranks = field(default_factory=Ranks)
+    """Which of how many processes this is; the group is joined before and left in :meth:`run`."""
     seconds: dict[str, float] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
 

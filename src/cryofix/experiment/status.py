@@ -79,6 +79,8 @@ def run_status(folder: Path, rank: int = 0, again: str = "the same command") -> 
 
     The traceback goes to the log as well, because some launchers call a crashed job completed.
 
+    Raises Stopped when somebody has asked for it, whatever a library has made of that.
+
     Parameters
     ----------
     folder
@@ -87,11 +89,6 @@ def run_status(folder: Path, rank: int = 0, again: str = "the same command") -> 
         Of this process, if several train together.
     again
         The command that goes on with the run when it has been stopped.
-
-    Raises
-    ------
-    Stopped
-        When somebody has asked for it, whatever a library has made of that.
     """
     began = time.monotonic()
 

@@ -22,10 +22,7 @@ OWN = (
 def check_trainer(settings: Mapping[str, Any]) -> None:
     """Refuse settings with which Lightning cannot train in this one process.
 
-    Raises
-    ------
-    CryofixError
-        Naming the key, or all keys where Lightning does not say which.
+    Raises CryofixError naming the key, or all keys where Lightning does not say which.
     """
     for key in OWN:
         if key in settings:

@@ -59,6 +59,9 @@ def read_coordinates(
 ) -> dict[str, Particles]:
     """Read the particles of the given micrographs.
 
+    Raises CryofixError if the format is unknown, a value is no number or outside its image, no
+    label matches any micrograph, or a micrograph has no particles and ``allow_empty`` is False.
+
     Parameters
     ----------
     path : str or Path
@@ -87,12 +90,6 @@ def read_coordinates(
     dict
         Keys of ``micrographs`` that have labels. A micrograph that is absent is unlabelled,
         which is not the same as empty. Exact duplicates are removed, the best score kept.
-
-    Raises
-    ------
-    CryofixError
-        If the format is unknown, a value is no number or outside its image, no label matches
-        any micrograph, or a micrograph has no particles and ``allow_empty`` is False.
     """
     with keys_of_command(keys):
         return _read(Path(path), micrographs, format, y_origin, allow_empty, outside, options)
@@ -184,6 +181,9 @@ def write_coordinates(
 ) -> list[Path]:
     """Write particles in another program's format, atomically.
 
+    Raises CryofixError if the format is unknown, a micrograph is, or a particle is outside its
+    image.
+
     Parameters
     ----------
     path : str or Path
@@ -201,11 +201,6 @@ def write_coordinates(
     -------
     list of Path
         The files written.
-
-    Raises
-    ------
-    CryofixError
-        If the format is unknown, a micrograph is, or a particle is outside its image.
     """
     with keys_of_command(keys):
         return _write(Path(path), particles, micrographs, format, y_origin, options)

@@ -28,17 +28,14 @@ _OPTIONAL = ("EstWidth", "EstHeight", "Confidence")
 def read_cryolo(path: Path, threshold: float | None = None) -> Iterator[Table]:
     """Yield one table for each ``.cbox`` in a folder, or for one file.
 
+    Raises CryofixError if there is no such file, or one lacks the block ``cryolo`` or a column.
+
     Parameters
     ----------
     path : Path
         crYOLO's folder ``CBOX``, or one file.
     threshold : float or None
         Keep only detections of at least this confidence; None keeps all that crYOLO wrote.
-
-    Raises
-    ------
-    CryofixError
-        If there is no such file, or one lacks the block ``cryolo`` or a column.
     """
     if threshold is not None:
         check_option(threshold, "threshold", above=-np.inf)
@@ -63,6 +60,8 @@ def write_cryolo(
 ) -> list[Path]:
     """Write ``<stem>.cbox`` for each micrograph into the folder ``path``.
 
+    Raises CryofixError if there is neither a box size nor a diameter.
+
     Parameters
     ----------
     path : Path
@@ -71,11 +70,6 @@ def write_cryolo(
         In crYOLO's y frame.
     box_size_px : float or None
         The box's side; None takes each particle's diameter.
-
-    Raises
-    ------
-    CryofixError
-        If there is neither a box size nor a diameter.
     """
     written = []
     for entry in entries:

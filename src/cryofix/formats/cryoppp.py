@@ -39,15 +39,12 @@ _SUBFOLDERS = ("ground_truth/particle_coordinates", "particle_coordinates")
 def read_cryoppp(path: Path) -> Iterator[Table]:
     """Yield one table for each CSV in a folder, or for one CSV.
 
+    Raises CryofixError if the folder holds no CSV, or a CSV lacks a column of x and one of y.
+
     Parameters
     ----------
     path : Path
         A CSV, a folder of them, or a CryoPPP data set's folder (the one above ``ground_truth``).
-
-    Raises
-    ------
-    CryofixError
-        If the folder holds no CSV, or a CSV lacks a column of x and one of y.
     """
     for file in [path] if path.is_file() else _files(path):
         yield Table(file.stem, file, _read_csv(file))

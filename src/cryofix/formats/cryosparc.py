@@ -34,10 +34,8 @@ _REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/cen
 def read_cryosparc(path: Path) -> Iterator[Table]:
     """Yield one table for each micrograph, x and y as fractions of its width and height.
 
-    Raises
-    ------
-    CryofixError
-        If the file holds Python objects, is of the compressed kind, or lacks the locations.
+    Raises CryofixError if the file holds Python objects, is of the compressed kind, or lacks the
+    locations.
     """
     array = _load(path)
     missing = [name for name in _REQUIRED if name not in (array.dtype.names or ())]

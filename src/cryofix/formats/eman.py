@@ -26,10 +26,8 @@ _NO_SCORE = -3  # EMAN1 writes -3 for single particles, -1 and -2 for the ends o
 def read_eman(path: Path) -> Iterator[Table]:
     """Yield one table for each ``.box`` in a folder, or for one file.
 
-    Raises
-    ------
-    CryofixError
-        If there is no such file, or a row has other than 4 or 5 numbers or marks a helix.
+    Raises CryofixError if there is no such file, or a row has other than 4 or 5 numbers or marks a
+    helix.
     """
     files = [path] if path.is_file() else sorted(path.glob("*.box"))
     if not files:
@@ -43,6 +41,8 @@ def write_eman(
 ) -> list[Path]:
     """Write ``<stem>.box`` for each micrograph into the folder ``path``.
 
+    Raises CryofixError if there is neither a box size nor a diameter.
+
     Parameters
     ----------
     path : Path
@@ -53,11 +53,6 @@ def write_eman(
         The box's side; None takes each particle's diameter, rounded.
     with_scores : bool
         False leaves out the fifth column, for programs that know only four.
-
-    Raises
-    ------
-    CryofixError
-        If there is neither a box size nor a diameter.
     """
     if box_size_px is not None:
         check_option(box_size_px, "box_size_px")

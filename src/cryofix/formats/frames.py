@@ -21,22 +21,15 @@ _REACH = 0.01  # of the longer side, for particles of unknown diameter: about ha
 
 @dataclass
 class Remarks:
-    """What is to be said once about all tables of a file.
-
-    Attributes
-    ----------
-    cut, furthest_px
-        Particles whose centre is a little outside the image, and the largest distance.
-    dropped
-        Particles further outside, which were left out.
-    unmoved
-        Particles whose origin could not be applied.
-    """
+    """What is to be said once about all tables of a file."""
 
     cut: int = 0
     furthest_px: float = 0.0
+    """Particles whose centre is a little outside the image, and the largest distance."""
     dropped: int = 0
+    """Particles further outside, which were left out."""
     unmoved: int = 0
+    """Particles whose origin could not be applied."""
 
     def sentences(self) -> list[str]:
         """Return a sentence for each that happened."""
@@ -61,10 +54,7 @@ def to_our_frame(
 ) -> Particles:
     """Return a table's particles in pixels of the array, y from its first row.
 
-    Raises
-    ------
-    CryofixError
-        If a centre is far outside the image, or a diameter is no length in it.
+    Raises CryofixError if a centre is far outside the image, or a diameter is no length in it.
     """
     particles = table.particles
     if table.relative:
@@ -99,10 +89,7 @@ def check_inside(particles: Particles, info: MicrographInfo, source: Path) -> No
 
     Where no diameter is known, 1 % of the image's longer side stands for its half.
 
-    Raises
-    ------
-    CryofixError
-        Naming file, row (from 1), value, and what may be wrong.
+    Raises CryofixError naming file, row (from 1), value, and what may be wrong.
     """
     distance, reach = _beyond(particles, info)
     if (distance > reach).any():

@@ -11,6 +11,8 @@ _MOST = 500  # bytes in memory for one in the file; counts of few electrons reac
 def check_growth(path: Path, needed_bytes: int, held_bytes: int | None = None) -> None:
     """Refuse a compressed file that promises far more than it can honestly hold.
 
+    Raises CryofixError if it needs more than 256 MiB and more than 500 times what it holds.
+
     Parameters
     ----------
     path : Path
@@ -19,11 +21,6 @@ def check_growth(path: Path, needed_bytes: int, held_bytes: int | None = None) -
         What reading it takes in memory.
     held_bytes : int or None
         What of the file holds this; None is all of it.
-
-    Raises
-    ------
-    CryofixError
-        If it needs more than 256 MiB and more than 500 times what it holds.
     """
     held = path.stat().st_size if held_bytes is None else held_bytes
     if needed_bytes > max(_ALWAYS, _MOST * held):

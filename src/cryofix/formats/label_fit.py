@@ -101,6 +101,8 @@ def check_labels(
     spread evenly over the sorted names, so they are always the same, and one is in memory at a
     time.
 
+    Raises CryofixError if a micrograph cannot be read.
+
     Parameters
     ----------
     micrographs, labels : mapping
@@ -110,11 +112,6 @@ def check_labels(
     diameters_px : mapping or None
         The particles' diameter at full resolution in each micrograph; None takes the labels' own,
         and failing that the clearest of three guesses (1.5, 3 and 6 % of the image's longer side).
-
-    Raises
-    ------
-    CryofixError
-        If a micrograph cannot be read.
     """
     labelled = sorted(name for name, its in labels.items() if name in micrographs and len(its))
     names = [labelled[index] for index in _evenly(len(labelled), _MANY)]

@@ -70,15 +70,12 @@ class Micrograph:
 def index_micrographs(paths: Iterable[Path]) -> dict[str, MicrographInfo]:
     """Read the headers of ``paths`` into the mapping that the coordinate functions take.
 
+    Raises CryofixError if two files share a name, since labels could then not be told apart.
+
     Returns
     -------
     dict
         `distinct_names` to `MicrographInfo`, in the order of ``paths``.
-
-    Raises
-    ------
-    CryofixError
-        If two files share a name, since labels could then not be told apart.
     """
     paths = list(paths)
     return dict(zip(distinct_names(paths), map(read_info, paths), strict=True))
@@ -87,11 +84,8 @@ def index_micrographs(paths: Iterable[Path]) -> dict[str, MicrographInfo]:
 def read_info(path: str | Path) -> MicrographInfo:
     """Read shape and pixel size from the header, without reading the pixels.
 
-    Raises
-    ------
-    CryofixError
-        If the file is missing, is not a single image, or holds less than its header promises
-        (as far as that shows without unpacking it).
+    Raises CryofixError if the file is missing, is not a single image, or holds less than its header
+    promises (as far as that shows without unpacking it).
     """
     path = Path(path)
     kind = image_kind(path)
@@ -108,16 +102,13 @@ def read_micrograph(path: str | Path) -> Micrograph:
 
     Colour becomes luminance (ITU-R 601); an alpha channel is dropped.
 
+    Raises CryofixError if the file is missing, truncated, not a single image, constant, or holds
+    NaN or infinity; always naming the file.
+
     Returns
     -------
     Micrograph
         A float32 copy, shape (rows, columns), row 0 the first row in the file.
-
-    Raises
-    ------
-    CryofixError
-        If the file is missing, truncated, not a single image, constant, or holds NaN or
-        infinity; always naming the file.
     """
     path = Path(path)
     kind = image_kind(path)

@@ -16,10 +16,8 @@ from cryofix.formats.mrc_header import MrcHeader, is_compressed, opened, read_mr
 def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
     """Return the pixels, float32 of shape (rows, columns), and Angstrom per pixel or None.
 
-    Raises
-    ------
-    CryofixError
-        As `read_mrc_header`, and if there is more than one image or a compressed file is short.
+    Raises CryofixError as `read_mrc_header`, and if there is more than one image or a compressed
+    file is short.
     """
     header = read_mrc_header(path)
     shape = header.one_image()
@@ -42,6 +40,9 @@ def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:
 def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | None) -> None:
     """Write one image as an MRC of mode 2 (float32), atomically.
 
+    Raises CryofixError if the name does not end in ``.mrc``, or ``data`` is not two-dimensional and
+    finite.
+
     Parameters
     ----------
     path : str or Path
@@ -50,11 +51,6 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
         Written as float32; the same input gives the same bytes.
     pixel_size_angstrom : float or None
         Angstrom per pixel; None is written as 0, which means unknown.
-
-    Raises
-    ------
-    CryofixError
-        If the name does not end in ``.mrc``, or ``data`` is not two-dimensional and finite.
     """
     path = Path(path)
     array = np.ascontiguousarray(data, dtype=np.float32)

@@ -56,10 +56,7 @@ class MrcHeader:
     def one_image(self) -> tuple[int, int]:
         """Return (rows, columns).
 
-        Raises
-        ------
-        CryofixError
-            If there is more than one image.
+        Raises CryofixError if there is more than one image.
         """
         images, rows, columns = self.shape
         if images > 1:
@@ -116,11 +113,8 @@ class MrcHeader:
 def read_mrc_header(path: Path) -> MrcHeader:
     """Read and check the header of an MRC file, and nothing else of it.
 
-    Raises
-    ------
-    CryofixError
-        If the file is no MRC, its mode is unknown, an uncompressed file is shorter than the
-        header promises, or a compressed one is too small to hold that much.
+    Raises CryofixError if the file is no MRC, its mode is unknown, an uncompressed file is shorter
+    than the header promises, or a compressed one is too small to hold that much.
     """
     with opened(path) as file:
         raw = file.read(_HEADER_BYTES)

@@ -29,10 +29,7 @@ CRYOSPARC_UID = re.compile(r"^(\d{21})_(?=.)", re.DOTALL)
 def image_kind(path: str | Path) -> ImageKind:
     """Return which family of image ``path`` belongs to, judged by its suffix.
 
-    Raises
-    ------
-    CryofixError
-        If the suffix is not one that cryofix reads.
+    Raises CryofixError if the suffix is not one that cryofix reads.
     """
     name = Path(path).name.lower()
     for compression in COMPRESSIONS:
@@ -88,10 +85,7 @@ def micrograph_name(path: str | Path) -> str:
 def distinct_names(paths: Sequence[Path]) -> list[str]:
     """Return each path's `micrograph_name`, with cryoSPARC's number where only that tells it apart.
 
-    Raises
-    ------
-    CryofixError
-        If two files share a name, since labels could then not be told apart.
+    Raises CryofixError if two files share a name, since labels could then not be told apart.
     """
     shared = Counter(map(micrograph_name, paths))
     names: dict[str, Path] = {}
@@ -110,16 +104,13 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def find_micrographs(where: str | Path) -> list[Path]:
     """Return the micrographs at ``where``: a file, a folder (not its subfolders) or a glob.
 
+    Raises CryofixError if nothing is found or the folder cannot be read, naming ``where``.
+
     Returns
     -------
     list of Path
         Sorted, never empty; hidden files are left out. Links to files that do not exist are
         among them, so that whoever reads them says so.
-
-    Raises
-    ------
-    CryofixError
-        If nothing is found or the folder cannot be read, naming ``where``.
     """
     path = Path(where)
     if _is_file_or_lost(path):

@@ -16,23 +16,16 @@ _LONGEST_HEADER = 1 << 14  # bytes; NumPy itself refuses descriptions of more th
 
 @dataclass(frozen=True)
 class NpyHeader:
-    """What a ``.npy`` stream says of its array.
-
-    Attributes
-    ----------
-    shape, dtype
-        As stored. A dtype with Python objects (``dtype.hasobject``) has to be refused: reading
-        its values would unpickle them.
-    by_column
-        True when stored in Fortran order.
-    offset
-        Bytes from the start of the stream to the first value.
-    """
+    """What a ``.npy`` stream says of its array."""
 
     shape: tuple[int, ...]
     by_column: bool
+    """True when stored in Fortran order."""
     dtype: np.dtype[Any]
+    """As stored. A dtype with Python objects (``dtype.hasobject``) has to be refused: reading its
+    values would unpickle them."""
     offset: int
+    """Bytes from the start of the stream to the first value."""
 
     @property
     def size(self) -> int:
@@ -43,6 +36,9 @@ class NpyHeader:
 def read_npy_header(file: IO[bytes], size: int) -> NpyHeader:
     """Read the header of a ``.npy`` stream and check it against the size of the stream.
 
+    Raises ValueError if it is no header, or promises more values than the stream can hold. The text
+    has one line and does not name the file.
+
     Parameters
     ----------
     file
@@ -50,12 +46,6 @@ def read_npy_header(file: IO[bytes], size: int) -> NpyHeader:
         stands afterwards is not defined: seek to ``offset``.
     size
         Bytes of the whole stream, header included.
-
-    Raises
-    ------
-    ValueError
-        If it is no header, or promises more values than the stream can hold. The text has one
-        line and does not name the file.
     """
     head = io.BytesIO(file.read(_LONGEST_HEADER))
     try:

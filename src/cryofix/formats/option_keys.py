@@ -13,15 +13,6 @@ SHARED = ("format", "y_origin", "allow_empty", "outside")
 class CommandKeys:
     """The configuration's keys for options.
 
-    Attributes
-    ----------
-    own
-        What stands before the name of a format's own option.
-    shared
-        What stands before the name of an option of `SHARED`.
-    named
-        Keys that differ from that, by option.
-
     Examples
     --------
     >>> CommandKeys("data.read.", "data.")("suffix")
@@ -29,8 +20,11 @@ class CommandKeys:
     """
 
     own: str = ""
+    """What stands before the name of a format's own option."""
     shared: str = ""
+    """What stands before the name of an option of `SHARED`."""
     named: Mapping[str, str] = field(default_factory=dict)
+    """Keys that differ from that, by option."""
 
     def __call__(self, option: str) -> str:
         """Return the key of one option."""

@@ -29,10 +29,7 @@ _BYTES_A_COLOURED_PIXEL = 28
 def tiff_shape(path: Path) -> tuple[int, int]:
     """Return (rows, columns) of a TIFF of one page.
 
-    Raises
-    ------
-    CryofixError
-        If there is more than one page.
+    Raises CryofixError if there is more than one page.
     """
     with tifffile.TiffFile(path) as tiff:
         page = _only_page(path, tiff)
@@ -48,10 +45,7 @@ def picture_shape(path: Path) -> tuple[int, int]:
 def read_tiff(path: Path) -> NDArray[np.float32]:
     """Return the pixels of a TIFF of one page, float32 of shape (rows, columns).
 
-    Raises
-    ------
-    CryofixError
-        If there is more than one page, or the page is neither grey nor RGB.
+    Raises CryofixError if there is more than one page, or the page is neither grey nor RGB.
     """
     with tifffile.TiffFile(path) as tiff:
         page = _only_page(path, tiff)

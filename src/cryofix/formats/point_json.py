@@ -27,10 +27,7 @@ from cryofix.formats.values import numbers, optional_numbers
 def read_points(path: Path) -> Iterator[Table]:
     """Yield one table for each key of ``{"name.jpg": [[x, y], ...]}``; [x, y, score] also works.
 
-    Raises
-    ------
-    CryofixError
-        If the content is of another form, naming the key.
+    Raises CryofixError if the content is of another form, naming the key.
     """
     content = _load(path)
     if not isinstance(content, dict):
@@ -71,10 +68,8 @@ def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True)
 def read_coco(path: Path) -> Iterator[Table]:
     """Yield one table for each image of a COCO file; its boxes' centres and mean side.
 
-    Raises
-    ------
-    CryofixError
-        If images or annotations lack what is needed, or an annotation's image is unknown.
+    Raises CryofixError if images or annotations lack what is needed, or an annotation's image is
+    unknown.
     """
     content = _load(path)
     try:
@@ -105,6 +100,8 @@ def write_coco(
 ) -> list[Path]:
     """Write COCO with one category, ``particle``.
 
+    Raises CryofixError if there is no diameter.
+
     Parameters
     ----------
     path : Path
@@ -113,11 +110,6 @@ def write_coco(
         In the CSV's y frame.
     diameter_px : float or None
         The boxes' side, for particles without a diameter of their own.
-
-    Raises
-    ------
-    CryofixError
-        If there is no diameter.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []

@@ -42,10 +42,7 @@ def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
 
     ``keys`` is that of `read_coordinates`.
 
-    Raises
-    ------
-    CryofixError
-        If ``path`` is missing or no format claims it.
+    Raises CryofixError if ``path`` is missing or no format claims it.
     """
     path = Path(path)
     if not path.exists():
@@ -63,10 +60,7 @@ def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
 def find_format(name: str) -> CoordinateFormat:
     """Return the format of a name.
 
-    Raises
-    ------
-    CryofixError
-        If there is none.
+    Raises CryofixError if there is none.
     """
     if name not in FORMATS:
         raise CryofixError(
@@ -80,10 +74,7 @@ def check_options(
 ) -> None:
     """Refuse options that a format's reader or writer does not have.
 
-    Raises
-    ------
-    CryofixError
-        Naming the option, and those that there are.
+    Raises CryofixError naming the option, and those that there are.
     """
     known = list(inspect.signature(function).parameters)
     own = [name for name in known if name not in ("path", "entries")]
@@ -100,10 +91,8 @@ def find_writer(
 ) -> tuple[CoordinateFormat, Callable[..., list[Path]]]:
     """Return a format and its writer, after all checks that need no particles.
 
-    Raises
-    ------
-    CryofixError
-        If the format is unknown or cannot be written, lacks a y origin, or has not these options.
+    Raises CryofixError if the format is unknown or cannot be written, lacks a y origin, or has not
+    these options.
     """
     chosen = find_format(name)
     if chosen.write is None:
@@ -116,10 +105,7 @@ def find_writer(
 def find_y_origin(chosen: CoordinateFormat, info: MicrographInfo, given: YOrigin | None) -> YOrigin:
     """Return where a micrograph's y counts from: as given, else as the format does.
 
-    Raises
-    ------
-    CryofixError
-        If the format leaves it open and nothing is given.
+    Raises CryofixError if the format leaves it open and nothing is given.
     """
     _check_y_origin(chosen, given)
     if given is None:

@@ -37,6 +37,8 @@ def write_relion(
 ) -> list[Path]:
     """Write picks as RELION's own jobs do: an index, and one STAR for each micrograph.
 
+    Raises CryofixError if a name cannot be held by a STAR file, or two micrographs would share one.
+
     Parameters
     ----------
     path : Path
@@ -49,11 +51,6 @@ def write_relion(
         RELION's project folder: names in the index are relative to it, and the micrographs'
         subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
         absolute name and get no subfolders.
-
-    Raises
-    ------
-    CryofixError
-        If a name cannot be held by a STAR file, or two micrographs would share one.
     """
     files, listed = relion_files(path, [entry.info.path for entry in entries], kind, project)
     for entry, file in zip(entries, files, strict=True):
@@ -71,17 +68,14 @@ def relion_files(
 ) -> tuple[list[Path], pd.DataFrame]:
     """Return the STAR of each micrograph and the content of the index, before anything is written.
 
+    Raises CryofixError as in `write_relion`.
+
     Parameters
     ----------
     path, kind, project
         As in `write_relion`.
     micrographs : sequence of Path
         Their files.
-
-    Raises
-    ------
-    CryofixError
-        As in `write_relion`.
     """
     if kind not in ("autopick", "manualpick"):
         raise CryofixError(

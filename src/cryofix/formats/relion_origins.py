@@ -25,6 +25,8 @@ COLUMNS = (*_OPTICS, *_ANGSTROM, *_PIXELS, *_MICROSCOPE)
 def read_origins(table: StarTable, tables: Sequence[StarTable], path: Path) -> Origins | None:
     """Return the origins of a table's particles; None where there are none, or all are 0.
 
+    Raises CryofixError if a value is no number.
+
     Parameters
     ----------
     table : StarTable
@@ -33,11 +35,6 @@ def read_origins(table: StarTable, tables: Sequence[StarTable], path: Path) -> O
         All of the file, among them the optics groups, which may say the micrographs' pixel size.
     path : Path
         The file, for messages.
-
-    Raises
-    ------
-    CryofixError
-        If a value is no number.
     """
     columns = table.columns
     names = next((each for each in (_ANGSTROM, _PIXELS) if set(each) <= set(columns)), None)

@@ -25,6 +25,8 @@ def write_relion_particles(
 ) -> list[Path]:
     """Write one STAR of particles with RELION 3.1's optics groups, one for each pixel size.
 
+    Raises CryofixError if a pixel size is unknown, or a name cannot be held by a STAR file.
+
     Parameters
     ----------
     path : Path
@@ -37,11 +39,6 @@ def write_relion_particles(
         For micrographs whose file does not say.
     voltage_kv, spherical_aberration_mm, amplitude_contrast : float
         The microscope: what RELION needs and picks do not know.
-
-    Raises
-    ------
-    CryofixError
-        If a pixel size is unknown, or a name cannot be held by a STAR file.
     """
     for option, value in (
         ("pixel_size_angstrom", pixel_size_angstrom),

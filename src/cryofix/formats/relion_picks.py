@@ -38,6 +38,8 @@ _WANTED = (
 def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
     """Yield one table for each micrograph.
 
+    Raises CryofixError if a file lacks coordinates, or the index names one that does not exist.
+
     Parameters
     ----------
     path : Path
@@ -46,11 +48,6 @@ def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
         writes before 3.1, stands for its folder.
     suffix : str or None
         What follows the micrograph's stem in the names of its STAR; None tries RELION's own.
-
-    Raises
-    ------
-    CryofixError
-        If a file lacks coordinates, or the index names one that does not exist.
     """
     suffixes = _SUFFIXES if suffix is None else (suffix,)
     if path.name.startswith(_SUFFIX_NOTE):

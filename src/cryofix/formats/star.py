@@ -39,18 +39,15 @@ def read_star(path: Path, wanted: Collection[str]) -> list[StarTable]:
     starfile does not read them, because it keeps the last of several blocks of one name, ends a
     value at any ``#``, takes other encodings for empty files, and a minute for 20 000 blocks.
 
+    Raises CryofixError if the file is no STAR file, a wanted column is there twice, or a wanted
+    value is not UTF-8.
+
     Parameters
     ----------
     path : Path
         The file.
     wanted : collection of str
         Names of columns, without underscore; others are not kept.
-
-    Raises
-    ------
-    CryofixError
-        If the file is no STAR file, a wanted column is there twice, or a wanted value is not
-        UTF-8.
     """
     if not path.is_file():
         raise CryofixError(f"{path} does not exist: check the path")
@@ -179,10 +176,8 @@ def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | dict[str, Any]]) 
 def star_name(name: str) -> str:
     """Return ``name`` if a STAR file can hold it.
 
-    Raises
-    ------
-    CryofixError
-        If it holds a quote, a hash or a control character (readers end the value there).
+    Raises CryofixError if it holds a quote, a hash or a control character (readers end the value
+    there).
     """
     if any(character in "\"'#" or ord(character) < 32 for character in name):
         raise CryofixError(

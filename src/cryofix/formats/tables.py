@@ -188,10 +188,7 @@ def diameters(
 ) -> NDArray[np.float64] | None:
     """Return each particle's diameter in pixels: its own, else ``given``, else None or NaN.
 
-    Raises
-    ------
-    CryofixError
-        If ``given`` is no length; ``option`` is its name.
+    Raises CryofixError if ``given`` is no length; ``option`` is its name.
     """
     if given is not None:
         check_option(given, option)
@@ -206,10 +203,7 @@ def sides(
 ) -> NDArray[np.float64]:
     """Return the side of each particle's box in pixels, as `diameters` finds it.
 
-    Raises
-    ------
-    CryofixError
-        If one has none, naming the option that would give it.
+    Raises CryofixError if one has none, naming the option that would give it.
     """
     found = diameters(particles, given, option)
     if found is None or np.isnan(found).any():

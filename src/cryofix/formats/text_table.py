@@ -16,6 +16,9 @@ def read_columns(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Read some columns of a table whose first line names them.
 
+    Raises CryofixError if the file is no such text, a row has more values than there are names, or
+    a wanted column is there twice.
+
     Parameters
     ----------
     path
@@ -36,12 +39,6 @@ def read_columns(
     columns
         Name to values, of the wanted columns that are there. Values missing at the end of a row
         are empty.
-
-    Raises
-    ------
-    CryofixError
-        If the file is no such text, a row has more values than there are names, or a wanted
-        column is there twice.
     """
     rows = _rows(path, separator, needs)
     header = next(rows)
@@ -56,10 +53,7 @@ def read_columns(
 def column_places(header: Sequence[str], wanted: Collection[str], where: str) -> dict[str, int]:
     """Return the places of the wanted columns in a header.
 
-    Raises
-    ------
-    CryofixError
-        If one is there twice, since nobody knows which of them is meant.
+    Raises CryofixError if one is there twice, since nobody knows which of them is meant.
     """
     places: dict[str, int] = {}
     for place, name in enumerate(header):

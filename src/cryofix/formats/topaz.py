@@ -26,6 +26,8 @@ _LAYOUT = "Topaz writes image_name, x_coord, y_coord and score, separated by tab
 def read_topaz(path: Path, downsample: float = 1) -> Iterator[Table]:
     """Yield one table for each micrograph that the file names.
 
+    Raises CryofixError if a column is missing.
+
     Parameters
     ----------
     path : Path
@@ -33,11 +35,6 @@ def read_topaz(path: Path, downsample: float = 1) -> Iterator[Table]:
     downsample : float
         By what the images were shrunk before Topaz saw them (``topaz preprocess -s``); its
         coordinates are multiplied by it. 1 if Topaz or a converter has already scaled them back.
-
-    Raises
-    ------
-    CryofixError
-        If a column is missing.
     """
     check_option(downsample, "downsample")
     _, columns = read_columns(path, "\t", (*_REQUIRED, "score"), _LAYOUT)

@@ -22,6 +22,9 @@ def numbers(
 ) -> NDArray[np.float64]:
     """Return one column as float64.
 
+    Raises CryofixError if a value is no finite number, or not above 0 where it should be, naming
+    file, row (from 1) and value.
+
     Parameters
     ----------
     values
@@ -32,12 +35,6 @@ def numbers(
         Whether single values may be missing (empty, null, ``nan``, ``<NA>``): they become NaN.
     positive
         Whether all have to be above 0, as lengths do.
-
-    Raises
-    ------
-    CryofixError
-        If a value is no finite number, or not above 0 where it should be, naming file, row (from
-        1) and value.
     """
     try:
         raw = pd.Series(values, dtype=None if len(values) else np.float64)
@@ -83,10 +80,7 @@ def optional_numbers(
 def check_option(value: Any, option: str, above: float = 0) -> None:
     """Refuse what a user gave for an option if it is no finite number above a limit.
 
-    Raises
-    ------
-    CryofixError
-        Naming the option and the value.
+    Raises CryofixError naming the option and the value.
     """
     if not (isinstance(value, int | float) and above < value < np.inf):
         limit = f" above {above:g}" if np.isfinite(above) else ""

@@ -22,22 +22,16 @@ LOG_ODDS_BINS = int(2 * LOG_ODDS_LIMIT * LOG_ODDS_STEPS)
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in the batch of all processes.
-
-    Attributes
-    ----------
-    rates
-        Those of :meth:`~cryofix.metrics.WeightTally.rates`, and ``mean_p``,
-        ``predicted_positive`` (share of p >= 0.5), ``disagreement`` (share of pixels to which
-        student and teacher give different classes), ``gradient_particle_share`` and
-        ``gradient_background_share``. None where there is nothing to divide by.
-    log_odds
-        Histogram of log(p / (1 - p)), int64, shape (3, LOG_ODDS_BINS): true class (background,
-        particle, unknown), even bins from -LOG_ODDS_LIMIT to LOG_ODDS_LIMIT.
-    """
+    """What was found in the batch of all processes."""
 
     rates: Rates
+    """Those of :meth:`~cryofix.metrics.WeightTally.rates`, and ``mean_p``, ``predicted_positive``
+    (share of p >= 0.5), ``disagreement`` (share of pixels to which student and teacher give
+    different classes), ``gradient_particle_share`` and ``gradient_background_share``. None where
+    there is nothing to divide by."""
     log_odds: IntArray
+    """Histogram of log(p / (1 - p)), int64, shape (3, LOG_ODDS_BINS): true class (background,
+    particle, unknown), even bins from -LOG_ODDS_LIMIT to LOG_ODDS_LIMIT."""
 
 
 @torch.no_grad()

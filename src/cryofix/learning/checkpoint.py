@@ -49,10 +49,8 @@ class AtomicCheckpointIO(CheckpointIO):
 def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint of cryofix and check what it says; nothing in it is executed.
 
-    Raises
-    ------
-    CryofixError
-        When it is missing, not a checkpoint, another program's, or holds what makes no sense.
+    Raises CryofixError when it is missing, not a checkpoint, another program's, or holds what makes
+    no sense.
     """
     if not path.is_file():
         raise CryofixError(f"checkpoint={path} does not exist; give a run folder or a .ckpt file")
@@ -109,23 +107,16 @@ def about(path: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Picker:
-    """A trained network with all that is needed to use it.
-
-    Attributes
-    ----------
-    network
-        In eval mode.
-    metadata
-        What :func:`~cryofix.learning.metadata.checked_metadata` lets through: ``config`` (the
-        resolved configuration it was trained with), ``prior``, ``particle_px``, ``diameter_px``,
-        ``diameter_angstrom`` (or None), and, once validated, ``thresholds`` (else None).
-    path
-        The file it came from.
-    """
+    """A trained network with all that is needed to use it."""
 
     network: nn.Module
+    """In eval mode."""
     metadata: dict[str, Any]
+    """What :func:`~cryofix.learning.metadata.checked_metadata` lets through: ``config`` (the
+    resolved configuration it was trained with), ``prior``, ``particle_px``, ``diameter_px``,
+    ``diameter_angstrom`` (or None), and, once validated, ``thresholds`` (else None)."""
     path: Path
+    """The file it came from."""
 
     def data_keywords(self) -> dict[str, Any]:
         """Return what a data module has to be told to show micrographs as ``cryofix.pick`` does."""

@@ -19,23 +19,16 @@ from cryofix.metrics.scores import MicrographRecord
 
 @dataclass(frozen=True)
 class Prediction:
-    """One micrograph as a network sees it, in network pixels.
-
-    Attributes
-    ----------
-    probability
-        (rows, columns), float32, in [0, 1].
-    picks
-        Peaks of the map with their scores, low ones included.
-    target, valid
-        Boolean maps; target is empty where nobody labelled.
-    """
+    """One micrograph as a network sees it, in network pixels."""
 
     annotated: Annotated
     probability: NDArray[np.float32]
+    """(rows, columns), float32, in [0, 1]."""
     picks: Particles
+    """Peaks of the map with their scores, low ones included."""
     target: NDArray[np.bool_]
     valid: NDArray[np.bool_]
+    """Boolean maps; target is empty where nobody labelled."""
 
 
 def predict(

@@ -52,17 +52,14 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
 def checked_metadata(found: Any) -> dict[str, Any]:
     """Return what a checkpoint of cryofix says of itself, in containers of its own.
 
+    Raises CryofixError naming the first value that is missing, of another type or out of range.
+
     Parameters
     ----------
     found
         The checkpoint's ``cryofix``: ``config``, the configuration it was trained with; ``prior``;
         ``particle_px``, ``diameter_px`` and ``diameter_angstrom``; ``thresholds``, null before
         validation.
-
-    Raises
-    ------
-    CryofixError
-        Naming the first value that is missing, of another type or out of range.
     """
     metadata = _plain(found, "cryofix")
     if not isinstance(metadata, dict):
@@ -86,10 +83,7 @@ def checked_metadata(found: Any) -> dict[str, Any]:
 def checked_weights(found: Any, key: str) -> dict[str, Tensor]:
     """Return a state dict, in which nothing but tensors may stand.
 
-    Raises
-    ------
-    CryofixError
-        Naming what is something else.
+    Raises CryofixError naming what is something else.
     """
     if not isinstance(found, Mapping) or not found:
         raise CryofixError(f"its {key} is not a mapping of names to tensors")

@@ -79,6 +79,8 @@ def build_network(
 ) -> nn.Module:
     """Build a one-channel-in, one-logit-out segmentation network.
 
+    Raises CryofixError for names that do not exist and weights that do not fit.
+
     Parameters
     ----------
     architecture, encoder
@@ -93,11 +95,6 @@ def build_network(
     prior
         Share of particle pixels; the last bias starts at its log-odds, so that training does not
         begin by unlearning p = 0.5 everywhere.
-
-    Raises
-    ------
-    CryofixError
-        For names that do not exist and weights that do not fit.
     """
     options = {} if options is None else options
     local = encoder_weights is not None and Path(encoder_weights).expanduser().is_file()
@@ -187,6 +184,8 @@ def without_features(
     Whole channels at every depth are silenced and the others scaled up, as in spatial dropout
     (Tompson et al. 2015); the image itself, the first of the encoder's outputs, stays.
 
+    Raises CryofixError for architectures without an encoder that gives one tensor for each depth.
+
     Parameters
     ----------
     network
@@ -197,11 +196,6 @@ def without_features(
         Of the channels to silence, in [0, 1).
     keys
         What each image's draw depends on.
-
-    Raises
-    ------
-    CryofixError
-        For architectures without an encoder that gives one tensor for each depth.
     """
     parts: Any = network
     features = parts.encoder(images)

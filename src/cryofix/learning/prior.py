@@ -20,29 +20,20 @@ ONE = (
 
 @dataclass(frozen=True)
 class Prior:
-    """Share of particle pixels among the valid ones.
-
-    Attributes
-    ----------
-    labelled
-        Mean over the labelled micrographs, in (0, 1).
-    ci95
-        95 % interval of that; None over fewer than three.
-    resampled
-        What the interval is over.
-    validation
-        Mean over the validation micrographs; 0 where they hold no particle. Only the guard looks at
-        it: it has to know whether the model or the prior is wrong, while policies and losses see
-        labelled micrographs alone.
-    given
-        What the user knows better; None takes the labels'.
-    """
+    """Share of particle pixels among the valid ones."""
 
     labelled: float
+    """Mean over the labelled micrographs, in (0, 1)."""
     ci95: Bounds
+    """95 % interval of that; None over fewer than three."""
     resampled: str
+    """What the interval is over."""
     validation: float
+    """Mean over the validation micrographs; 0 where they hold no particle. Only the guard looks at
+    it: it has to know whether the model or the prior is wrong, while policies and losses see
+    labelled micrographs alone."""
     given: float | None = None
+    """What the user knows better; None takes the labels'."""
 
     def __post_init__(self) -> None:
         if self.given is not None and not 0 < self.given < 1:
@@ -90,10 +81,7 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
 
     With a single one, it is over its regions of a tile's size instead.
 
-    Raises
-    ------
-    CryofixError
-        When there is no particle in them, and when ``given`` is no share.
+    Raises CryofixError when there is no particle in them, and when ``given`` is no share.
     """
     shares = data.prior_per_micrograph()
     validation = _mean(data.prior_per_micrograph("validation"))

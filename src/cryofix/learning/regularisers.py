@@ -22,21 +22,14 @@ LEAST = 1e-6  # a mean prediction of 0 or 1 has no finite divergence
 
 @dataclass(frozen=True)
 class LabelledPart:
-    """The student on the labelled tiles of the same step.
-
-    Attributes
-    ----------
-    logits
-        (batch, 1, height, width), with gradient.
-    target
-        0 or 1, same shape.
-    valid
-        True where that is known, same shape.
-    """
+    """The student on the labelled tiles of the same step."""
 
     logits: Maps
+    """(batch, 1, height, width), with gradient."""
     target: Maps
+    """0 or 1, same shape."""
     valid: Mask
+    """True where that is known, same shape."""
 
 
 class Regulariser(nn.Module, ABC):

@@ -14,28 +14,20 @@ TEACHERS = ("ema", "self", "frozen")
 
 @dataclass(frozen=True)
 class Steps:
-    """How long, and how often something happens, in optimiser steps.
-
-    Attributes
-    ----------
-    burn_in
-        Supervised steps before the fork.
-    stage
-        Steps of the supervised control, and of FixMatch, after it.
-    validate_every, checkpoint_every, log_every, audit_every
-        Validation, ``last.ckpt``, TensorBoard scalars, keep-rate audit.
-    audit_first
-        Every one of so many first steps with pseudo-labels is audited, because a student that
-        swings does so there, in fewer steps than lie between two audits.
-    """
+    """How long, and how often something happens, in optimiser steps."""
 
     burn_in: int = 700
+    """Supervised steps before the fork."""
     stage: int = 700
+    """Steps of the supervised control, and of FixMatch, after it."""
     validate_every: int = 100
     checkpoint_every: int = 50
     log_every: int = 10
     audit_every: int = 10
+    """Validation, ``last.ckpt``, TensorBoard scalars, keep-rate audit."""
     audit_first: int = 100
+    """Every one of so many first steps with pseudo-labels is audited, because a student that swings
+    does so there, in fewer steps than lie between two audits."""
 
     def audits(self, step: int) -> bool:
         """Return whether this step of a semi-supervised stage, counted from 1, is audited."""
@@ -53,51 +45,34 @@ class Steps:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with warm-up and a half cosine over burn-in and stage.
-
-    Attributes
-    ----------
-    learning_rate
-        At its peak.
-    weight_decay
-        Of AdamW.
-    warm_up
-        Steps of linear warm-up.
-    final
-        Learning rate at the end relative to the peak.
-    """
+    """AdamW with warm-up and a half cosine over burn-in and stage."""
 
     learning_rate: float = 2e-3
+    """At its peak."""
     weight_decay: float = 1e-4
+    """Of AdamW."""
     warm_up: int = 50
+    """Steps of linear warm-up."""
     final: float = 0.05
+    """Learning rate at the end relative to the peak."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """Who labels the unlabelled tiles.
-
-    Attributes
-    ----------
-    kind
-        ``ema``: the running average of the student, which is also what is evaluated; ``self``:
-        the student itself, in eval mode; ``frozen``: a copy of the average, taken anew at the
-        start of each round.
-    decay
-        Of the running average, in [0, 1).
-    round_steps
-        Steps of a round of the frozen teacher.
-    share
-        Of the unlabelled micrographs, those that it is surest of, which a round learns from.
-    per_labelled
-        At most so many of them for each labelled one; None sets no limit.
-    """
+    """Who labels the unlabelled tiles."""
 
     kind: str = "ema"
+    """``ema``: the running average of the student, which is also what is evaluated; ``self``: the
+    student itself, in eval mode; ``frozen``: a copy of the average, taken anew at the start of each
+    round."""
     decay: float = 0.99
+    """Of the running average, in [0, 1)."""
     round_steps: int = 200
+    """Steps of a round of the frozen teacher."""
     share: float = 1.0
+    """Of the unlabelled micrographs, those that it is surest of, which a round learns from."""
     per_labelled: float | None = None
+    """At most so many of them for each labelled one; None sets no limit."""
 
     def __post_init__(self) -> None:
         if self.kind not in TEACHERS:
@@ -116,29 +91,20 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """How the unlabelled loss enters.
-
-    Attributes
-    ----------
-    weight
-        Lambda: factor of the unlabelled loss.
-    loss
-        ``bce`` or ``mse``; see :func:`cryofix.learning.losses.unlabelled_loss`.
-    normaliser
-        ``valid``, ``kept`` or ``class``; see :func:`cryofix.learning.losses.unlabelled_loss`.
-    ramp, ramp_steps
-        How the weight grows from the fork on.
-    batch_norm
-        ``separate``: running statistics follow labelled tiles only; ``shared``: the strong view
-        moves them too.
-    """
+    """How the unlabelled loss enters."""
 
     weight: float = 1.0
+    """Lambda: factor of the unlabelled loss."""
     loss: str = "bce"
+    """``bce`` or ``mse``; see :func:`cryofix.learning.losses.unlabelled_loss`."""
     normaliser: str = "valid"
+    """``valid``, ``kept`` or ``class``; see :func:`cryofix.learning.losses.unlabelled_loss`."""
     ramp: str = "linear"
     ramp_steps: int = 100
+    """How the weight grows from the fork on."""
     batch_norm: str = "separate"
+    """``separate``: running statistics follow labelled tiles only; ``shared``: the strong view
+    moves them too."""
 
     def __post_init__(self) -> None:
         for key, known in (
@@ -158,19 +124,13 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class CutMix:
-    """Rectangles of another micrograph in the strong view.
-
-    Attributes
-    ----------
-    probability
-        That a tile gets one.
-    area_min, area_max
-        Its smallest and largest area, as a share of the tile's.
-    """
+    """Rectangles of another micrograph in the strong view."""
 
     probability: float = 0.0
+    """That a tile gets one."""
     area_min: float = 0.1
     area_max: float = 0.5
+    """Its smallest and largest area, as a share of the tile's."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -187,19 +147,13 @@ class CutMix:
 
 @dataclass(frozen=True)
 class FeatureDropout:
-    """Channels of the encoder's features that the student has to do without.
-
-    Attributes
-    ----------
-    share
-        Of the channels, in [0, 1); 0 keeps all.
-    view
-        ``strong``: they are silenced in the strong views; ``own``: in one more view, the weak
-        one, which then has half of the unlabelled loss (UniMatch, Yang et al. 2023).
-    """
+    """Channels of the encoder's features that the student has to do without."""
 
     share: float = 0.0
+    """Of the channels, in [0, 1); 0 keeps all."""
     view: str = "strong"
+    """``strong``: they are silenced in the strong views; ``own``: in one more view, the weak one,
+    which then has half of the unlabelled loss (UniMatch, Yang et al. 2023)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.share < 1:
@@ -214,23 +168,16 @@ class FeatureDropout:
 
 @dataclass(frozen=True)
 class Views:
-    """What is done to the grey values of the weak view, and to strong views.
-
-    Attributes
-    ----------
-    weak, strong
-        Intensities.
-    strong_views
-        1, or 2 of independent draws, whose losses are averaged.
-    cutmix, feature_dropout
-        Further changes of the strong views.
-    """
+    """What is done to the grey values of the weak view, and to strong views."""
 
     weak: Intensity = field(default_factory=Intensity)
     strong: Intensity = field(default_factory=Intensity)
+    """Intensities."""
     strong_views: int = 1
+    """1, or 2 of independent draws, whose losses are averaged."""
     cutmix: CutMix = field(default_factory=CutMix)
     feature_dropout: FeatureDropout = field(default_factory=FeatureDropout)
+    """Further changes of the strong views."""
 
     def __post_init__(self) -> None:
         if self.strong_views not in (1, 2):

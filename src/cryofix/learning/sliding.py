@@ -42,6 +42,9 @@ def predict_map(
     micrograph or large tiles (512), even if they were trained on small ones: more pixels give
     steadier averages. And use one tile for validation, test and picking.
 
+    Raises CryofixError if the image is not two-dimensional, ``tile`` or ``margin`` do not fit, or
+    the network changes the shape.
+
     Parameters
     ----------
     network
@@ -66,12 +69,6 @@ def predict_map(
     Returns
     -------
     Probabilities, shape (rows, columns), float32, on the CPU.
-
-    Raises
-    ------
-    CryofixError
-        If the image is not two-dimensional, ``tile`` or ``margin`` do not fit, or the network
-        changes the shape.
     """
     pixels = torch.as_tensor(image, dtype=torch.float32)
     if pixels.ndim != 2 or 0 in pixels.shape:

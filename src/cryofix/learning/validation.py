@@ -20,18 +20,12 @@ SHOWN = 0  # number of the micrograph that pictures are made of
 
 @dataclass(frozen=True)
 class Shown:
-    """What pictures are made of.
-
-    Attributes
-    ----------
-    prediction
-        The average's, of one micrograph.
-    student
-        The student's p there, (rows, columns), float32.
-    """
+    """What pictures are made of."""
 
     prediction: Prediction
+    """The average's, of one micrograph."""
     student: NDArray[np.float32]
+    """The student's p there, (rows, columns), float32."""
 
 
 class Validation:

@@ -24,30 +24,20 @@ FEATURES_OF_WEAK_VIEW = 19
 
 @dataclass(frozen=True)
 class Lesson:
-    """One view, and what the student has to reproduce on it.
-
-    Attributes
-    ----------
-    image
-        What it is shown, (batch, 1, height, width).
-    maps
-        ``valid``, ``whole``, ``known`` and ``target`` of the batch, bool or float, same shape.
-    prob
-        Teacher's p, same shape.
-    pseudo
-        What the policy made of it.
-    share
-        Of the unlabelled loss; those of all lessons add up to 1.
-    dropout
-        What each tile's draw of silenced features depends on; None silences none.
-    """
+    """One view, and what the student has to reproduce on it."""
 
     image: Tensor
+    """What it is shown, (batch, 1, height, width)."""
     maps: Mapping[str, Tensor]
+    """``valid``, ``whole``, ``known`` and ``target`` of the batch, bool or float, same shape."""
     prob: Tensor
+    """Teacher's p, same shape."""
     pseudo: PseudoLabels
+    """What the policy made of it."""
     share: float = 1.0
+    """Of the unlabelled loss; those of all lessons add up to 1."""
     dropout: Sequence[Sequence[int]] | None = None
+    """What each tile's draw of silenced features depends on; None silences none."""
 
     def mixed(self, box: Tensor) -> "Lesson":
         """Return this lesson with the pixels in ``box`` taken from each tile's partner."""
@@ -160,10 +150,7 @@ def _inside(length: int, area: Any, place: Any, device: torch.device) -> Tensor:
 def check_pairs(config: Mapping[str, Any], processes: int) -> None:
     """Refuse CutMix where a process has no pairs of tiles.
 
-    Raises
-    ------
-    CryofixError
-        With the batch size to give.
+    Raises CryofixError with the batch size to give.
     """
     batch = config["data"]["batch_unlabelled"]
     if config["augment"]["cutmix"]["probability"] > 0 and batch % (2 * processes):

@@ -20,19 +20,13 @@ from cryofix.masking.probability import confidence
 
 @dataclass(frozen=True)
 class Equivalent:
-    """A policy that weighs the same pixels alike and teaches the same on them.
-
-    Attributes
-    ----------
-    policy
-        The equivalent policy.
-    scale
-        The weights of the policy asked about, divided by this one's; not 1 where only the
-        balance between pixels is the same.
-    """
+    """A policy that weighs the same pixels alike and teaches the same on them."""
 
     policy: MaskingPolicy
+    """The equivalent policy."""
     scale: float
+    """The weights of the policy asked about, divided by this one's; not 1 where only the balance
+    between pixels is the same."""
 
     def __str__(self) -> str:
         rule = f"{self.policy.name}, which {self.policy.rule()}"

@@ -52,21 +52,14 @@ def _from_zero_to_half(lowest: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a share of the distribution, counted from one end, stops.
-
-    Attributes
-    ----------
-    bin
-        The bin it stops in.
-    fraction
-        How much of that bin still belongs to the share, in [0, 1].
-    value
-        The probability that this is, by interpolation inside the bin.
-    """
+    """Where a share of the distribution, counted from one end, stops."""
 
     bin: Int64[Tensor, ""]
+    """The bin it stops in."""
     fraction: Float32[Tensor, ""]
+    """How much of that bin still belongs to the share, in [0, 1]."""
     value: Float32[Tensor, ""]
+    """The probability that this is, by interpolation inside the bin."""
 
 
 class Histogram(nn.Module):

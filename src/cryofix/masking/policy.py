@@ -47,10 +47,7 @@ class PseudoLabels:
 class PolicyContext:
     """What a policy may know besides the unlabelled probabilities.
 
-    Raises
-    ------
-    CryofixError
-        If ``prior`` is not inside (0, 1) or ``progress`` not inside [0, 1].
+    Raises CryofixError if ``prior`` is not inside (0, 1) or ``progress`` not inside [0, 1].
     """
 
     #: pi: share of particle pixels among the valid pixels of the labelled micrographs, in (0, 1).
@@ -126,6 +123,9 @@ class MaskingPolicy(nn.Module, ABC):
     that checkpoints carry it, and moves them in `observe`. Both methods get float32 probabilities
     without gradient, whatever the precision of training, with 0.5 at invalid pixels.
 
+    Raises CryofixError if a value is outside its range; the message names its key in the
+    configuration.
+
     Parameters
     ----------
     target
@@ -135,11 +135,6 @@ class MaskingPolicy(nn.Module, ABC):
         they become hard. Without effect on hard targets.
     name
         What results and figures call the policy; by default the name of its file in conf/mask.
-
-    Raises
-    ------
-    CryofixError
-        If a value is outside its range; the message names its key in the configuration.
     """
 
     name: str = "policy"

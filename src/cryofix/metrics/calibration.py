@@ -14,21 +14,14 @@ _STARTS = np.searchsorted(
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram: what was claimed and what was there, for 15 even bins of p.
-
-    Attributes
-    ----------
-    pixels
-        Pixels in each bin, shape (15,).
-    mean_probability
-        Mean p in each bin, 0 where the bin is empty.
-    particle_share
-        Share of true particle pixels in each bin, 0 where the bin is empty.
-    """
+    """A reliability diagram: what was claimed and what was there, for 15 even bins of p."""
 
     pixels: IntArray
+    """Pixels in each bin, shape (15,)."""
     mean_probability: FloatArray
+    """Mean p in each bin, 0 where the bin is empty."""
     particle_share: FloatArray
+    """Share of true particle pixels in each bin, 0 where the bin is empty."""
 
     @property
     def expected_error(self) -> float:

@@ -21,24 +21,16 @@ CURVE_POINTS = 200
 
 @dataclass(frozen=True)
 class Scored:
-    """One program with its scores.
-
-    Attributes
-    ----------
-    program
-        What was scored.
-    records
-        One for each micrograph.
-    threshold
-        In [0, 1]; picks that score less do not count.
-    basis
-        Where the threshold comes from.
-    """
+    """One program with its scores."""
 
     program: Program
+    """What was scored."""
     records: list[MicrographRecord]
+    """One for each micrograph."""
     threshold: float
+    """In [0, 1]; picks that score less do not count."""
     basis: str
+    """Where the threshold comes from."""
 
     @property
     def pooled(self) -> ParticleRecord:

@@ -48,10 +48,7 @@ def checked_scores(scores: ArrayLike, what: str) -> NDArray[np.float32]:
     Float32 is what networks give and what thresholds are compared in: a float32 0.7 passes
     the threshold 0.7, although it is smaller than the float64 of that name.
 
-    Raises
-    ------
-    CryofixError
-        If a value is NaN or outside [0, 1].
+    Raises CryofixError if a value is NaN or outside [0, 1].
     """
     flat: NDArray[np.float32] = np.asarray(scores, dtype=np.float32).ravel()
     # NaN fails both comparisons, so it is caught here as well.

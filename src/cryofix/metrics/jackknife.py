@@ -37,22 +37,15 @@ _BLOCK = 250  # of micrographs, which bounds the memory
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its 95 % interval.
-
-    Attributes
-    ----------
-    value
-        The statistic of all micrographs.
-    low, high
-        The ends, not beyond what the statistic can be; None with fewer than FEWEST micrographs.
-    n
-        Number of micrographs.
-    """
+    """A value with its 95 % interval."""
 
     value: float
+    """The statistic of all micrographs."""
     low: float | None
     high: float | None
+    """The ends, not beyond what the statistic can be; None with fewer than FEWEST micrographs."""
     n: int
+    """Number of micrographs."""
 
     @property
     def bounds(self) -> Bounds:
@@ -89,17 +82,14 @@ def paired_interval(rows_a: ArrayLike, rows_b: ArrayLike, statistic: Statistic) 
 
     A micrograph is left out on both sides at once, so what micrographs have in common cancels.
 
+    Raises CryofixError if the two sides differ in their number of micrographs.
+
     Parameters
     ----------
     rows_a, rows_b
         Counts of the same micrographs in the same order, shape (micrographs, columns).
     statistic
         As for `interval`.
-
-    Raises
-    ------
-    CryofixError
-        If the two sides differ in their number of micrographs.
     """
     first, second = _table(rows_a), _table(rows_b)
     if first.shape != second.shape:

@@ -46,15 +46,11 @@ class ConfidenceHistogram:
 
     The confidence is counted rather than p, because ``1 - p >= 0.7`` has to be exact for the
     background as ``p >= 0.7`` is for particles.
-
-    Attributes
-    ----------
-    counts
-        int64, shape (3, 2, 500): true class (background, particle, unknown), predicted class
-        (background, particle), bin of ``CONFIDENCE_EDGES``.
     """
 
     counts: IntArray
+    """int64, shape (3, 2, 500): true class (background, particle, unknown), predicted class
+    (background, particle), bin of ``CONFIDENCE_EDGES``."""
 
     @classmethod
     def empty(cls) -> "ConfidenceHistogram":
@@ -67,6 +63,8 @@ class ConfidenceHistogram:
     ) -> "ConfidenceHistogram":
         """Count the pixels of maps of one shape.
 
+        Raises CryofixError if the shapes differ or a valid probability is NaN or outside [0, 1].
+
         Parameters
         ----------
         probability
@@ -75,11 +73,6 @@ class ConfidenceHistogram:
             Hidden or known target, at or above 0.5 is particle; None if there is none.
         valid
             False where a pixel does not count.
-
-        Raises
-        ------
-        CryofixError
-            If the shapes differ or a valid probability is NaN or outside [0, 1].
         """
         score, true_class, _ = valid_pixels(probability, truth, valid)
         particle = score >= 0.5
@@ -135,24 +128,17 @@ class WeightTally:
 
     Works for any policy: soft weights, weights above 1, labels that differ from the predicted
     class. A keep rate is then a mean weight, which for weights of 0 and 1 is the kept share.
-
-    Attributes
-    ----------
-    pixels
-        int64, shape (3, 2, 2): true class (background, particle, unknown), predicted class,
-        label (target at or above 0.5).
-    kept
-        Those with a weight above 0, same shape.
-    weight
-        Sum of weights, float64, same shape.
-    particle_weight
-        Sum of weight times target: the particle mass that the student learns from.
     """
 
     pixels: IntArray
+    """int64, shape (3, 2, 2): true class (background, particle, unknown), predicted class, label
+    (target at or above 0.5)."""
     kept: IntArray
+    """Those with a weight above 0, same shape."""
     weight: FloatArray
+    """Sum of weights, float64, same shape."""
     particle_weight: float
+    """Sum of weight times target: the particle mass that the student learns from."""
 
     @classmethod
     def empty(cls) -> "WeightTally":
@@ -171,6 +157,8 @@ class WeightTally:
     ) -> "WeightTally":
         """Add up maps of one shape.
 
+        Raises CryofixError if shapes differ, or a valid value is NaN or out of range.
+
         Parameters
         ----------
         probability
@@ -179,11 +167,6 @@ class WeightTally:
             The policy's pseudo-labels: target in [0, 1], weight >= 0.
         truth, valid
             As for `ConfidenceHistogram.from_arrays`.
-
-        Raises
-        ------
-        CryofixError
-            If shapes differ, or a valid value is NaN or out of range.
         """
         score, true_class, mask = valid_pixels(probability, truth, valid)
         labels = checked_scores(masked(target, mask), "pseudo-label targets")

@@ -23,19 +23,13 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Matches:
-    """Accepted pairs, nearest first.
-
-    Attributes
-    ----------
-    pick, truth
-        Indices of the members, shape (pairs,).
-    distance
-        Distance between them, same unit as the coordinates.
-    """
+    """Accepted pairs, nearest first."""
 
     pick: Indices
     truth: Indices
+    """Indices of the members, shape (pairs,)."""
     distance: FloatArray
+    """Distance between them, same unit as the coordinates."""
 
     def __len__(self) -> int:
         return len(self.pick)

@@ -23,22 +23,15 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class MicrographRecord:
-    """Everything that is kept of one scored micrograph, whatever its size.
-
-    Attributes
-    ----------
-    name
-        The micrograph's name, by which two models are paired.
-    pixels
-        Its probability map against its target.
-    particles, strict
-        Its picks against its labels within d/2, and within d/4.
-    """
+    """Everything that is kept of one scored micrograph, whatever its size."""
 
     name: str
+    """The micrograph's name, by which two models are paired."""
     pixels: PixelHistogram
+    """Its probability map against its target."""
     particles: ParticleRecord
     strict: ParticleRecord
+    """Its picks against its labels within d/2, and within d/4."""
 
     @classmethod
     def measure(

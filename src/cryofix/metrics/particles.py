@@ -20,21 +20,15 @@ class ParticleRecord:
     Raising the threshold removes picks, and the pairing changes with them; the counts here are
     those of pairing afresh at each threshold (see ``matching``), so that the picks scoring at or
     above a threshold are right ``matched[bin:].sum()`` times.
-
-    Attributes
-    ----------
-    matched
-        Particles gained in each score bin as the threshold falls, int64, shape
-        (``curves.BINS``,).
-    unmatched
-        Wrong picks gained in each score bin, the same shape.
-    truth
-        Labelled particles, found or not.
     """
 
     matched: IntArray
+    """Particles gained in each score bin as the threshold falls, int64, shape
+    (``curves.BINS``,)."""
     unmatched: IntArray
+    """Wrong picks gained in each score bin, the same shape."""
     truth: int
+    """Labelled particles, found or not."""
 
     @classmethod
     def empty(cls) -> "ParticleRecord":
@@ -63,6 +57,8 @@ class ParticleRecord:
         border count as ignored, so that a pick and its particle on two sides of the line
         neither punish nor reward.
 
+        Raises CryofixError if scores leave [0, 1], or a border is given without a shape.
+
         Parameters
         ----------
         picks
@@ -81,11 +77,6 @@ class ParticleRecord:
             reach, in pixels; ``shape`` is only needed with a border.
         min_distance
             Picks closer than this to a better one are duplicates; half a diameter if None.
-
-        Raises
-        ------
-        CryofixError
-            If scores leave [0, 1], or a border is given without a shape.
         """
         if border > 0 and shape is None:
             raise CryofixError(

@@ -30,6 +30,9 @@ def find_peaks(
     the micrograph cuts are found too, scored by the part that can be seen, though farther inside
     than they are: by up to a fifth of the radius at an edge and by 0.7 of it in a corner.
 
+    Raises CryofixError if the map is not two-dimensional, or a probability is NaN or outside [0,
+    1].
+
     Parameters
     ----------
     probability
@@ -48,11 +51,6 @@ def find_peaks(
     -------
     Centres in pixels of the map, best first. The score is the mean probability over the disc,
     in [0, 1]. A constant map has no peaks.
-
-    Raises
-    ------
-    CryofixError
-        If the map is not two-dimensional, or a probability is NaN or outside [0, 1].
     """
     if probability.ndim != 2:
         raise CryofixError(f"a probability map has two dimensions, not shape {probability.shape}")

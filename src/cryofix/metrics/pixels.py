@@ -17,19 +17,14 @@ class PixelHistogram:
 
     It has the same 80 kB for a tile and for a data set, and histograms add up, so one is kept
     for each micrograph and pooled when scores are asked for.
-
-    Attributes
-    ----------
-    counts
-        int64, shape (2, ``curves.BINS``); row 0 background, row 1 particle. The edges of the
-        bins are ``curves.EDGES``.
-    sums
-        Sum of p in each bin, float64, shape (``curves.BINS``,): makes the calibration error
-        exact.
     """
 
     counts: IntArray
+    """int64, shape (2, ``curves.BINS``); row 0 background, row 1 particle. The edges of the bins
+    are ``curves.EDGES``."""
     sums: FloatArray
+    """Sum of p in each bin, float64, shape (``curves.BINS``,): makes the calibration error
+    exact."""
 
     @classmethod
     def empty(cls) -> "PixelHistogram":
@@ -42,6 +37,8 @@ class PixelHistogram:
     ) -> "PixelHistogram":
         """Count the pixels of maps of one shape.
 
+        Raises CryofixError if the shapes differ or a valid probability is NaN or outside [0, 1].
+
         Parameters
         ----------
         probability
@@ -50,11 +47,6 @@ class PixelHistogram:
             Target of the same shape; at or above 0.5 is particle. NaN only where not valid.
         valid
             False where a pixel counts for neither side (ignore regions, padding).
-
-        Raises
-        ------
-        CryofixError
-            If the shapes differ or a valid probability is NaN or outside [0, 1].
         """
         probability, truth = np.asarray(probability), np.asarray(truth)
         mask = np.ones(truth.shape, bool) if valid is None else np.asarray(valid, dtype=bool)

@@ -21,50 +21,33 @@ from cryofix.metrics.pixels import PixelHistogram
 
 @dataclass(frozen=True)
 class Labelled:
-    """One labelled micrograph, in its own pixels.
-
-    Attributes
-    ----------
-    info
-        The file, with its shape at full resolution.
-    particles, ignored
-        Labels, and particles that count for neither side.
-    scale_xy
-        Pixels of the labels per full-resolution pixel, along (x, y).
-    shape
-        (rows, columns) in pixels of the labels.
-    diameter
-        Of a particle, in pixels of the labels.
-    border
-        Width of the border that labels do not reach, in their pixels.
-    """
+    """One labelled micrograph, in its own pixels."""
 
     info: MicrographInfo
+    """The file, with its shape at full resolution."""
     particles: Particles
     ignored: Particles
+    """Labels, and particles that count for neither side."""
     scale_xy: tuple[float, float]
+    """Pixels of the labels per full-resolution pixel, along (x, y)."""
     shape: tuple[int, int]
+    """(rows, columns) in pixels of the labels."""
     diameter: float
+    """Of a particle, in pixels of the labels."""
     border: float
+    """Width of the border that labels do not reach, in their pixels."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What one program picked.
-
-    Attributes
-    ----------
-    name
-        As the user calls it.
-    picks
-        By micrograph; scores in [0, 1].
-    levels
-        The program's own scores, ascending, where they had to be turned into ranks; else None.
-    """
+    """What one program picked."""
 
     name: str
+    """As the user calls it."""
     picks: Mapping[str, Particles]
+    """By micrograph; scores in [0, 1]."""
     levels: FloatArray | None
+    """The program's own scores, ascending, where they had to be turned into ranks; else None."""
 
     def own_score(self, threshold: float) -> float:
         """Return a threshold on the scale of the program."""
@@ -99,6 +82,8 @@ def read_programs(picks: Any, micrographs: Mapping[str, MicrographInfo]) -> list
 def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInfo]) -> Program:
     """Read the picks of one program.
 
+    Raises CryofixError if they cannot be read.
+
     Parameters
     ----------
     name
@@ -111,11 +96,6 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
 
     Scores outside [0, 1], which many programs give, are replaced by their rank among all of the
     program's scores: every threshold on them stays a threshold.
-
-    Raises
-    ------
-    CryofixError
-        If they cannot be read.
     """
     options = dict(source) if isinstance(source, Mapping) else {"path": source}
     if "path" not in options:

@@ -24,10 +24,7 @@ __all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain",
 def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
     """Return the thresholds of the highest pooled F1 on validation micrographs.
 
-    Raises
-    ------
-    CryofixError
-        If there is no validation micrograph.
+    Raises CryofixError if there is no validation micrograph.
     """
     pixels, particles, _ = _pooled(validation)
     return Thresholds(pixels.best_threshold(), particles.best_threshold())
@@ -42,17 +39,14 @@ def summarise(records: Sequence[MicrographRecord], thresholds: Thresholds) -> di
     Values without ``macro`` in their path are pooled over micrographs; ``macro`` values are means
     over *all* micrographs.
 
+    Raises CryofixError if there is no micrograph.
+
     Parameters
     ----------
     records
         One for each labelled micrograph of the split, those without picks included.
     thresholds
         From `choose_thresholds` on validation micrographs.
-
-    Raises
-    ------
-    CryofixError
-        If there is no micrograph.
     """
     pixels, particles, strict = _pooled(records)
 
@@ -134,17 +128,14 @@ def paired_gain(
     at each model's own thresholds; ``average_precision`` is that of pixels and
     ``particle_average_precision`` that of picks.
 
+    Raises CryofixError if the two sides are not the same micrographs, or there is none.
+
     Parameters
     ----------
     control, fixmatch
         Records of the same micrographs, in any order.
     control_thresholds, fixmatch_thresholds
         Each model's thresholds, chosen on validation micrographs.
-
-    Raises
-    ------
-    CryofixError
-        If the two sides are not the same micrographs, or there is none.
     """
     by_name = {record.name: record for record in fixmatch}
     names = [record.name for record in control]

@@ -71,27 +71,18 @@ Found = Callable[[Literal["good", "all"]], Iterable[tuple[str, MicrographInfo, P
 
 @dataclass(frozen=True)
 class Export:
-    """What to write.
-
-    Attributes
-    ----------
-    formats
-        Names of :data:`cryofix.formats.FORMATS`, or their aliases; one or several.
-    y_origin
-        For formats that do not say where they count y from (cryosparc).
-    low_scores
-        Write picks under the threshold to formats that carry scores.
-    options
-        Of the formats, those that are None left out.
-    root
-        Folder that the micrographs lie below.
-    """
+    """What to write."""
 
     formats: Sequence[str]
+    """Names of :data:`cryofix.formats.FORMATS`, or their aliases; one or several."""
     root: Path
+    """Folder that the micrographs lie below."""
     y_origin: str | None = None
+    """For formats that do not say where they count y from (cryosparc)."""
     low_scores: bool = True
+    """Write picks under the threshold to formats that carry scores."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the formats, those that are None left out."""
 
     def __post_init__(self) -> None:
         names = [ALIASES.get(name, name) for name in self.formats]
@@ -123,18 +114,15 @@ class Export:
     def check_names(self, micrographs: Sequence[tuple[str, Path]], folder: Path) -> None:
         """Refuse micrographs whose picks cannot be written, before any work is done.
 
+        Raises CryofixError if a name is not text or too long, two micrographs cannot be told apart,
+        or a format cannot hold a name.
+
         Parameters
         ----------
         micrographs
             Name (path below the root) and file of each.
         folder
             Where the picks will go.
-
-        Raises
-        ------
-        CryofixError
-            If a name is not text or too long, two micrographs cannot be told apart, or a format
-            cannot hold a name.
         """
         by_name = next((name for name in self.formats if name in NAMES_ONLY), None)
         seen: dict[str, Path] = {}

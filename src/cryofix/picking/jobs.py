@@ -37,52 +37,38 @@ WAITING = 2  # jobs handed out for each worker, so that none is idle
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one micrograph went.
-
-    Attributes
-    ----------
-    job
-        Which.
-    picks
-        How many reach the threshold.
-    error
-        Why it could not be picked; None if it was.
-    """
+    """How one micrograph went."""
 
     job: Job
+    """Which."""
     picks: int = 0
+    """How many reach the threshold."""
     error: str | None = None
+    """Why it could not be picked; None if it was."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """All that a worker needs; it is sent to each process once.
-
-    Attributes
-    ----------
-    build
-        Makes the network; called in each process, and has to be small itself: one that dies while
-        it reads more than a pipe holds would keep the first process waiting.
-    recipe, key
-        How to pick, and under what name to keep it.
-    threshold
-        Only for counting picks on the way.
-    device
-        ``cpu`` or ``cuda``.
-    threads
-        Of each process.
-    """
+    """All that a worker needs; it is sent to each process once."""
 
     build: Callable[[], nn.Module]
+    """Makes the network; called in each process, and has to be small itself: one that dies while it
+    reads more than a pipe holds would keep the first process waiting."""
     recipe: Recipe
     key: str
+    """How to pick, and under what name to keep it."""
     threshold: float
+    """Only for counting picks on the way."""
     device: str
+    """``cpu`` or ``cuda``."""
     threads: int
+    """Of each process."""
 
 
 def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
     """List the micrographs of files, folders or patterns, each once.
+
+    Raises CryofixError if a pattern finds nothing.
 
     Parameters
     ----------
@@ -94,11 +80,6 @@ def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
     Returns
     -------
     The jobs in the order of their paths, and the folder that all micrographs lie below.
-
-    Raises
-    ------
-    CryofixError
-        If a pattern finds nothing.
     """
     # Not resolved: links are how RELION's projects hold their micrographs, and names count.
     found = {Path(os.path.abspath(p)) for where in patterns for p in _find(where)}  # noqa: PTH100
@@ -121,17 +102,14 @@ def _find(where: str) -> list[Path]:
 def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
     """Return the number of processes and of threads in each.
 
+    Raises CryofixError if not a whole number of processes, at least one, was asked for.
+
     Parameters
     ----------
     asked
         What the user typed; None chooses by the cores.
     jobs
         How many micrographs there are.
-
-    Raises
-    ------
-    CryofixError
-        If not a whole number of processes, at least one, was asked for.
     """
     cores = len(os.sched_getaffinity(0))
     if asked is not None and not (isinstance(asked, int) and asked >= 1):
@@ -145,10 +123,7 @@ def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
 def choose_device(asked: str | None) -> str:
     """Return where to run: the GPU when there is one, unless the user says otherwise.
 
-    Raises
-    ------
-    CryofixError
-        If it is not known, or there is none.
+    Raises CryofixError if it is not known, or there is none.
     """
     if asked is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -269,10 +244,7 @@ class Worker:
 
         An error becomes part of the outcome.
 
-        Raises
-        ------
-        OSError
-            If the result cannot be written, as no other will be.
+        Raises OSError if the result cannot be written, as no other will be.
         """
         try:
             picked = pick_micrograph(self._network, job.source, self._work.recipe, self._device)

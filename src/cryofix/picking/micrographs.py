@@ -28,47 +28,32 @@ TILE_PX, MARGIN_PX = 1024, 256
 
 @dataclass(frozen=True)
 class Recipe:
-    """How micrographs are shown to a network, and how its maps become picks.
-
-    Attributes
-    ----------
-    particle_px
-        Particle diameter in network pixels, as in training.
-    radius_px
-        Radius of the discs that the network was taught to paint, network pixels.
-    preprocessing
-        As in training.
-    diameter_angstrom, diameter_px
-        Particle diameter; pixels are those of the file. Where the pixel size is known Angstrom
-        count, so that a model trained at one magnification picks at another.
-    fixed_px
-        The user gave ``diameter_px``: it counts whatever a file says of its pixel size.
-    pixel_size_angstrom
-        Overrides what the files say.
-    min_distance
-        Of two picks, in particle diameters.
-    border_px
-        Picks closer than this to an edge are dropped, in pixels of the file.
-    floor
-        Picks that score lower are not even kept.
-    average_views
-        Average maps over the eight flips and quarter turns.
-    sizes
-        Measure the relative size of what was found, for a size filter.
-    """
+    """How micrographs are shown to a network, and how its maps become picks."""
 
     particle_px: float
+    """Particle diameter in network pixels, as in training."""
     radius_px: float
+    """Radius of the discs that the network was taught to paint, network pixels."""
     preprocessing: Preprocessing
+    """As in training."""
     diameter_angstrom: float | None = None
     diameter_px: float | None = None
+    """Particle diameter; pixels are those of the file. Where the pixel size is known Angstrom
+    count, so that a model trained at one magnification picks at another."""
     fixed_px: bool = False
+    """The user gave ``diameter_px``: it counts whatever a file says of its pixel size."""
     pixel_size_angstrom: float | None = None
+    """Overrides what the files say."""
     min_distance: float = 0.5
+    """Of two picks, in particle diameters."""
     border_px: float = 0.0
+    """Picks closer than this to an edge are dropped, in pixels of the file."""
     floor: float = 0.05
+    """Picks that score lower are not even kept."""
     average_views: bool = False
+    """Average maps over the eight flips and quarter turns."""
     sizes: bool = False
+    """Measure the relative size of what was found, for a size filter."""
 
     def __post_init__(self) -> None:
         for key in ("diameter_angstrom", "diameter_px", "pixel_size_angstrom", "min_distance"):
@@ -91,6 +76,8 @@ class Recipe:
     ) -> "Recipe":
         """Take from a checkpoint how its network wants to be shown micrographs.
 
+        Raises CryofixError if the diameter is said twice, or a setting is out of its range.
+
         Parameters
         ----------
         metadata
@@ -99,11 +86,6 @@ class Recipe:
             Override the particle's diameter; at most one.
         **settings
             The attributes that do not follow from training.
-
-        Raises
-        ------
-        CryofixError
-            If the diameter is said twice, or a setting is out of its range.
         """
         trained = metadata["config"]["data"]
         particle_px = float(metadata["particle_px"])
@@ -138,10 +120,8 @@ class Recipe:
     def diameter_in(self, info: MicrographInfo) -> float:
         """Return the particle diameter in pixels of a file.
 
-        Raises
-        ------
-        CryofixError
-            When it is only known in Angstrom and the pixel size is not, or makes no sense.
+        Raises CryofixError when it is only known in Angstrom and the pixel size is not, or makes no
+        sense.
         """
         angstrom = None if self.fixed_px else self.diameter_angstrom
         known = KnownDiameter(angstrom, self.diameter_px)
@@ -150,36 +130,29 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Picked:
-    """What was found in one micrograph.
-
-    Attributes
-    ----------
-    info
-        Its header.
-    particles
-        Down to the recipe's floor, best first, at full resolution, with score and diameter.
-    sizes
-        Size of what was found relative to a particle, (n,); None if not asked for.
-    small
-        What the network saw, (rows, columns).
-    scale_xy
-        Pixels of ``small`` per pixel of the file, along (x, y).
-    seconds
-        Of each stage: read, crop, network, peaks.
-    """
+    """What was found in one micrograph."""
 
     info: MicrographInfo
+    """Its header."""
     particles: Particles
+    """Down to the recipe's floor, best first, at full resolution, with score and diameter."""
     sizes: NDArray[np.float64] | None
+    """Size of what was found relative to a particle, (n,); None if not asked for."""
     small: NDArray[np.float32]
+    """What the network saw, (rows, columns)."""
     scale_xy: tuple[float, float]
+    """Pixels of ``small`` per pixel of the file, along (x, y)."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage: read, crop, network, peaks."""
 
 
 def pick_micrograph(
     network: nn.Module, path: Path, recipe: Recipe, device: torch.device | None = None
 ) -> Picked:
     """Find the particles of one micrograph.
+
+    Raises CryofixError for files that cannot be read, hold nothing but one value, or do not say
+    their scale.
 
     Parameters
     ----------
@@ -191,11 +164,6 @@ def pick_micrograph(
         From :class:`Recipe`.
     device
         Where the network is; None asks it.
-
-    Raises
-    ------
-    CryofixError
-        For files that cannot be read, hold nothing but one value, or do not say their scale.
     """
     clock = _Clock()
     info = recipe.info(path)

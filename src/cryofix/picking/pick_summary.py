@@ -24,50 +24,33 @@ MOST_FAILURES = 20  # on the terminal; the table lists all
 
 @dataclass(frozen=True)
 class Row:
-    """One picked micrograph.
-
-    Attributes
-    ----------
-    name
-        Path below the common folder.
-    picks
-        At or above the threshold.
-    low
-        Further picks below it that are kept.
-    mean_score
-        Of the picks; None without any.
-    pixel_size_angstrom, diameter_px
-        What counted for this file.
-    seconds
-        Of each stage.
-    """
+    """One picked micrograph."""
 
     name: str
+    """Path below the common folder."""
     picks: int
+    """At or above the threshold."""
     low: int
+    """Further picks below it that are kept."""
     mean_score: float | None
+    """Of the picks; None without any."""
     pixel_size_angstrom: float | None
     diameter_px: float | None
+    """What counted for this file."""
     seconds: dict[str, float]
+    """Of each stage."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which of the picks that are kept count.
-
-    Attributes
-    ----------
-    threshold
-        Good picks score at least this.
-    keep_above
-        Picks that score less are not written anywhere.
-    size
-        Smallest and largest relative size; None for no limit.
-    """
+    """Which of the picks that are kept count."""
 
     threshold: float
+    """Good picks score at least this."""
     keep_above: float
+    """Picks that score less are not written anywhere."""
     size: tuple[float | None, float | None] = (None, None)
+    """Smallest and largest relative size; None for no limit."""
 
     @classmethod
     def choose(
@@ -79,10 +62,7 @@ class Selection:
     ) -> "Selection":
         """Take the threshold of validation, unless the user gives one.
 
-        Raises
-        ------
-        CryofixError
-            If there is neither, or one is out of its range.
+        Raises CryofixError if there is neither, or one is out of its range.
         """
         if threshold is None and validated is None:
             raise CryofixError(
@@ -114,21 +94,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that was picked.
-
-    Attributes
-    ----------
-    rows
-        In the order of the micrographs' names.
-    failures
-        What could not be picked.
-    histogram
-        Number of kept picks in each of ``BANDS`` bands of score from 0 to 1.
-    """
+    """All that was picked."""
 
     rows: list[Row]
+    """In the order of the micrographs' names."""
     failures: list[Outcome]
+    """What could not be picked."""
     histogram: NDArray[np.int64]
+    """Number of kept picks in each of ``BANDS`` bands of score from 0 to 1."""
 
     @property
     def picks(self) -> int:

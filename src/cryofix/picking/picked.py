@@ -24,46 +24,30 @@ JPEG_QUALITY = 60
 
 @dataclass(frozen=True)
 class Job:
-    """One micrograph to pick.
-
-    Attributes
-    ----------
-    source
-        The file, absolute.
-    name
-        Its path below the common folder of all micrographs, with forward slashes.
-    result
-        Where what was found is kept.
-    """
+    """One micrograph to pick."""
 
     source: Path
+    """The file, absolute."""
     name: str
+    """Its path below the common folder of all micrographs, with forward slashes."""
     result: Path
+    """Where what was found is kept."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What is kept of one picked micrograph.
-
-    Attributes
-    ----------
-    info
-        Its header, with the pixel size that counted.
-    particles
-        Down to the recipe's floor, full resolution, with scores and diameters.
-    sizes
-        Relative sizes, or None.
-    seconds
-        Of each stage.
-    thumbnail
-        JPEG of what the network saw.
-    """
+    """What is kept of one picked micrograph."""
 
     info: MicrographInfo
+    """Its header, with the pixel size that counted."""
     particles: Particles
+    """Down to the recipe's floor, full resolution, with scores and diameters."""
     sizes: NDArray[np.float64] | None
+    """Relative sizes, or None."""
     seconds: dict[str, float]
+    """Of each stage."""
     thumbnail: bytes
+    """JPEG of what the network saw."""
 
     def filtered(self, threshold: float, size: tuple[float | None, float | None]) -> Particles:
         """Return the picks that score ``threshold`` or more and have the right relative size."""
@@ -139,12 +123,8 @@ def write_result(job: Job, key: str, picked: Picked) -> None:
 def read_result(job: Job) -> Result:
     """Read what :func:`write_result` kept.
 
-    Raises
-    ------
-    CryofixError
-        If the file is damaged.
-    OSError
-        If there is none, or the system refuses.
+    Raises CryofixError if the file is damaged. Raises OSError if there is none, or the system
+    refuses.
     """
     return _read(job)[0]
 

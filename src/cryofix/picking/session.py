@@ -50,37 +50,27 @@ class Advance(Protocol):
 
 @dataclass
 class Session:
-    """One call of ``cryofix.pick``.
-
-    Attributes
-    ----------
-    folder
-        Where everything goes.
-    model, digest
-        File of the model, and the digest of its content.
-    jobs, todo
-        All micrographs, and those that no earlier run has finished.
-    recipe, key
-        How to pick, and the name of all that the picks depend on.
-    selection, export
-        Which picks count, and how they are written.
-    workers, threads, device, shown
-        As configured or chosen.
-    """
+    """One call of ``cryofix.pick``."""
 
     folder: Path
+    """Where everything goes."""
     model: Path
     digest: str
+    """File of the model, and the digest of its content."""
     jobs: list[Job]
     todo: list[Job]
+    """All micrographs, and those that no earlier run has finished."""
     recipe: Recipe
     key: str
+    """How to pick, and the name of all that the picks depend on."""
     selection: Selection
     export: Export
+    """Which picks count, and how they are written."""
     workers: int
     threads: int
     device: str
     shown: int
+    """As configured or chosen."""
     failures: dict[Job, Outcome] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -90,6 +80,8 @@ class Session:
     ) -> "Session":
         """Check all settings and find out what there is to do, before any work is done.
 
+        Raises CryofixError for the first setting that does not work, naming it.
+
         Parameters
         ----------
         metadata, model
@@ -98,11 +90,6 @@ class Session:
             Of ``pick.yaml``.
         folder
             Where everything goes.
-
-        Raises
-        ------
-        CryofixError
-            For the first setting that does not work, naming it.
         """
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]

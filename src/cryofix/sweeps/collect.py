@@ -50,6 +50,8 @@ def collect(
 ) -> Sweep:
     """Read a sweep folder, complete or not.
 
+    Raises CryofixError: There is no such folder, or nothing in it is a run or a sweep.
+
     Parameters
     ----------
     folder
@@ -59,11 +61,6 @@ def collect(
         folder are not noticed.
     stalled_after_minutes
         A running job that has written nothing for longer counts as stalled.
-
-    Raises
-    ------
-    CryofixError
-        There is no such folder, or nothing in it is a run or a sweep.
     """
     root = Path(folder)
     run_folders, plan_folders = find_folders(root)

@@ -33,10 +33,7 @@ class Unreadable(Exception):  # noqa: N818 - an outcome that is listed, not an e
 def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     """Return the text of a regular file of at most ``limit`` bytes.
 
-    Raises
-    ------
-    Unreadable
-        The file is absent, a pipe or device, too large, or not UTF-8.
+    Raises Unreadable: the file is absent, a pipe or device, too large, or not UTF-8.
     """
     try:
         # Not blocking, because a named pipe would otherwise wait for a writer for ever.
@@ -93,10 +90,7 @@ def read_json(path: Path) -> Mapping[str, object]:
 def read_yaml(path: Path) -> object:
     """Return what a YAML file holds: texts in lists and mappings, whatever its tags say.
 
-    Raises
-    ------
-    Unreadable
-        The file is no YAML, or nested deeper or longer than any that Hydra writes.
+    Raises Unreadable: the file is no YAML, or nested deeper or longer than any that Hydra writes.
     """
     content = read_text(path)
     try:

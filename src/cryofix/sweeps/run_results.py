@@ -75,11 +75,8 @@ class Result:
 def read_result(path: Path) -> Result:
     """Read ``results.json``; absent or malformed optional keys are left out.
 
-    Raises
-    ------
-    Unreadable
-        The file is not a JSON object, or lacks the mask, the ratio or every score, so that it
-        cannot be given a row.
+    Raises Unreadable: the file is not a JSON object, or lacks the mask, the ratio or every score,
+    so that it cannot be given a row.
     """
     content = read_json(path)
     mask = text(content.get("mask"), 80)

@@ -66,10 +66,7 @@ def find_folders(sweep: Path) -> tuple[list[Path], list[Path]]:
     A run folder has ``.hydra/``, ``status.json`` or ``results.json``; what lies inside one is
     not searched, unless it is ``sweep`` itself. Links to folders are not followed.
 
-    Raises
-    ------
-    CryofixError
-        ``sweep`` is not a folder.
+    Raises CryofixError: ``sweep`` is not a folder.
     """
     if not sweep.is_dir():
         raise CryofixError(

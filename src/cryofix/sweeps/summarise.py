@@ -101,10 +101,7 @@ class Summary:
 def summarise(sweep: Sweep, metric: str = "particle_f1") -> Summary:
     """Compute all rows and choices of a sweep.
 
-    Raises
-    ------
-    CryofixError
-        ``metric`` is not the name of a score.
+    Raises CryofixError: ``metric`` is not the name of a score.
     """
     higher_is_better = [name for name in METRICS if name != "pixel_ece"]
     if metric not in higher_is_better:

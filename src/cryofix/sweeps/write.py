@@ -16,10 +16,7 @@ def write_report(summary: Summary, folder: str | Path) -> list[Path]:
 
     Without a gain there is no picture of gains.
 
-    Raises
-    ------
-    CryofixError
-        The folder cannot be written.
+    Raises CryofixError: the folder cannot be written.
     """
     from cryofix.sweeps.gains_figure import gains_figure  # Matplotlib takes its time
 

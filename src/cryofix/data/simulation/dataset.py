@@ -45,6 +45,8 @@ def write_dataset(
     files fit the digests in its ``truth`` file is left alone. A data set grows when it is written
     again with more ``micrographs``.
 
+    Raises CryofixError if ``folder`` holds simulations with other settings, or more micrographs.
+
     Parameters
     ----------
     config
@@ -60,11 +62,6 @@ def write_dataset(
     -------
     Path
         ``simulation.json``.
-
-    Raises
-    ------
-    CryofixError
-        If ``folder`` holds simulations with other settings, or more micrographs.
     """
     folder = Path(folder)
     marker = folder / "simulation.json"
@@ -101,10 +98,7 @@ def write_dataset(
 def is_complete(config: SimulatorConfig, folder: Path) -> bool:
     """Say whether a folder holds a data set with every file as :func:`write_dataset` wrote it.
 
-    Raises
-    ------
-    CryofixError
-        If ``folder`` holds simulations with other settings.
+    Raises CryofixError if ``folder`` holds simulations with other settings.
     """
     truths = [_kept(config, folder, name, logging.DEBUG) for name in _names(config)]
     return bool(_read(folder / "simulation.json") == _as_json(_summary(config, truths)))

@@ -14,10 +14,7 @@ VERSION = 4
 class SimulatorConfig:
     """Settings of one simulated data set; a *range* is drawn from anew for each micrograph.
 
-    Raises
-    ------
-    CryofixError
-        When a value makes no sense; the sentence names the key.
+    Raises CryofixError when a value makes no sense; the sentence names the key.
     """
 
     micrographs: int = 60
