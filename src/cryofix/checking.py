@@ -28,15 +28,14 @@ OURS = "cryofix."
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-@dataclass(frozen=True)
 class KeywordsOf:
-    """Annotation of a mapping that becomes the keywords of classes or functions."""
+    """Annotation of a mapping that becomes the keywords of classes or functions.
 
-    takers: tuple[str, ...]
-    """Their dotted names, so that naming them imports nothing. Each key belongs to one of them."""
+    Their dotted names are given, so that naming them imports nothing; each key belongs to one.
+    """
 
     def __init__(self, *takers: str) -> None:
-        object.__setattr__(self, "takers", takers)
+        self.takers = takers
 
 
 def check_types(

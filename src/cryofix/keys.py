@@ -65,40 +65,36 @@ class Train(TypedDict):
     compute: Annotated[Keywords, KeywordsOf("cryofix.keys.Compute")]
 
 
-class Evaluate(TypedDict):
+class _OfAModel(TypedDict):
+    """Keys of the commands that look at a trained model."""
+
+    checkpoint: str | None
+    part: str
+    ratio: float | None
+    seed: int | None
+    split_seed: int | None
+    label_draw: int | None
+    output: str
+    cache: str
+    data: Any  # checked when it is built: what is null here, the checkpoint says
+
+
+class Evaluate(_OfAModel):
     """Keys of ``evaluate.yaml``."""
 
-    checkpoint: str | None
     picks: Where | Keywords | None
     threshold: float | None
-    part: str
-    ratio: float | None
-    seed: int | None
-    split_seed: int | None
-    label_draw: int | None
-    output: str
-    cache: str
     augment: Augment
-    data: Any  # checked when it is built: what is null here, the checkpoint says
 
 
-class Diagnose(TypedDict):
+class Diagnose(_OfAModel):
     """Keys of ``diagnose.yaml``."""
 
-    checkpoint: str | None
     probabilities: str | None
     truth: str | None
-    part: str
     prior: float | None
     progress: float
-    ratio: float | None
-    seed: int | None
-    split_seed: int | None
-    label_draw: int | None
-    output: str
-    cache: str
     augment: Keywords  # of the data group, which checks it; probabilities need no data module
-    data: Any  # checked when it is built: what is null here, the checkpoint says
     mask: Part
 
 
