@@ -21,6 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@$(BIN)/python -c 'import torchvision' || \
 		{ echo "torch and torchvision do not fit together: remove $(VENV) and let pip take both from one index"; exit 1; }
+	@! git rev-parse --git-dir >/dev/null 2>&1 || $(BIN)/pre-commit install >/dev/null || true # looks at each commit
 	@touch $@
 
 train: $(READY) ## train the embedded default: supervised control against FixMatch
