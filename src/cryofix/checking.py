@@ -9,7 +9,7 @@ import inspect
 import json
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import is_dataclass
 from pkgutil import resolve_name
 from typing import (
     Annotated,
