@@ -6,7 +6,8 @@ import runpy
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,21 @@ REFERENCE = [  # threshold, kept %, particle share %, particle keep %, backgroun
 # The table is rounded: 49.1 with its neighbours would give 47.7 kept, so it was 49.13 or more.
 UNROUNDED = [(*row[:4], 49.14 if row[0] == 0.80 else row[4]) for row in REFERENCE]
 PARTICLE_SHARE = 0.0327
+
+
+def growth(work: Callable[[int], object], small: int, large: int) -> float:
+    """Return how many times as much processor time ``work(large)`` takes as ``work(small)``.
+
+    A ratio tells linear from quadratic on every machine; the best of three is the least disturbed.
+    """
+
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        work(size)
+        return time.process_time() - began
+
+    least = min(seconds(small) for _ in range(3))
+    return min(seconds(large) for _ in range(3)) / least
 
 
 def run_train(*overrides: str) -> float | None:
