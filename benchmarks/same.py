@@ -246,7 +246,7 @@ def cases(conf: Path) -> list[Case]:
                 run("evaluate", "checkpoint=../model/run", "output=model"),
                 run(
                     "evaluate",
-                    "picks=../pick/star",
+                    "picks=../pick/star/relion",
                     "data=simulated",
                     "data.root=../simulate/sim",
                     "part=all",
