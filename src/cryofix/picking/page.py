@@ -45,7 +45,7 @@ def write_page(
     levels = slider_levels(selection)
     chosen = _spread(jobs, shown)
     title = f"Picks in {len(summary.rows)} micrographs"
-    script = _asset("sweeps", "page.js") + _asset("picking", "page.js")
+    script = _asset("reporting/templates", "page.js") + _asset("picking", "page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
@@ -57,7 +57,9 @@ def write_page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<link rel="icon" href="data:,">',
         element("title", title),
-        element("style", [_asset("sweeps", "page.css"), _asset("picking", "page.css")]),
+        element(
+            "style", [_asset("reporting/templates", "page.css"), _asset("picking", "page.css")]
+        ),
     ]
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         stream.write(f'<!doctype html>\n<html lang="en">{element("head", head)}<body>')
@@ -78,7 +80,7 @@ def slider_levels(selection: Selection) -> list[float]:
 
 
 def _asset(package: str, name: str) -> str:
-    return (files(f"cryofix.{package}") / name).read_text(encoding="utf-8")
+    return (files("cryofix") / package / name).read_text(encoding="utf-8")
 
 
 def _spread(jobs: Sequence[Job], count: int) -> list[Job]:

@@ -52,7 +52,7 @@ def page(summary: Summary) -> str:
 
 
 def _asset(name: str) -> str:
-    return (files("cryofix.sweeps") / name).read_text(encoding="utf-8")
+    return (files("cryofix.reporting") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _card(title: str, content: str, wide: bool = False) -> str:
