@@ -88,9 +88,7 @@ def coordinates() -> dict[str, Kind]:
         name: Particles(rng.uniform(50, 350, 9), y, rng.random(9), np.full(9, 40.0))
         for name, y in zip(IMAGES, rng.uniform(50, 350, (2, 9)), strict=True)
     }
-    for name, each in FORMATS.items():
-        if each.write is None or each.read is None:
-            continue
+    for name in FORMATS:
         target = temporary() / f"picks{SUFFIXES.get(name, '')}"
         written = write_coordinates(target, particles, IMAGES, format=name, y_origin="top")
         root = target.parent if target.is_file() else target

@@ -1,6 +1,5 @@
 """Every configuration file composes and says what it is."""
 
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -147,9 +146,7 @@ def test_every_option_of_a_format_has_the_key_that_messages_name(command: str) -
     writes = command in ("convert out", "pick")
     options = {"format", "y_origin"} if writes else set(SHARED_OPTIONS)
     for each in FORMATS.values():
-        function = each.write if writes else each.read
-        assert function is not None
-        options |= set(inspect.signature(function).parameters) - {"path", "entries"}
+        options |= set(each.write_options if writes else each.read_options)
     config = compose(name, ["data=micrographs"] if name == "train" else [])
     for option in options:
         *parents, last = keys(option).split(".")

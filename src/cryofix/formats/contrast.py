@@ -1,5 +1,6 @@
-"""How much particles stand out from what surrounds them in a micrograph."""
+"""How much particles stand out from their surroundings, in one way to read a label file's x, y."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +10,73 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 from scipy.special import stdtrit
 
-from cryofix.formats.readings import Reading
-from cryofix.formats.tables import Particles
+from cryofix.formats.micrograph import MicrographInfo
+from cryofix.formats.option_keys import CommandKeys
+from cryofix.formats.tables import Particles, YOrigin
 
 _DISC = 0.35  # radius of the disc, in diameters: inside of most particles, whatever their shape
 _RING = (0.6, 0.75)  # inner and outer radius, in diameters: outside of the particle
 _CHANCE = 1e-5  # of a contrast, or of a difference of two, that is taken for certain
+_SCALES = (2.0, 4.0, 8.0, 1 / 2, 1 / 4, 1 / 8)  # what images are usually binned by
 WORKING_DIAMETER = 16  # pixels; enough to tell disc from ring, and cheap
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the x and y of a label file.
+
+    Attributes
+    ----------
+    exchanged, mirrored, turned : bool
+        Whether x and y are exchanged, and whether the result's x counts from the other side, and
+        its y.
+    scale : float
+        What x and y are multiplied by.
+    diameter_too : bool
+        Whether the diameter is multiplied too.
+    """
+
+    exchanged: bool = False
+    mirrored: bool = False
+    turned: bool = False
+    scale: float = 1.0
+    diameter_too: bool = False
+
+    def apply(self, particles: Particles, info: MicrographInfo, origin: YOrigin) -> Particles:
+        """Return what the file would mean so read, given what it means as it stands."""
+        file = particles.flipped(info) if origin == "bottom" else particles
+        x, y = (file.y, file.x) if self.exchanged else (file.x, file.y)
+        x, y = x * self.scale, y * self.scale
+        read = Particles(info.shape[1] - x if self.mirrored else x, y)
+        return read.flipped(info) if self.turned != (origin == "bottom") else read
+
+    def width_factor(self) -> float:
+        """Return what the diameter is multiplied by."""
+        return self.scale if self.diameter_too else 1.0
+
+    def remedies(self, keys: CommandKeys, origin: YOrigin) -> list[str]:
+        """Return what to do so that the labels are read in this way."""
+        factor = f"{self.scale:g}" if self.scale >= 1 else f"1/{1 / self.scale:g}"
+        other = "top" if origin == "bottom" else "bottom"
+        possible = (
+            (self.exchanged, "exchange x and y in the file"),
+            (
+                self.scale != 1,
+                f"multiply the file's x and y by {factor} (they are in pixels of images of"
+                f" another binning; for Topaz {keys('downsample')} does that)",
+            ),
+            (self.mirrored, "count x from the other side (width - x)"),
+            (self.turned, f"set {keys('y_origin')}={other}"),
+        )
+        return [sentence for applies, sentence in possible if applies]
+
+
+AS_GIVEN = Reading()
+TURNS = [Reading(*each) for each in itertools.product((False, True), repeat=3)]
+BINNED = [
+    Reading(turned=turned, scale=scale, diameter_too=diameter_too)
+    for diameter_too, scale, turned in itertools.product((False, True), _SCALES, (False, True))
+]
 
 
 @dataclass(frozen=True)
@@ -57,20 +118,22 @@ class Fit:
         return self.contrast / self.standard_error
 
     @property
+    def certain_errors(self) -> float:
+        """How many standard errors are certain, by Student's t of so many particles."""
+        if self.particles < 2:
+            return math.inf
+        return float(stdtrit(self.particles - 1, 1 - _CHANCE))
+
+    @property
     def certain(self) -> bool:
-        """Whether the labels stand out more than chance explains (Student's t)."""
-        return self.errors > _certain_errors(self.particles)
+        """Whether the labels stand out more than chance explains."""
+        return self.errors > self.certain_errors
 
     def beats(self, other: "Fit") -> bool:
         """Whether this reading is certain, and the other is not or stands out clearly less."""
         error = math.hypot(self.standard_error, other.standard_error)
         lead = (self.contrast - other.contrast) / error
-        return self.certain and (not other.certain or lead > _certain_errors(self.particles))
-
-
-def _certain_errors(particles: int) -> float:
-    """Return how many standard errors are certain, by Student's t of so many particles."""
-    return float(stdtrit(particles - 1, 1 - _CHANCE)) if particles > 1 else math.inf
+        return self.certain and (not other.certain or lead > self.certain_errors)
 
 
 def shrunk(data: NDArray[np.float32], factor: int) -> NDArray[np.float32]:

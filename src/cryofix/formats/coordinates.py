@@ -11,18 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cryofix.errors import CryofixError
-from cryofix.formats.frames import (
-    Outside,
-    Remarks,
-    check_inside,
-    concatenate,
-    flipped,
-    to_our_frame,
-    without_duplicates,
-)
+from cryofix.formats.frames import Outside, Remarks, check_inside, to_our_frame, without_duplicates
 from cryofix.formats.micrograph import MicrographInfo, micrograph_name
 from cryofix.formats.names import image_stem
-from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
+from cryofix.formats.option_keys import CommandKeys, check_choice, keys_of_command, option_key
 from cryofix.formats.registry import (
     FORMATS,
     check_options,
@@ -91,65 +83,34 @@ def read_coordinates(
         Keys of ``micrographs`` that have labels. A micrograph that is absent is unlabelled,
         which is not the same as empty. Exact duplicates are removed, the best score kept.
     """
+    path, particles, remarks = Path(path), {}, Remarks()
     with keys_of_command(keys):
-        return _read(Path(path), micrographs, format, y_origin, allow_empty, outside, options)
-
-
-def _read(
-    path: Path,
-    micrographs: Mapping[str, MicrographInfo],
-    format: str | None,
-    y_origin: YOrigin | None,
-    allow_empty: bool,
-    outside: Outside,
-    options: Mapping[str, Any],
-) -> dict[str, Particles]:
-    if outside not in ("error", "drop"):
-        raise CryofixError(f"{option_key('outside')}={outside} is not known: choose error or drop")
-    chosen = find_format(format if format is not None else detect_format(path))
-    if chosen.read is None:
-        raise CryofixError(f"{path}: cryofix writes the format {chosen.name}, it does not read it")
-    check_options(chosen, chosen.read, options)
-    if not path.exists():
-        raise CryofixError(f"{path} does not exist: check the path of the coordinates")
-    tables = list(chosen.read(path, **options))
-    matched = _by_name(micrographs, tables)
-    if not matched:
-        raise CryofixError(_no_match(path, tables, micrographs))
-    if ignored := len(tables) - sum(map(len, matched.values())):
-        _log.info("%s: ignored the labels of %d micrographs not in use", path, ignored)
-
-    particles: dict[str, Particles] = {}
-    duplicates, remarks = 0, Remarks()
-    for key, its_tables in matched.items():
-        info = micrographs[key]
-        sources = sorted({str(table.source) for table in its_tables})
-        if len(sources) > 1:
-            raise CryofixError(
-                f"{sources[0]} and {sources[1]} both label {info.path.name}: keep one of them"
+        check_choice(outside, "outside", "error", "drop")
+        chosen = find_format(format if format is not None else detect_format(path))
+        check_options(chosen, chosen.read_options, options)
+        if not path.exists():
+            raise CryofixError(f"{path} does not exist: check the path of the coordinates")
+        tables = chosen.tables(path, options)
+        matched = _by_name(micrographs, tables)
+        if not matched:
+            raise CryofixError(_no_match(path, tables, micrographs))
+        if ignored := len(tables) - sum(map(len, matched.values())):
+            _log.info("%s: ignored the labels of %d micrographs not in use", path, ignored)
+        for key, its_tables in matched.items():
+            info = micrographs[key]
+            _check_one_source(its_tables, info)
+            origin = find_y_origin(chosen, info, y_origin)
+            merged = Particles.joined(
+                [to_our_frame(table, info, origin, outside, remarks) for table in its_tables]
             )
-        names = {re.sub(r"\.\w+$", "", table.micrograph): None for table in its_tables}
-        if len(names) > 1:
-            one, other = list(names)[:2]
-            raise CryofixError(
-                f"{sources[0]} labels '{one}' and '{other}', which may both be {info.path.name}:"
-                " keep the labels of one of them"
-            )
-        origin = find_y_origin(chosen, info, y_origin)
-        merged = concatenate(
-            [to_our_frame(table, info, origin, outside, remarks) for table in its_tables]
-        )
-        unique = without_duplicates(merged)
-        duplicates += len(merged) - len(unique)
-        if len(unique) == 0 and not allow_empty:
-            raise CryofixError(
-                f"{sources[0]} lists no particles for {info.path.name}: remove it if the "
-                f"micrograph is unlabelled, or set {option_key('allow_empty')}=true if it truly "
-                "shows none"
-            )
-        particles[key] = unique
-    if duplicates:
-        _log.warning("%s: removed %d exact duplicates", path, duplicates)
+            particles[key] = without_duplicates(merged)
+            remarks.duplicates += len(merged) - len(particles[key])
+            if len(merged) == 0 and not allow_empty:
+                raise CryofixError(
+                    f"{its_tables[0].source} lists no particles for {info.path.name}: remove it if "
+                    f"the micrograph is unlabelled, or set {option_key('allow_empty')}=true if it "
+                    "truly shows none"
+                )
     for sentence in remarks.sentences():
         _log.warning("%s: %s", path, sentence)
     return particles
@@ -190,53 +151,38 @@ def write_coordinates(
         A folder for formats with a file for each micrograph, else a file.
     particles, micrographs : mapping
         By the same names; every micrograph in ``particles`` is needed in ``micrographs``.
-    format : str
-        A key of `FORMATS`.
-    y_origin, keys
+    format, y_origin, keys, **options
         As in `read_coordinates`.
-    **options
-        The format's own.
 
     Returns
     -------
     list of Path
         The files written.
     """
+    path, entries = Path(path), []
     with keys_of_command(keys):
-        return _write(Path(path), particles, micrographs, format, y_origin, options)
-
-
-def _write(
-    path: Path,
-    particles: Mapping[str, Particles],
-    micrographs: Mapping[str, MicrographInfo],
-    format: str,
-    y_origin: YOrigin | None,
-    options: Mapping[str, Any],
-) -> list[Path]:
-    chosen, write = find_writer(format, y_origin, options)
-    entries = []
-    for key, each in particles.items():
-        if key not in micrographs:
-            raise CryofixError(
-                f"there are particles for '{key}' and no such micrograph: give the micrographs "
-                "that the particles were picked on"
+        chosen = find_writer(format, y_origin, options)
+        for key, each in particles.items():
+            if key not in micrographs:
+                raise CryofixError(
+                    f"there are particles for '{key}' and no such micrograph: give the micrographs "
+                    "that the particles were picked on"
+                )
+            info = micrographs[key]
+            _check_name(info.path)
+            check_inside(each, info, path)
+            bottom = find_y_origin(chosen, info, y_origin) == "bottom"
+            entries.append(Entry(info, each.flipped(info) if bottom else each))
+        empty = sum(len(each) == 0 for each in particles.values())
+        if empty and not chosen.keeps_empty:
+            _log.warning(
+                "%s: the format %s cannot name the %d micrographs without particles, so they will "
+                "read back as unlabelled",
+                path,
+                chosen.name,
+                empty,
             )
-        info = micrographs[key]
-        _check_name(info.path)
-        check_inside(each, info, path)
-        bottom = find_y_origin(chosen, info, y_origin) == "bottom"
-        entries.append(Entry(info, flipped(each, info) if bottom else each))
-    empty = sum(len(each) == 0 for each in particles.values())
-    if empty and not chosen.keeps_empty:
-        _log.warning(
-            "%s: the format %s cannot name the %d micrographs without particles, so they will "
-            "read back as unlabelled",
-            path,
-            chosen.name,
-            empty,
-        )
-    return write(path, entries, **options)
+        return chosen.put(path, entries, options)
 
 
 def _check_name(path: Path) -> None:
@@ -247,6 +193,21 @@ def _check_name(path: Path) -> None:
             f"{str(path)!r} is not UTF-8, as the names in coordinate files have to be: rename the "
             "micrograph"
         ) from None
+
+
+def _check_one_source(tables: list[Table], info: MicrographInfo) -> None:
+    """Refuse tables of one micrograph that two files, or two names, give."""
+    sources = sorted({str(table.source) for table in tables})
+    if len(sources) > 1:
+        raise CryofixError(
+            f"{sources[0]} and {sources[1]} both label {info.path.name}: keep one of them"
+        )
+    names = list(dict.fromkeys(re.sub(r"\.\w+$", "", table.micrograph) for table in tables))
+    if len(names) > 1:
+        raise CryofixError(
+            f"{sources[0]} labels '{names[0]}' and '{names[1]}', which may both be "
+            f"{info.path.name}: keep the labels of one of them"
+        )
 
 
 def _by_name(

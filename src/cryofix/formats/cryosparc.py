@@ -12,7 +12,7 @@ Source: cryosparc-tools' documentation.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,48 +21,42 @@ from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
+from cryofix.formats.columns import to_particles
 from cryofix.formats.names import CRYOSPARC_UID
 from cryofix.formats.npy import MAGIC, read_npy_header
 from cryofix.formats.option_keys import option_key
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, Table, split_by_name
-from cryofix.formats.values import numbers, optional_numbers
+from cryofix.formats.tables import Entry, Format, Table, split_by_name
 
-_SCORES = ("pick_stats/ncc_score", "pick_stats/score")
-_REQUIRED = ("location/micrograph_path", "location/center_x_frac", "location/center_y_frac")
+_PATH, _GROUP = "location/micrograph_path", "location/exp_group_id"
+_UID, _SHAPE = "location/micrograph_uid", "location/micrograph_shape"
+_X, _Y = "location/center_x_frac", "location/center_y_frac"
+_DISTANCE, _SCORE = "location/min_dist_A", "pick_stats/ncc_score"
+_SCORES = (_SCORE, "pick_stats/score")
+_WRITTEN = {"uid": "<u8", _UID: "<u8", _GROUP: "<u4", _PATH: "", _SHAPE: "(2,)<u4"}
+_WRITTEN |= {_X: "<f4", _Y: "<f4", _DISTANCE: "<f4"}
 
 
-def read_cryosparc(path: Path) -> Iterator[Table]:
-    """Yield one table for each micrograph, x and y as fractions of its width and height.
+def read_cryosparc(path: Path) -> list[Table]:
+    """Read one file; x and y are fractions of the micrograph's width and height.
 
     Raises CryofixError if the file holds Python objects, is of the compressed kind, or lacks the
     locations.
     """
     array = _load(path)
-    missing = [name for name in _REQUIRED if name not in (array.dtype.names or ())]
-    if missing:
+    names = array.dtype.names or ()
+    if missing := [name for name in (_PATH, _X, _Y) if name not in names]:
         raise CryofixError(
             f"{path} lacks {', '.join(missing)}: give the file with the particles' locations "
             "(for a refinement that is its passthrough file)"
         )
-    score = next((name for name in _SCORES if name in (array.dtype.names or ())), None)
-    x, y = (numbers(_field(array, name, path), name, path) for name in _REQUIRED[1:])
-    particles = Particles(
-        x, y, None if score is None else optional_numbers(_field(array, score, path), score, path)
-    )
-    yield from split_by_name(_names(array, path), particles, path, relative=True)
+    score = next((name for name in _SCORES if name in names), "")
+    columns = {name: _field(array, name, path) for name in (_X, _Y, score) if name}
+    particles = to_particles(columns, path, _X, _Y, score=score)
+    return split_by_name(_names(array, path), particles, path, relative=True)
 
 
 def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 1) -> list[Path]:
-    """Write one ``.cs`` of all particles.
-
-    Parameters
-    ----------
-    path : Path
-        The file. A micrograph without particles leaves no trace in it.
-    entries : sequence of Entry
-        In the y frame that the user chose.
-    exposure_group : int
-        ``location/exp_group_id``.
+    """Write one ``.cs`` of all particles; ``exposure_group`` is its ``location/exp_group_id``.
 
     Notes
     -----
@@ -77,21 +71,10 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
             "2^32 - 1"
         )
     paths = [str(entry.info.path).encode() for entry in entries]
-    width = max((len(each) for each in paths), default=1)
-    scored = any(entry.particles.score is not None for entry in entries)
-    fields: list[Any] = [
-        ("uid", "<u8"),
-        ("location/micrograph_uid", "<u8"),
-        ("location/exp_group_id", "<u4"),
-        ("location/micrograph_path", f"S{width}"),
-        ("location/micrograph_shape", "<u4", (2,)),
-        ("location/center_x_frac", "<f4"),
-        ("location/center_y_frac", "<f4"),
-        ("location/min_dist_A", "<f4"),
-    ]
-    if scored:
-        fields.append(("pick_stats/ncc_score", "<f4"))
-    array = np.zeros(sum(len(entry.particles) for entry in entries), dtype=fields)
+    fields = _WRITTEN | {_PATH: f"S{max(map(len, paths), default=1)}"}
+    if any(entry.particles.score is not None for entry in entries):
+        fields[_SCORE] = "<f4"
+    array = np.zeros(sum(len(entry.particles) for entry in entries), list(fields.items()))
     start = 0
     for entry, its_path in zip(entries, paths, strict=True):
         each = entry.particles
@@ -99,18 +82,18 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
         start += len(each)
         rows, columns = entry.info.shape
         part["uid"] = [_hash(its_path + b"/%d" % number) for number in range(len(each))]
-        part["location/micrograph_uid"] = _micrograph_uid(entry.info.path, its_path)
-        part["location/exp_group_id"] = exposure_group
-        part["location/micrograph_path"] = its_path
-        part["location/micrograph_shape"] = rows, columns
-        part["location/center_x_frac"] = each.x / columns
-        part["location/center_y_frac"] = each.y / rows
+        part[_UID] = _micrograph_uid(entry.info.path, its_path)
+        part[_GROUP] = exposure_group
+        part[_PATH] = its_path
+        part[_SHAPE] = rows, columns
+        part[_X] = each.x / columns
+        part[_Y] = each.y / rows
         known = np.empty(0) if each.diameter_px is None else each.diameter_px
         known = known[~np.isnan(known)]
         if len(known) and entry.info.pixel_size_angstrom:
-            part["location/min_dist_A"] = known.mean() * entry.info.pixel_size_angstrom
+            part[_DISTANCE] = known.mean() * entry.info.pixel_size_angstrom
         if each.score is not None:
-            part["pick_stats/ncc_score"] = np.nan_to_num(each.score)
+            part[_SCORE] = np.nan_to_num(each.score)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
     return [path]
@@ -158,11 +141,10 @@ def _field(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
 
 def _names(array: NDArray[Any], path: Path) -> list[str]:
     """Return each particle's micrograph; text of fixed width, as bytes of UTF-8 or as it is."""
-    name = "location/micrograph_path"
-    values = array[name]
+    values = array[_PATH]
     if values.ndim != 1 or values.dtype.kind not in "SU":
         raise CryofixError(
-            f"{path}: the field {name} is {array.dtype[name]}, not one path for each particle: "
+            f"{path}: the field {_PATH} is {array.dtype[_PATH]}, not one path for each particle: "
             "give the file that cryoSPARC wrote"
         )
     try:
@@ -171,7 +153,7 @@ def _names(array: NDArray[Any], path: Path) -> list[str]:
             names = [each.decode() for each in names]
     except (ValueError, SystemError) as error:  # no UTF-8, or a number that is no character
         raise CryofixError(
-            f"{path}: the field {name} holds a path that is no text ({reason(error)}): rename that "
+            f"{path}: the field {_PATH} holds a path that is no text ({reason(error)}): rename that "
             "micrograph in cryoSPARC, or correct the file"
         ) from error
     # cryoSPARC marks paths outside of the project with a leading ">".
@@ -188,10 +170,6 @@ def _micrograph_uid(path: Path, its_path: bytes) -> int:
     return uid if 0 < uid < 2**64 else _hash(its_path)
 
 
-def _detect(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".cs"
-
-
-CRYOSPARC = CoordinateFormat(
-    "cryosparc", _detect, read_cryosparc, write_cryosparc, y_origin=None, keeps_empty=False
+CRYOSPARC = Format(
+    "cryosparc", (".cs",), read_cryosparc, write_cryosparc, y_origin=None, keeps_empty=False
 )

@@ -14,10 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.formats.contrast import WORKING_DIAMETER, Fit, contrasts, shrunk
+from cryofix.formats.contrast import (
+    AS_GIVEN,
+    BINNED,
+    TURNS,
+    WORKING_DIAMETER,
+    Fit,
+    Reading,
+    contrasts,
+    shrunk,
+)
 from cryofix.formats.micrograph import MicrographInfo, read_micrograph
 from cryofix.formats.option_keys import CommandKeys
-from cryofix.formats.readings import AS_GIVEN, BINNED, TURNS, Reading
 from cryofix.formats.tables import Particles, YOrigin
 
 _GUESSED_SHARES = (0.015, 0.03, 0.06)  # of the image's longer side, where no diameter is known

@@ -4,6 +4,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from cryofix.errors import CryofixError
 
 SHARED = ("format", "y_origin", "allow_empty", "outside")
 """Options that do not belong to one format."""
@@ -13,6 +18,9 @@ SHARED = ("format", "y_origin", "allow_empty", "outside")
 class CommandKeys:
     """The configuration's keys for options.
 
+    ``own`` stands before the name of a format's own option, ``shared`` before the name of an
+    option of `SHARED`, and ``named`` holds the keys that differ from that, by option.
+
     Examples
     --------
     >>> CommandKeys("data.read.", "data.")("suffix")
@@ -20,11 +28,8 @@ class CommandKeys:
     """
 
     own: str = ""
-    """What stands before the name of a format's own option."""
     shared: str = ""
-    """What stands before the name of an option of `SHARED`."""
     named: Mapping[str, str] = field(default_factory=dict)
-    """Keys that differ from that, by option."""
 
     def __call__(self, option: str) -> str:
         """Return the key of one option."""
@@ -48,3 +53,19 @@ def keys_of_command(keys: CommandKeys | None) -> Iterator[None]:
         yield
     finally:
         _KEYS.reset(token)
+
+
+def check_option(value: Any, option: str, above: float = 0) -> None:
+    """Raise a CryofixError if what a user gave is no finite number above a limit."""
+    if not (isinstance(value, int | float) and above < value < np.inf):
+        limit = f" above {above:g}" if np.isfinite(above) else ""
+        raise CryofixError(f"{option_key(option)}={value} has to be a number{limit}")
+
+
+def check_choice(value: Any, option: str, *choices: str) -> None:
+    """Raise a CryofixError if what a user gave is none of the choices."""
+    if value not in choices:
+        known = ", ".join(choices[:-1])
+        raise CryofixError(
+            f"{option_key(option)}={value} is not known: choose {known} or {choices[-1]}"
+        )

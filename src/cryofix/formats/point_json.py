@@ -13,46 +13,35 @@ import numpy as np
 
 from cryofix.errors import CryofixError, reason
 from cryofix.files import write_json
-from cryofix.formats.tables import (
-    CoordinateFormat,
-    Entry,
-    Particles,
-    Table,
-    origin_as_displayed,
-    sides,
-)
-from cryofix.formats.values import numbers, optional_numbers
+from cryofix.formats.columns import to_particles
+from cryofix.formats.tables import Entry, Format, Table, origin_as_displayed
+
+_POINT = ("x", "y", "score")
+_BOX = ("left", "top", "width", "height", "score")
 
 
 def read_points(path: Path) -> Iterator[Table]:
     """Yield one table for each key of ``{"name.jpg": [[x, y], ...]}``; [x, y, score] also works.
 
-    Raises CryofixError if the content is of another form, naming the key.
+    Content of another form is a CryofixError that names the key.
     """
     content = _load(path)
     if not isinstance(content, dict):
         raise CryofixError(f'{path} is not of the form {{"name.jpg": [[x, y], ...]}}')
     for name, points in content.items():
-        widths = {len(p) if isinstance(p, list) else 0 for p in _as_list(points, path, name)}
+        if not isinstance(points, list):
+            raise CryofixError(f"{path}, key {name}: needs a list of [x, y], got {points!r:.60}")
+        widths = {len(each) if isinstance(each, list) else 0 for each in points}
         if widths - {2, 3} or len(widths) > 1:
             raise CryofixError(f"{path}, key {name}: needs a list of [x, y], or of [x, y, score]")
-        columns = list(zip(*points, strict=True)) or [(), ()]
-        x, y = numbers(columns[0], "x", path), numbers(columns[1], "y", path)
-        score = optional_numbers(columns[2], "score", path) if len(columns) > 2 else None
-        yield Table(name, path, Particles(x, y, score))
+        columns = dict(zip(_POINT, list(zip(*points, strict=True)) or [()] * 2, strict=False))
+        yield Table(name, path, to_particles(columns, path))
 
 
 def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True) -> list[Path]:
     """Write ``{"name.jpg": [[x, y], ...]}``, or triples where there are scores.
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    entries : sequence of Entry
-        In the CSV's y frame.
-    with_scores : bool
-        False writes pairs always, for programs that know no scores.
+    ``with_scores=False`` writes pairs always, for programs that know no scores.
     """
     content = {}
     for entry in entries:
@@ -68,8 +57,10 @@ def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True)
 def read_coco(path: Path) -> Iterator[Table]:
     """Yield one table for each image of a COCO file; its boxes' centres and mean side.
 
-    Raises CryofixError if images or annotations lack what is needed, or an annotation's image is
-    unknown.
+    Raises
+    ------
+    CryofixError
+        If images or annotations lack what is needed, or an annotation's image is unknown.
     """
     content = _load(path)
     try:
@@ -85,13 +76,10 @@ def read_coco(path: Path) -> Iterator[Table]:
             f"{path} is not COCO ({type(error).__name__}: {reason(error)}): it needs images with "
             "id and file_name, and annotations with image_id and bbox = [left, top, width, height]"
         ) from error
+    box = _BOX[2:4]
     for image_id, boxes in rows.items():
-        columns = list(zip(*boxes, strict=True)) or [()] * 5
-        left, top = numbers(columns[0], "left", path), numbers(columns[1], "top", path)
-        width = numbers(columns[2], "width", path, positive=True)
-        height = numbers(columns[3], "height", path, positive=True)
-        score = optional_numbers(columns[4], "score", path) if boxes else None
-        particles = Particles(left + width / 2, top + height / 2, score, (width + height) / 2)
+        columns = dict(zip(_BOX, list(zip(*boxes, strict=True)) or [()] * 4, strict=False))
+        particles = to_particles(columns, path, "left", "top", box, diameter=box)
         yield Table(names[image_id], path, particles)
 
 
@@ -100,16 +88,8 @@ def write_coco(
 ) -> list[Path]:
     """Write COCO with one category, ``particle``.
 
-    Raises CryofixError if there is no diameter.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    entries : sequence of Entry
-        In the CSV's y frame.
-    diameter_px : float or None
-        The boxes' side, for particles without a diameter of their own.
+    ``diameter_px`` is the boxes' side for particles without a diameter of their own; without
+    either it is a CryofixError.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -118,21 +98,18 @@ def write_coco(
         name = entry.info.path.name
         images.append({"id": image_id, "file_name": name, "height": rows, "width": columns})
         each = entry.particles
-        boxes = sides(each, diameter_px, "diameter_px", path, "COCO")
-        for index in range(len(each)):
-            side = float(boxes[index])
-            box = [float(each.x[index]) - side / 2, float(each.y[index]) - side / 2, side, side]
+        sides = each.sides(diameter_px, "diameter_px", path, "COCO")
+        scores = np.full(len(each), np.nan) if each.score is None else each.score
+        for x, y, side, score in np.stack([each.x, each.y, sides, scores], axis=1).tolist():
             annotation = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
                 "category_id": 1,
-                "bbox": box,
+                "bbox": [x - side / 2, y - side / 2, side, side],
                 "area": side * side,
                 "iscrowd": 0,
             }
-            if each.score is not None and not np.isnan(each.score[index]):
-                annotation["score"] = float(each.score[index])
-            annotations.append(annotation)
+            annotations.append(annotation if np.isnan(score) else annotation | {"score": score})
     categories = [{"id": 1, "name": "particle"}]
     write_json(path, {"images": images, "annotations": annotations, "categories": categories})
     return [path]
@@ -156,26 +133,19 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _as_list(points: Any, path: Path, name: str) -> list[Any]:
-    if not isinstance(points, list):
-        raise CryofixError(f"{path}, key {name}: needs a list of [x, y], got {points!r:.60}")
-    return points
-
-
-def _is_json(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() == ".json"
-
-
 def _is_coco(path: Path) -> bool:
-    if not _is_json(path):
-        return False
     content = _load(path)
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
-def _is_points(path: Path) -> bool:
-    return _is_json(path) and not _is_coco(path)
-
-
-POINTS = CoordinateFormat("json", _is_points, read_points, write_points, origin_as_displayed)
-COCO = CoordinateFormat("coco", _is_coco, read_coco, write_coco, origin_as_displayed)
+POINTS = Format(
+    "json",
+    (".json",),
+    read_points,
+    write_points,
+    y_origin=origin_as_displayed,
+    sniff=lambda path: not _is_coco(path),
+)
+COCO = Format(
+    "coco", (".json",), read_coco, write_coco, y_origin=origin_as_displayed, sniff=_is_coco
+)

@@ -21,10 +21,10 @@ import pandas as pd
 from cryofix.errors import CryofixError
 from cryofix.formats.micrograph import MicrographInfo
 from cryofix.formats.names import image_kind, image_stem
-from cryofix.formats.option_keys import option_key
-from cryofix.formats.relion_picks import UNKNOWN, is_relion, read_relion
+from cryofix.formats.option_keys import check_choice, check_option, option_key
+from cryofix.formats.relion_read import UNKNOWN, read_relion
 from cryofix.formats.star import star_name, write_star
-from cryofix.formats.tables import CoordinateFormat, Entry, Particles, YOrigin
+from cryofix.formats.tables import Entry, Format, Particles, YOrigin
 
 _JOB = re.compile(r"^[^/]+/job\d+/")
 
@@ -36,8 +36,6 @@ def write_relion(
     project: str | Path = ".",
 ) -> list[Path]:
     """Write picks as RELION's own jobs do: an index, and one STAR for each micrograph.
-
-    Raises CryofixError if a name cannot be held by a STAR file, or two micrographs would share one.
 
     Parameters
     ----------
@@ -51,10 +49,15 @@ def write_relion(
         RELION's project folder: names in the index are relative to it, and the micrographs'
         subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
         absolute name and get no subfolders.
+
+    Raises
+    ------
+    CryofixError
+        If a name cannot be held by a STAR file, or two micrographs would share one.
     """
     files, listed = relion_files(path, [entry.info.path for entry in entries], kind, project)
     for entry, file in zip(entries, files, strict=True):
-        write_star(file, {"": pick_columns(entry.particles)})
+        write_star(file, {"": _picks(entry.particles)})
     index = path / f"{kind}.star"
     write_star(index, {"coordinate_files": listed})
     return [index, *files]
@@ -68,24 +71,16 @@ def relion_files(
 ) -> tuple[list[Path], pd.DataFrame]:
     """Return the STAR of each micrograph and the content of the index, before anything is written.
 
-    Raises CryofixError as in `write_relion`.
-
-    Parameters
-    ----------
-    path, kind, project
-        As in `write_relion`.
-    micrographs : sequence of Path
-        Their files.
+    Arguments and errors are those of `write_relion`.
     """
-    if kind not in ("autopick", "manualpick"):
-        raise CryofixError(
-            f"{option_key('kind')}={kind} is not known: choose autopick or manualpick"
-        )
+    check_choice(kind, "kind", "autopick", "manualpick")
     root = Path(project).absolute()
     names = [star_name(relative_name(micrograph, root)) for micrograph in micrographs]
     files: dict[Path, str] = {}
     for name in names:
-        file = path / _subfolder(name) / f"{image_stem(name)}_{kind}.star"
+        # RELION looks for this micrograph's picks in this folder under the job's.
+        folder = "" if Path(name).is_absolute() else Path(_JOB.sub("", name)).parent
+        file = path / folder / f"{image_stem(name)}_{kind}.star"
         if file in files:
             raise CryofixError(
                 f"{files[file]} and {name} would both have their picks in {file}: set"
@@ -99,21 +94,80 @@ def relion_files(
     return list(files), pd.DataFrame(columns)
 
 
-def origin_in_relion(info: MicrographInfo) -> YOrigin:
-    """Return ``bottom`` for TIFFs, which RELION turns over on reading, else ``top``."""
-    return "bottom" if image_kind(info.path) == "tiff" else "top"
+def write_relion_particles(
+    path: Path,
+    entries: Sequence[Entry],
+    project: str | Path = ".",
+    pixel_size_angstrom: float | None = None,
+    voltage_kv: float = 300.0,
+    spherical_aberration_mm: float = 2.7,
+    amplitude_contrast: float = 0.1,
+) -> list[Path]:
+    """Write one STAR of particles with RELION 3.1's optics groups, one for each pixel size.
+
+    Parameters
+    ----------
+    path : Path
+        The file. A micrograph without particles leaves no trace in this format.
+    entries : sequence of Entry
+        In RELION's y frame.
+    project : str or Path
+        As in `write_relion`.
+    pixel_size_angstrom : float or None
+        For micrographs whose file does not say.
+    voltage_kv, spherical_aberration_mm, amplitude_contrast : float
+        The microscope: what RELION needs and picks do not know.
+
+    Raises
+    ------
+    CryofixError
+        If a pixel size is unknown, or a name cannot be held by a STAR file.
+    """
+    if pixel_size_angstrom is not None:
+        check_option(pixel_size_angstrom, "pixel_size_angstrom", above=-1e-9)
+    check_option(voltage_kv, "voltage_kv", above=-1e-9)
+    check_option(spherical_aberration_mm, "spherical_aberration_mm", above=-1e-9)
+    check_option(amplitude_contrast, "amplitude_contrast", above=-1e-9)
+    root = Path(project).absolute()
+    groups: dict[float, int] = {}
+    tables = []
+    for entry in entries:
+        pixel_size = entry.info.pixel_size_angstrom or pixel_size_angstrom
+        if pixel_size is None:
+            raise CryofixError(
+                f"{entry.info.path} does not say its pixel size, which RELION's particles need: "
+                f"set {option_key('pixel_size_angstrom')}="
+            )
+        # Headers keep float32, so the same size must not make two groups by its last digit.
+        group = groups.setdefault(round(pixel_size, 5), len(groups) + 1)
+        name = star_name(relative_name(entry.info.path, root))
+        tables.append(_picks(entry.particles).assign(rlnMicrographName=name, rlnOpticsGroup=group))
+    optics = pd.DataFrame(
+        {
+            "rlnOpticsGroupName": [f"opticsGroup{group}" for group in groups.values()],
+            "rlnOpticsGroup": list(groups.values()),
+            "rlnMicrographPixelSize": list(groups),
+            "rlnMicrographOriginalPixelSize": list(groups),
+            "rlnVoltage": voltage_kv,
+            "rlnSphericalAberration": spherical_aberration_mm,
+            "rlnAmplitudeContrast": amplitude_contrast,
+        }
+    )
+    particles = pd.concat(tables, ignore_index=True) if tables else _picks(Particles.empty())
+    write_star(path, {"optics": optics, "particles": particles})
+    return [path]
 
 
-def pick_columns(particles: Particles) -> pd.DataFrame:
+def _picks(particles: Particles) -> pd.DataFrame:
     """Return what RELION keeps of each pick."""
     unknown = np.full(len(particles), UNKNOWN)
+    score = particles.score
+    merit = unknown if score is None else np.nan_to_num(score, nan=UNKNOWN)
     return pd.DataFrame(
         {
             "rlnCoordinateX": particles.x,
             "rlnCoordinateY": particles.y,
-            "rlnAutopickFigureOfMerit": unknown
-            if particles.score is None
-            else np.nan_to_num(particles.score, nan=UNKNOWN),
+            "rlnAutopickFigureOfMerit": merit,
             "rlnClassNumber": unknown,
             "rlnAnglePsi": unknown,
         }
@@ -126,9 +180,25 @@ def relative_name(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def _subfolder(name: str) -> Path:
-    """Return the folder under the job's that RELION looks for this micrograph's picks in."""
-    return Path() if Path(name).is_absolute() else Path(_JOB.sub("", name)).parent
+def origin_in_relion(info: MicrographInfo) -> YOrigin:
+    """Return ``bottom`` for TIFFs, which RELION turns over on reading, else ``top``."""
+    return "bottom" if image_kind(info.path) == "tiff" else "top"
 
 
-RELION = CoordinateFormat("relion", is_relion, read_relion, write_relion, origin_in_relion)
+RELION = Format(
+    "relion",
+    (".star",),
+    read_relion,
+    write_relion,
+    folders=("**/*.star",),
+    y_origin=origin_in_relion,
+)
+RELION_PARTICLES = Format(
+    "relion_particles",
+    (".star",),
+    read_relion,
+    write_relion_particles,
+    folders=("**/*.star",),
+    y_origin=origin_in_relion,
+    keeps_empty=False,
+)

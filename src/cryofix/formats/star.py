@@ -11,7 +11,7 @@ import starfile
 
 from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
-from cryofix.formats.text_table import column_places
+from cryofix.formats.columns import column_places
 
 # A value in quotes ends at a quote with a blank behind it, any other at a blank; # is a comment.
 _VALUE = re.compile(rb"""\s*(?:"(.*?)"(?=\s|$)|'(.*?)'(?=\s|$)|([^\s"'#]\S*)|(\#.*)?$)""")

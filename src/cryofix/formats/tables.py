@@ -1,23 +1,24 @@
-"""What a format's reader returns and its writer takes: coordinates in that file's own frame.
+"""What readers and writers of coordinate files exchange, and the record of a format.
 
-A format module only parses; `cryofix.formats.coordinates` matches names, flips y, removes
-duplicates and checks bounds, once for all formats.
+A format's module only parses and prints; `cryofix.formats.coordinates` matches names, turns y
+over, removes duplicates and checks bounds, once for all formats.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from cryofix.errors import CryofixError
+from cryofix.files import atomic_write
 from cryofix.formats.micrograph import MicrographInfo
-from cryofix.formats.names import image_kind
-from cryofix.formats.option_keys import option_key
-from cryofix.formats.values import check_option
+from cryofix.formats.names import image_kind, image_stem
+from cryofix.formats.option_keys import check_option, option_key
 
 YOrigin = Literal["top", "bottom"]
 """Where a file counts y from: ``top`` is row 0 of the array, ``bottom`` is y = height - row."""
@@ -67,42 +68,59 @@ class Particles:
         """Return no particles: a micrograph that was looked at and holds none."""
         return cls(np.empty(0), np.empty(0))
 
+    @classmethod
+    def joined(cls, parts: Sequence["Particles"]) -> "Particles":
+        """Join particles of one micrograph; what only some parts have is NaN for the others."""
+
+        def column(name: str) -> NDArray[np.float64] | None:
+            found = [(getattr(each, name), len(each)) for each in parts]
+            if all(values is None for values, _ in found):
+                return None
+            return np.concatenate([np.full(n, np.nan) if v is None else v for v, n in found])
+
+        return cls(*(column(each.name) for each in fields(cls)))  # type: ignore[arg-type]  # x, y
+
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Particles":
         """Return the particles at a mask, at indices (in their order) or in a slice."""
-        return Particles(
-            self.x[which],
-            self.y[which],
-            None if self.score is None else self.score[which],
-            None if self.diameter_px is None else self.diameter_px[which],
-        )
+        score = None if self.score is None else self.score[which]
+        diameter = None if self.diameter_px is None else self.diameter_px[which]
+        return Particles(self.x[which], self.y[which], score, diameter)
 
     def scaled(self, factor: float) -> "Particles":
         """Return them on an image resized by ``factor``: centres and diameters times it."""
         diameter = None if self.diameter_px is None else self.diameter_px * factor
         return Particles(self.x * factor, self.y * factor, self.score, diameter)
 
+    def flipped(self, info: MicrographInfo) -> "Particles":
+        """Turn y over: y = height - row, which is its own inverse (and keeps 0 <= y <= height)."""
+        return replace(self, y=info.shape[0] - self.y)
 
-@dataclass(frozen=True)
-class Origins:
-    """How far particles turned out to lie from their coordinates, as refinements note it.
+    def diameters(
+        self, given: float | None, option: str = "diameter_px"
+    ) -> NDArray[np.float64] | None:
+        """Return each particle's diameter in pixels: its own, else ``given``, else None or NaN.
 
-    Attributes
-    ----------
-    x_angstrom, y_angstrom : ndarray of float64, shape (n,)
-        To be subtracted from the coordinates, Angstrom; NaN where the file does not say enough.
-    pixel_size_angstrom : ndarray of float64, shape (n,)
-        Of the micrograph, as the file says it; NaN where it does not.
-    """
+        Raises a CryofixError if ``given`` is no length; ``option`` is its name.
+        """
+        if given is None:
+            return self.diameter_px
+        check_option(given, option)
+        own = np.full(len(self), np.nan) if self.diameter_px is None else self.diameter_px
+        return np.where(np.isnan(own), float(given), own)
 
-    x_angstrom: NDArray[np.float64]
-    y_angstrom: NDArray[np.float64]
-    pixel_size_angstrom: NDArray[np.float64]
+    def sides(
+        self, given: float | None, option: str, path: Path, program: str
+    ) -> NDArray[np.float64]:
+        """Return the side of each particle's box in pixels, as `diameters` finds it.
 
-    def select(self, which: NDArray[np.intp]) -> "Origins":
-        """Return those at the indices."""
-        return Origins(
-            self.x_angstrom[which], self.y_angstrom[which], self.pixel_size_angstrom[which]
-        )
+        Raises a CryofixError if a particle has none, naming the option that would give it.
+        """
+        found = self.diameters(given, option)
+        if found is None or np.isnan(found).any():
+            raise CryofixError(
+                f"{path}: {program} needs the size of its boxes: set {option_key(option)}="
+            )
+        return found
 
 
 @dataclass(frozen=True)
@@ -116,13 +134,15 @@ class Table:
     source : Path
         The file, for messages.
     particles : Particles
-        Centres (corner formats have added half a box), y not yet flipped.
+        Centres (corner formats have added half a box), y not yet turned over.
     relative : bool
         Whether x and y are fractions of the image's width and height.
     rows : ndarray of int, shape (n,), or None
         Each particle's row in the file, from 1, for messages; None counts them.
-    origins : Origins or None
-        What is still to be subtracted from x and y.
+    origins : ndarray of float64, shape (n, 3), or None
+        How far particles turned out to lie from their coordinates, as refinements note it: the
+        x and y to be subtracted in Angstrom, and the micrograph's pixel size in Angstrom; NaN
+        where the file does not say them.
     """
 
     micrograph: str
@@ -130,7 +150,11 @@ class Table:
     particles: Particles
     relative: bool = False
     rows: NDArray[np.intp] | None = None
-    origins: Origins | None = None
+    origins: NDArray[np.float64] | None = None
+
+    def row(self, index: int) -> int:
+        """Return the row in the file, from 1, of one particle."""
+        return index + 1 if self.rows is None else int(self.rows[index])
 
 
 @dataclass(frozen=True)
@@ -156,61 +180,83 @@ def origin_as_displayed(info: MicrographInfo) -> YOrigin:
 
 
 @dataclass(frozen=True)
-class CoordinateFormat:
+class Format:
     """One program's way of writing coordinates.
 
     Attributes
     ----------
     name : str
         What ``format=`` selects.
-    detect : callable
-        Whether a path (file or folder) is of this format; must not raise on other formats.
-    read : callable or None
-        ``read(path, **options)`` gives tables.
-    write : callable or None
-        ``write(path, entries, **options)`` gives the files it wrote.
+    suffixes : tuple of str
+        How the names of its files end, in small letters; a writer takes the first.
+    read, write : callable
+        ``read(path, **options)`` gives the tables of a file, ``write(path, entries, **options)``
+        the files that it wrote. Where there is a file for each micrograph, ``write(path,
+        particles, **options)`` writes one of them.
+    folders : tuple of str
+        Patterns of the files in a folder, of which the first that matches counts; none if there
+        is one file for all micrographs.
+    no_files : str
+        What to say of a folder in which no pattern matches; empty if ``read`` takes the folder.
     y_origin : callable or None
         The default for a micrograph; None if the user has to say.
     keeps_empty : bool
         Whether a micrograph without particles leaves a trace in the files.
+    sniff : callable or None
+        Whether the content of a file with one of the suffixes is of this format.
     """
 
     name: str
-    detect: Callable[[Path], bool]
-    read: Callable[..., Iterable[Table]] | None = None
-    write: Callable[..., list[Path]] | None = None
-    y_origin: Callable[[MicrographInfo], YOrigin] | None = field(default=origin_is_top)
+    suffixes: tuple[str, ...]
+    read: Callable[..., Iterable[Table]]
+    write: Callable[..., Any]
+    folders: tuple[str, ...] = ()
+    no_files: str = ""
+    y_origin: Callable[[MicrographInfo], YOrigin] | None = origin_is_top
     keeps_empty: bool = True
+    sniff: Callable[[Path], bool] | None = None
+
+    @property
+    def read_options(self) -> list[str]:
+        """Names of the reader's options."""
+        return list(inspect.signature(self.read).parameters)[1:]
+
+    @property
+    def write_options(self) -> list[str]:
+        """Names of the writer's options."""
+        return list(inspect.signature(self.write).parameters)[2:]
+
+    def detect(self, path: Path) -> bool:
+        """Return whether a file or folder is of this format, judged by suffix and content."""
+        if path.is_file():
+            return path.suffix.lower() in self.suffixes and (not self.sniff or self.sniff(path))
+        return any(next(path.glob(pattern), None) for pattern in self.folders)
+
+    def tables(self, path: Path, options: Mapping[str, Any]) -> list[Table]:
+        """Read all tables of a file, or of the files in a folder."""
+        files = [path]
+        if self.no_files and not path.is_file():
+            found = ([p for p in path.glob(each) if p.name[0] != "."] for each in self.folders)
+            files = sorted(next(filter(None, found), []))
+            if not files:
+                raise CryofixError(f"{path} holds no {self.no_files}")
+        return [table for file in files for table in self.read(file, **options)]
+
+    def put(self, path: Path, entries: list[Entry], options: Mapping[str, Any]) -> list[Path]:
+        """Write a file, or the files of a folder, and return them."""
+        if not self.no_files:
+            written: list[Path] = self.write(path, entries, **options)
+            return written
+        files = [path / f"{image_stem(each.info.path)}{self.suffixes[0]}" for each in entries]
+        for file, each in zip(files, entries, strict=True):
+            self.write(file, each.particles, **options)
+        return files
 
 
-def diameters(
-    particles: Particles, given: float | None, option: str = "diameter_px"
-) -> NDArray[np.float64] | None:
-    """Return each particle's diameter in pixels: its own, else ``given``, else None or NaN.
-
-    Raises CryofixError if ``given`` is no length; ``option`` is its name.
-    """
-    if given is not None:
-        check_option(given, option)
-    own = particles.diameter_px
-    if own is None:
-        return None if given is None else np.full(len(particles), float(given))
-    return own if given is None else np.where(np.isnan(own), given, own)
-
-
-def sides(
-    particles: Particles, given: float | None, option: str, path: Path, program: str
-) -> NDArray[np.float64]:
-    """Return the side of each particle's box in pixels, as `diameters` finds it.
-
-    Raises CryofixError if one has none, naming the option that would give it.
-    """
-    found = diameters(particles, given, option)
-    if found is None or np.isnan(found).any():
-        raise CryofixError(
-            f"{path}: {program} needs the size of its boxes: set {option_key(option)}="
-        )
-    return found
+def write_table(path: Path, columns: Mapping[str, Any], separator: str, header: bool) -> None:
+    """Write columns of text or numbers atomically, a line for each row."""
+    with atomic_write(path) as temporary:
+        pd.DataFrame(columns).to_csv(temporary, sep=separator, header=header, index=False)
 
 
 def split_by_name(
@@ -218,18 +264,11 @@ def split_by_name(
     particles: Particles,
     source: Path,
     relative: bool = False,
-    origins: Origins | None = None,
+    origins: NDArray[np.float64] | None = None,
 ) -> list[Table]:
     """Split a file that lists the particles of many micrographs, in the order of their names.
 
-    Parameters
-    ----------
-    names : array_like of str, shape (n,)
-        Each particle's micrograph.
-    particles : Particles
-        All of them, in the order of the file.
-    source, relative, origins
-        As in `Table`.
+    ``names`` has shape (n,): each particle's micrograph; the other arguments are as in `Table`.
     """
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     order = np.argsort(codes, kind="stable")
@@ -241,7 +280,7 @@ def split_by_name(
             particles.select(rows),
             relative,
             rows + 1,
-            None if origins is None else origins.select(rows),
+            None if origins is None else origins[rows],
         )
         for name, rows in zip(unique, groups, strict=False)
     ]

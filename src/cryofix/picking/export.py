@@ -1,6 +1,5 @@
 """Picks in the formats of other programs: which file, which picks, which names."""
 
-import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,9 @@ from typing import Any, Literal, cast
 from cryofix.errors import CryofixError
 from cryofix.formats import FORMATS, MicrographInfo, Particles, YOrigin, write_coordinates
 from cryofix.formats.names import image_stem
-from cryofix.formats.option_keys import CommandKeys, keys_of_command
+from cryofix.formats.option_keys import CommandKeys, check_option, keys_of_command
 from cryofix.formats.relion import relative_name, relion_files
 from cryofix.formats.star import star_name
-from cryofix.formats.values import check_option
 
 ALIASES = {
     "star": "relion",
@@ -105,7 +103,7 @@ class Export:
             if key in LENGTHS:
                 with keys_of_command(KEYS):
                     check_option(value, key)
-            if not any(key in _options(name) for name in self.formats):
+            if not any(key in FORMATS[name].write_options for name in self.formats):
                 raise CryofixError(
                     f"write.{key} is an option of none of the formats {', '.join(self.formats)}:"
                     " leave it out"
@@ -184,7 +182,7 @@ class Export:
     ) -> list[Path]:
         options = self._options_of(name)
         if name == "relion" or name in FILES:
-            if "project" in _options(name):
+            if "project" in FORMATS[name].write_options:
                 options.setdefault("project", self.project)
             return self._call(name, target, found, options)
         # One file for each micrograph: by folder, so that subfolders are kept, and not too many
@@ -197,7 +195,7 @@ class Export:
 
     def _options_of(self, name: str) -> dict[str, Any]:
         """Return the options that were given and that a format has."""
-        known = _options(name)
+        known = FORMATS[name].write_options
         given = self.options.items()
         return {key: value for key, value in given if value is not None and key in known}
 
@@ -244,10 +242,3 @@ def _check_name(micrograph: Path) -> None:
             f"{micrograph}: the name has more than {LONGEST_NAME} bytes, which leaves no room for"
             " the names of its picks' files: rename the file, or narrow micrographs="
         )
-
-
-def _options(name: str) -> list[str]:
-    write = FORMATS[name].write
-    if write is None:
-        return []
-    return [key for key in inspect.signature(write).parameters if key not in ("path", "entries")]

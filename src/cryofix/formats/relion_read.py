@@ -1,21 +1,20 @@
 """Reads what RELION picked or extracted; `cryofix.formats.relion` says how its files lie."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
+from cryofix.formats.columns import numbers, to_particles
 from cryofix.formats.eman import read_eman
 from cryofix.formats.option_keys import option_key
-from cryofix.formats.relion_origins import COLUMNS as ORIGIN_COLUMNS
-from cryofix.formats.relion_origins import read_origins
 from cryofix.formats.star import StarTable, read_star
 from cryofix.formats.tables import Particles, Table, split_by_name
-from cryofix.formats.values import numbers, optional_numbers
 
 _log = logging.getLogger(__name__)
 
@@ -25,14 +24,14 @@ UNKNOWN = -999
 _SUFFIXES = ("_autopick.star", "_manualpick.star", "_extract.star", "_pick.star")
 _INDICES = ("autopick.star", "manualpick.star")
 _SUFFIX_NOTE = "coords_suffix_"  # RELION before 3.1 leaves a file of this name beside the picks
-_WANTED = (
-    "rlnCoordinateX",
-    "rlnCoordinateY",
-    "rlnAutopickFigureOfMerit",
-    "rlnMicrographName",
-    "rlnMicrographCoordinates",
-    *ORIGIN_COLUMNS,
-)
+_X, _Y, _SCORE = "rlnCoordinateX", "rlnCoordinateY", "rlnAutopickFigureOfMerit"
+_NAME, _FILE = "rlnMicrographName", "rlnMicrographCoordinates"
+_GROUP, _PIXEL_SIZE = "rlnOpticsGroup", "rlnMicrographPixelSize"
+_ORIGIN_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
+_ORIGIN_PIXELS = ("rlnOriginX", "rlnOriginY")
+_MICROSCOPE = ("rlnDetectorPixelSize", "rlnMagnification")
+_WANTED = (_X, _Y, _SCORE, _NAME, _FILE, _GROUP, _PIXEL_SIZE)
+_WANTED += (*_ORIGIN_ANGSTROM, *_ORIGIN_PIXELS, *_MICROSCOPE)
 
 
 def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
@@ -57,41 +56,44 @@ def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
     if path.is_dir():
         index = next((path / name for name in _INDICES if (path / name).is_file()), None)
         if index is None:
-            yield from _read_folder(path, suffixes)
+            for file in _files(path, suffixes):
+                yield from _read_picks(file, read_star(file, _WANTED), _stem(file, suffixes))
             return
         path = index
     tables = read_star(path, _WANTED)
     lists = [table for table in tables if table.block == "coordinate_files"]
-    if lists:
-        for each in lists:
-            yield from _read_index(path, each.columns)
-        return
-    yield from _read_picks(path, tables, _stem(path, suffixes))
+    for each in lists:
+        yield from _read_index(path, each.columns)
+    if not lists:
+        yield from _read_picks(path, tables, _stem(path, suffixes))
 
 
-def _read_folder(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Table]:
-    files = sorted(
-        p
-        for p in folder.rglob("*.star")
-        if p.name.endswith(suffixes) and not p.name.startswith(_SUFFIX_NOTE)
-    )
+def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    files = [each for each in folder.rglob("*.star") if each.name.endswith(suffixes)]
+    files = sorted(each for each in files if not each.name.startswith(_SUFFIX_NOTE))
     if not files:
         raise CryofixError(
             f"{folder} holds no {' or '.join(_INDICES)} and no STAR that ends in "
             f"{', '.join(suffixes)}: give the file itself, or set {option_key('suffix')}= to what "
             "follows the micrographs' names"
         )
-    for file in files:
-        yield from _read_picks(file, read_star(file, _WANTED), _stem(file, suffixes))
+    return files
+
+
+def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
+    for suffix in suffixes:
+        if path.name.endswith(suffix) and path.name != suffix:
+            return path.name.removesuffix(suffix)
+    return path.stem
 
 
 def _read_index(path: Path, index: Mapping[str, list[str]]) -> Iterator[Table]:
-    missing = {"rlnMicrographName", "rlnMicrographCoordinates"} - set(index)
+    missing = {_NAME, _FILE} - set(index)
     if missing:
         raise CryofixError(f"{path}: the block coordinate_files lacks {', '.join(sorted(missing))}")
-    names, files = index["rlnMicrographName"], index["rlnMicrographCoordinates"]
-    for name, listed in zip(names, files, strict=True):
+    for name, listed in zip(index[_NAME], index[_FILE], strict=True):
         file = _resolve(listed, path)
+        found: Iterable[Table]
         if file.suffix.lower() == ".box":  # RELION imports these too
             found = read_eman(file)
         elif file.suffix.lower() == ".star":
@@ -120,13 +122,10 @@ def _resolve(listed: str, index: Path) -> Path:
 
 def _read_picks(path: Path, tables: Sequence[StarTable], stem: str) -> Iterator[Table]:
     """Yield the particles of all tables that hold any; ``stem`` is the micrograph's name."""
-    found = [
-        table for table in tables if {"rlnCoordinateX", "rlnCoordinateY"} <= set(table.columns)
-    ]
+    found = [table for table in tables if {_X, _Y} <= set(table.columns)]
     if not found:
         raise CryofixError(
-            f"{path} has no block with rlnCoordinateX and rlnCoordinateY: give a STAR of picks or "
-            "of particles"
+            f"{path} has no block with {_X} and {_Y}: give a STAR of picks or of particles"
         )
     blocks = list(dict.fromkeys(f"data_{table.block}" for table in found))
     if len(blocks) > 1:
@@ -134,35 +133,52 @@ def _read_picks(path: Path, tables: Sequence[StarTable], stem: str) -> Iterator[
         shown = ", ".join(blocks[:3]) + more
         _log.warning("%s: read the particles of all its blocks, %s", path, shown)
     for table in found:
-        particles = _particles(table.columns, path)
-        origins = read_origins(table, tables, path)
-        names = table.columns.get("rlnMicrographName")
+        particles = _without_unknown(to_particles(table.columns, path, _X, _Y, score=_SCORE))
+        origins = _origins(table.columns, tables, path)
+        names = table.columns.get(_NAME)
         if names is not None:
             yield from split_by_name(names, particles, path, origins=origins)
         else:
             yield Table(stem, path, particles, origins=origins)
 
 
-def _particles(columns: Mapping[str, list[str]], path: Path) -> Particles:
-    x = numbers(columns["rlnCoordinateX"], "rlnCoordinateX", path)
-    y = numbers(columns["rlnCoordinateY"], "rlnCoordinateY", path)
-    name = "rlnAutopickFigureOfMerit"
-    score = optional_numbers(columns.get(name), name, path)
-    if score is not None:
-        score = np.where(score == UNKNOWN, np.nan, score)
-        score = None if len(score) and np.isnan(score).all() else score
-    return Particles(x, y, score)
+def _without_unknown(particles: Particles) -> Particles:
+    score = particles.score
+    if score is None or not len(score):
+        return particles
+    known = np.where(score == UNKNOWN, np.nan, score)
+    return replace(particles, score=None if np.isnan(known).all() else known)
 
 
-def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
-    for suffix in suffixes:
-        if path.name.endswith(suffix) and path.name != suffix:
-            return path.name.removesuffix(suffix)
-    return path.stem
+def _origins(
+    columns: Mapping[str, list[str]], tables: Sequence[StarTable], path: Path
+) -> NDArray[np.float64] | None:
+    """Return how far refined particles lie from their coordinates, as `Table.origins`.
 
-
-def is_relion(path: Path) -> bool:
-    """Return whether a file is a STAR, or a folder holds STARs at any depth."""
-    if path.is_file():
-        return path.suffix.lower() == ".star"
-    return next(path.rglob("*.star"), None) is not None
+    A particle's true centre in its micrograph is the coordinate minus the origin. RELION 3.1
+    gives origins in Angstrom; before that they are pixels of the particle's image, whose size
+    follows from ``rlnDetectorPixelSize`` (micrometres) and ``rlnMagnification``. None stands for
+    no origins, or 0 for all.
+    """
+    choices = (_ORIGIN_ANGSTROM, _ORIGIN_PIXELS)
+    names = next((each for each in choices if set(each) <= set(columns)), None)
+    if names is None:
+        return None
+    x, y = (np.nan_to_num(numbers(columns[name], name, path, optional=True)) for name in names)
+    if not (x.any() or y.any()):
+        return None
+    if names == _ORIGIN_PIXELS:
+        size = np.full(len(x), np.nan)
+        if set(_MICROSCOPE) <= set(columns):
+            micrometres, magnification = (
+                numbers(columns[name], name, path, positive=True) for name in _MICROSCOPE
+            )
+            size = micrometres * 1e4 / magnification
+        x, y = (np.where(each == 0, 0, each * size) for each in (x, y))
+    sizes: dict[str, float] = {}
+    for optics in tables:
+        if {_GROUP, _PIXEL_SIZE} <= set(optics.columns):
+            values = numbers(optics.columns[_PIXEL_SIZE], _PIXEL_SIZE, path, positive=True)
+            sizes.update(zip(optics.columns[_GROUP], values.tolist(), strict=True))
+    groups = columns.get(_GROUP, [""] * len(x))
+    return np.stack([x, y, [sizes.get(group, np.nan) for group in groups]], axis=1)

@@ -1,0 +1,193 @@
+"""Columns of numbers out of files: every value is checked where it is read."""
+
+import csv
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cryofix.errors import CryofixError, reason
+from cryofix.formats.tables import Particles
+
+_MISSING = ("", "nan", "<na>", "na", "n/a", "null", "none")
+
+
+def to_particles(
+    columns: Mapping[str, Any],
+    source: Path,
+    x: str = "x",
+    y: str = "y",
+    box: Sequence[str] = (),
+    score: str = "score",
+    diameter: Sequence[str] = (),
+) -> Particles:
+    """Return the particles of a file's columns, in the file's frame.
+
+    Parameters
+    ----------
+    columns
+        Name to numbers or their text, one for each row.
+    source
+        The file, for messages.
+    x, y
+        Names of the columns of centres, or with a box of its corners.
+    box
+        Names of the columns of a box's width and height.
+    score
+        Name of a column that may be missing, in single rows or as a whole.
+    diameter
+        Names of columns whose mean is the diameter; they too may be missing.
+
+    Raises
+    ------
+    CryofixError
+        If x, y, width or height is missing or a value is not what it should be.
+    """
+    centre = [numbers(columns[name], name, source) for name in (x, y)]
+    for axis, name in enumerate(box):
+        centre[axis] = centre[axis] + numbers(columns[name], name, source, positive=True) / 2
+    found = [optional_numbers(columns.get(each), each, source, positive=True) for each in diameter]
+    known = [each for each in found if each is not None]
+    mean = np.mean(known, axis=0) if known and len(known) == len(found) else None
+    return Particles(*centre, optional_numbers(columns.get(score), score, source), mean)
+
+
+def numbers(
+    values: Sequence[Any] | NDArray[Any],
+    column: str,
+    source: Path,
+    *,
+    optional: bool = False,
+    positive: bool = False,
+) -> NDArray[np.float64]:
+    """Return a column of numbers, or of their text, as float64.
+
+    Where ``optional``, single values may be missing (empty, null, ``nan``, ``<NA>``): they become
+    NaN. Where ``positive``, all have to be above 0, as lengths do.
+
+    Raises
+    ------
+    CryofixError
+        If a value is no finite number, or not above 0 where it should be, naming file, row (from
+        1) and value.
+    """
+    try:
+        raw = pd.Series(values, dtype=None if len(values) else np.float64)
+        with np.errstate(all="ignore"):  # a NaN that signals
+            converted = pd.to_numeric(raw, errors="coerce").to_numpy(dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):  # a list among the numbers, or 400 digits
+        raw = pd.Series(values, dtype=object)
+        converted = np.array([_number(value) for value in values])
+    bad = ~np.isfinite(converted)
+    if optional:
+        bad[bad] = [str(value).strip().lower() not in _MISSING for value in raw[bad]]
+    for wrong, what in ((bad, "not a number"), (positive & (converted <= 0), "not above 0")):
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise CryofixError(
+                f"{source}, row {row + 1}: {column} is {raw.tolist()[row]!r:.60}, {what}: correct "
+                "the row or remove it"
+            )
+    return converted
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan
+
+
+def optional_numbers(
+    values: Sequence[Any] | NDArray[Any] | None, column: str, source: Path, positive: bool = False
+) -> NDArray[np.float64] | None:
+    """Return a column that may be missing, in single rows (NaN) or as a whole (None)."""
+    if values is None:
+        return None
+    converted = numbers(values, column, source, optional=True, positive=positive)
+    return None if len(converted) and np.isnan(converted).all() else converted
+
+
+def check_columns(columns: Collection[str], needed: Collection[str], where: str, end: str) -> None:
+    """Raise a CryofixError if a needed column is missing; ``end`` says what to do."""
+    if missing := set(needed) - set(columns):
+        raise CryofixError(f"{where} lacks the columns {', '.join(sorted(missing))}{end}")
+
+
+def column_places(header: Sequence[str], wanted: Collection[str], where: str) -> dict[str, int]:
+    """Return the places of the wanted columns in a header.
+
+    Raises a CryofixError if one is there twice, since nobody knows which of them is meant.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(header):
+        if name in places:
+            raise CryofixError(f"{where} has the column {name} twice: remove one of them")
+        if name in wanted:
+            places[name] = place
+    return places
+
+
+def read_columns(
+    path: Path,
+    separator: str,
+    wanted: Collection[str],
+    needs: str,
+    plain: Callable[[str], str] = str.strip,
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Read the wanted columns of a table in UTF-8 text whose first line names them.
+
+    Parameters
+    ----------
+    separator
+        One character; quotes may stand round values.
+    needs
+        What the program writes, for messages.
+    plain
+        From a name in the file to what ``wanted`` calls it.
+
+    Returns
+    -------
+    header
+        All names as they are in the file.
+    columns
+        Name to values, of the wanted columns that are there. Values missing at the end of a row
+        are empty.
+
+    Raises
+    ------
+    CryofixError
+        If the file is no such text, a row has more values than there are names, or a wanted
+        column is there twice.
+    """
+    rows = _rows(path, separator, needs)
+    header = next(rows)
+    places = column_places(list(map(plain, header)), wanted, str(path))
+    columns: dict[str, list[str]] = {name: [] for name in places}
+    for row in rows:
+        for name, place in places.items():
+            columns[name].append(row[place] if place < len(row) else "")
+    return header, columns
+
+
+def _rows(path: Path, separator: str, needs: str) -> Iterator[list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+            width = 0
+            for row in reader:
+                if not any(row):
+                    continue
+                width = width or len(row)
+                if any(row[width:]):
+                    raise ValueError(
+                        f"line {reader.line_num} has {len(row)} values under {width} names"
+                    )
+                yield row
+            if not width:
+                raise ValueError("it is empty")
+    except (ValueError, OSError, csv.Error) as error:
+        raise CryofixError(f"{path} cannot be read ({reason(error)}): {needs}") from error
