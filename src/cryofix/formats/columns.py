@@ -46,13 +46,15 @@ def to_particles(
     CryofixError
         If x, y, width or height is missing or a value is not what it should be.
     """
-    centre = [numbers(columns[name], name, source) for name in (x, y)]
-    for axis, name in enumerate(box):
-        centre[axis] = centre[axis] + numbers(columns[name], name, source, positive=True) / 2
+    centre_x, centre_y = (numbers(columns[name], name, source) for name in (x, y))
+    if box:
+        width, height = (numbers(columns[each], each, source, positive=True) for each in box)
+        centre_x, centre_y = centre_x + width / 2, centre_y + height / 2
     found = [optional_numbers(columns.get(each), each, source, positive=True) for each in diameter]
     known = [each for each in found if each is not None]
     mean = np.mean(known, axis=0) if known and len(known) == len(found) else None
-    return Particles(*centre, optional_numbers(columns.get(score), score, source), mean)
+    scores = optional_numbers(columns.get(score), score, source)
+    return Particles(centre_x, centre_y, scores, mean)
 
 
 def numbers(

@@ -153,8 +153,8 @@ def _names(array: NDArray[Any], path: Path) -> list[str]:
             names = [each.decode() for each in names]
     except (ValueError, SystemError) as error:  # no UTF-8, or a number that is no character
         raise CryofixError(
-            f"{path}: the field {_PATH} holds a path that is no text ({reason(error)}): rename that "
-            "micrograph in cryoSPARC, or correct the file"
+            f"{path}: the field {_PATH} holds a path that is no text ({reason(error)}): rename "
+            "that micrograph in cryoSPARC, or correct the file"
         ) from error
     # cryoSPARC marks paths outside of the project with a leading ">".
     return [each.removeprefix(">") for each in names]

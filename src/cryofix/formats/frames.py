@@ -146,8 +146,8 @@ def _moved(
     """Subtract origins: what is left to do of the shift that centred the particles."""
     shift, size = origins[:, :2], origins[:, 2:]
     shift_px = shift / np.where(np.isnan(size), info.pixel_size_angstrom or np.nan, size)
-    known = np.isfinite(shift_px).all(axis=1)
-    remarks.unmoved += int((~known & (shift != 0).any(axis=1)).sum())
+    known = np.isfinite(shift_px[:, 0] + shift_px[:, 1])
+    remarks.unmoved += int((~known & np.any(shift != 0, axis=1)).sum())
     x, y = np.where(known[:, None], shift_px, 0).T
     return replace(particles, x=particles.x - x, y=particles.y - y)
 

@@ -30,8 +30,8 @@ _GROUP, _PIXEL_SIZE = "rlnOpticsGroup", "rlnMicrographPixelSize"
 _ORIGIN_ANGSTROM = ("rlnOriginXAngst", "rlnOriginYAngst")
 _ORIGIN_PIXELS = ("rlnOriginX", "rlnOriginY")
 _MICROSCOPE = ("rlnDetectorPixelSize", "rlnMagnification")
-_WANTED = (_X, _Y, _SCORE, _NAME, _FILE, _GROUP, _PIXEL_SIZE)
-_WANTED += (*_ORIGIN_ANGSTROM, *_ORIGIN_PIXELS, *_MICROSCOPE)
+_ORIGINS = (*_ORIGIN_ANGSTROM, *_ORIGIN_PIXELS, *_MICROSCOPE)
+_WANTED = (_X, _Y, _SCORE, _NAME, _FILE, _GROUP, _PIXEL_SIZE, *_ORIGINS)
 
 
 def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
