@@ -26,6 +26,8 @@ def to_particles(
 ) -> Particles:
     """Return the particles of a file's columns, in the file's frame.
 
+    Raises CryofixError if x, y, width or height is missing or a value is not what it should be.
+
     Parameters
     ----------
     columns
@@ -40,11 +42,6 @@ def to_particles(
         Name of a column that may be missing, in single rows or as a whole.
     diameter
         Names of columns whose mean is the diameter; they too may be missing.
-
-    Raises
-    ------
-    CryofixError
-        If x, y, width or height is missing or a value is not what it should be.
     """
     centre_x, centre_y = (numbers(columns[name], name, source) for name in (x, y))
     if box:
@@ -70,11 +67,8 @@ def numbers(
     Where ``optional``, single values may be missing (empty, null, ``nan``, ``<NA>``): they become
     NaN. Where ``positive``, all have to be above 0, as lengths do.
 
-    Raises
-    ------
-    CryofixError
-        If a value is no finite number, or not above 0 where it should be, naming file, row (from
-        1) and value.
+    Raises CryofixError if a value is no finite number, or not above 0 where it should be, naming
+    file, row (from 1) and value.
     """
     try:
         raw = pd.Series(values, dtype=None if len(values) else np.float64)
@@ -142,6 +136,9 @@ def read_columns(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Read the wanted columns of a table in UTF-8 text whose first line names them.
 
+    Raises CryofixError if the file is no such text, a row has more values than there are names, or
+    a wanted column is there twice.
+
     Parameters
     ----------
     separator
@@ -158,12 +155,6 @@ def read_columns(
     columns
         Name to values, of the wanted columns that are there. Values missing at the end of a row
         are empty.
-
-    Raises
-    ------
-    CryofixError
-        If the file is no such text, a row has more values than there are names, or a wanted
-        column is there twice.
     """
     rows = _rows(path, separator, needs)
     header = next(rows)

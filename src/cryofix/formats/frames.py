@@ -66,10 +66,7 @@ def to_our_frame(
 ) -> Particles:
     """Return a table's particles in pixels of the array, y from its first row.
 
-    Raises
-    ------
-    CryofixError
-        If a centre is far outside the image, or a diameter is no length in it.
+    Raises CryofixError if a centre is far outside the image, or a diameter is no length in it.
     """
     particles = table.particles
     rows, columns = info.shape
@@ -102,10 +99,7 @@ def check_inside(particles: Particles, info: MicrographInfo, source: Path) -> No
 
     Where no diameter is known, 1 % of the image's longer side stands for its half.
 
-    Raises
-    ------
-    CryofixError
-        Naming file, row (from 1), value, and what may be wrong.
+    Raises CryofixError naming file, row (from 1), value, and what may be wrong.
     """
     _refuse(particles, info, _beyond(particles, info)[1], Table("", source, particles))
 

@@ -57,10 +57,8 @@ def write_points(path: Path, entries: Sequence[Entry], with_scores: bool = True)
 def read_coco(path: Path) -> Iterator[Table]:
     """Yield one table for each image of a COCO file; its boxes' centres and mean side.
 
-    Raises
-    ------
-    CryofixError
-        If images or annotations lack what is needed, or an annotation's image is unknown.
+    Raises CryofixError if images or annotations lack what is needed, or an annotation's image is
+    unknown.
     """
     content = _load(path)
     try:

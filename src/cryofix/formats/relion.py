@@ -37,6 +37,8 @@ def write_relion(
 ) -> list[Path]:
     """Write picks as RELION's own jobs do: an index, and one STAR for each micrograph.
 
+    Raises CryofixError if a name cannot be held by a STAR file, or two micrographs would share one.
+
     Parameters
     ----------
     path : Path
@@ -49,11 +51,6 @@ def write_relion(
         RELION's project folder: names in the index are relative to it, and the micrographs'
         subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
         absolute name and get no subfolders.
-
-    Raises
-    ------
-    CryofixError
-        If a name cannot be held by a STAR file, or two micrographs would share one.
     """
     files, listed = relion_files(path, [entry.info.path for entry in entries], kind, project)
     for entry, file in zip(entries, files, strict=True):
@@ -105,6 +102,8 @@ def write_relion_particles(
 ) -> list[Path]:
     """Write one STAR of particles with RELION 3.1's optics groups, one for each pixel size.
 
+    Raises CryofixError if a pixel size is unknown, or a name cannot be held by a STAR file.
+
     Parameters
     ----------
     path : Path
@@ -117,11 +116,6 @@ def write_relion_particles(
         For micrographs whose file does not say.
     voltage_kv, spherical_aberration_mm, amplitude_contrast : float
         The microscope: what RELION needs and picks do not know.
-
-    Raises
-    ------
-    CryofixError
-        If a pixel size is unknown, or a name cannot be held by a STAR file.
     """
     if pixel_size_angstrom is not None:
         check_option(pixel_size_angstrom, "pixel_size_angstrom", above=-1e-9)
