@@ -34,9 +34,10 @@ test-slow: $(READY) ## run the tests that take minutes or need SLURM, RELION or 
 	$(BIN)/python -m pytest -m 'slow and not timed' $(TEST_ARGS) --dist loadfile
 	$(BIN)/python -m pytest -m timed
 
-lint: $(READY) ## check style
+lint: $(READY) ## check style and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(READY) ## check types
 	$(BIN)/mypy

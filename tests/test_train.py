@@ -18,7 +18,7 @@ FILES = (
     ".hydra/config.yaml",
     "checkpoints/selected.ckpt",
     "checkpoints/burn_in/last.ckpt",
-    "checkpoints/supervised/best.ckpt",
+    "checkpoints/supervised/last.ckpt",
     "checkpoints/fixmatch/last.ckpt",
     "figures/picks.png",
     "figures/maps.png",

@@ -183,9 +183,13 @@ def build(config: Any, **keywords: Any) -> Any:
     """
     key = config._get_full_key(None) if isinstance(config, DictConfig) else ""
     plain = to_plain(config) if isinstance(config, DictConfig) else config
+    return construct(plain, key or "config", named=typed_targets(), **keywords)
+
+
+def typed_targets() -> list[str]:
+    """Return the names that overrides of this command give as ``_target_``."""
     typed = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
-    named = re.findall(r"_target_\W+([\w.]+)", " ".join(typed))
-    return construct(plain, key or "config", named=named, **keywords)
+    return re.findall(r"_target_\W+([\w.]+)", " ".join(typed))
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cryofix.config import entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
-from cryofix.experiment.saved_model import OF_SPLIT, load_with_data
+from cryofix.saved_model import OF_SPLIT, load_with_data
 
 if TYPE_CHECKING:
     from cryofix.diagnosis.observation import Observation

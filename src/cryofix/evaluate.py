@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 
 from cryofix.config import build, entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
-from cryofix.experiment.saved_model import ANY_SPLIT, load_with_data
 from cryofix.files import write_json
+from cryofix.saved_model import ANY_SPLIT, load_with_data
 
 
 @entry_point("evaluate")

@@ -53,6 +53,8 @@ class Train(TypedDict):
     data: Keywords
     mask: Keywords
     guard: Keywords
+    callbacks: Any  # made, and checked, for each stage: a _target_ with its keywords by name
+    logger: Any
     regulariser: Part
     model: Annotated[Keywords, KeywordsOf("cryofix.learning.network.build_network")]
     teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Teacher")]

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import again, build, entry_point, runs_a_whole_sweep, to_plain
+from cryofix.config import again, build, entry_point, runs_a_whole_sweep, to_plain, typed_targets
 from cryofix.errors import Stopped
 from cryofix.experiment.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.files import write_json
@@ -93,6 +93,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
             stop=status.stop,
             display=display,
             ranks=ranks,
+            named=typed_targets(),
         )
         experiment.guard.console = display.console
         experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
@@ -101,7 +102,8 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         if results is None:
             return math.nan
         write_figures(experiment)
-        write_hyperparameters(folder / "tensorboard", results)
+        if (folder / "tensorboard").is_dir():
+            write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
     if sweep is None:
         print_summary(results, folder, display.console)

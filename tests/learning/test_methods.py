@@ -73,7 +73,9 @@ def trained(folder: Path, steps: int, *overrides: str, masked: bool = True) -> d
     """Train the FixMatch stage up to a step, from where the folder's checkpoint is."""
     quieten()
     made = experiment(folder, *overrides)
-    return load_checkpoint(made._stage("fixmatch", None, steps, made.policy if masked else None))
+    return load_checkpoint(
+        made.train_stage("fixmatch", None, steps, made.policy if masked else None)
+    )
 
 
 def different(one: dict[str, Any], other: dict[str, Any]) -> list[str]:

@@ -1,34 +1,30 @@
-"""The callback that keeps ``last.ckpt`` and ``best.ckpt``, and stops when the system asks."""
+"""The callback that keeps ``last.ckpt`` and stops when the system asks."""
 
 import signal
 from pathlib import Path
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
 
 from cryofix.distributed import anywhere
-from cryofix.learning.fixmatch import FixMatch
 from cryofix.stopping import StopRequests
 
-BEST_BY = "particle_f1"
 
+class KeepCheckpoints(Checkpoint):
+    """Write ``last.ckpt`` every ``every`` steps, at the end, and when SIGTERM or SIGINT arrives.
 
-class KeepCheckpoints(Callback):
-    """Keep the last step and the best validation.
-
-    ``last.ckpt`` is written every ``every`` steps, at the end, and when SIGTERM or SIGINT arrives:
-    then the running step is finished first, on all processes if there are several, so that
-    continuing gives what an undisturbed run gives. At a step with validation it is written after
-    it. ``best.ckpt`` is the highest validation score so far; its score travels in ``last.ckpt``.
+    When a signal arrives, the running step is finished first, on all processes if there are
+    several, so that continuing gives what an undisturbed run gives. At a step with validation the
+    file is written after it. Lightning calls callbacks of this kind last, so that the file holds
+    what all others remember, and whether one of them has ended the stage before its last step.
 
     Parameters
     ----------
     folder
         Of the stage's checkpoints.
-    every
-        Steps between two ``last.ckpt``.
-    validate_every
-        Steps between two validations.
+    every, validate_every
+        Steps between two ``last.ckpt``, and between two validations.
     stop
         Where requests to stop arrive.
     """
@@ -38,16 +34,11 @@ class KeepCheckpoints(Callback):
         self.every = every
         self.validate_every = validate_every
         self.stop = stop
-        self.best = -1.0
-        self.best_step = 0
+        self.ended = False
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best score so far."""
-        return {"best": self.best, "best_step": self.best_step}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the best score so far."""
-        self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        """Return whether another callback has ended the stage."""
+        return {"ended": self.ended}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let the running step end when somebody asks to stop.
@@ -82,12 +73,8 @@ class KeepCheckpoints(Callback):
             self._save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write ``best.ckpt`` when this validation is the best, and ``last.ckpt``."""
-        assert isinstance(pl_module, FixMatch)
-        score = pl_module.validated[BEST_BY]
-        if score > self.best:
-            self.best, self.best_step = score, trainer.global_step
-            trainer.save_checkpoint(self.folder / "best.ckpt")
+        """Write ``last.ckpt``; Lightning validates once more when a callback ends the stage."""
+        self.ended = trainer.should_stop
         self._save(trainer)
 
     def _save(self, trainer: Trainer) -> None:

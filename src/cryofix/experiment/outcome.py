@@ -1,15 +1,21 @@
 """How the branches of the fork did, which one to use, and what the numbers may depend on."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from torch import nn
 
 import cryofix
-from cryofix.metrics.scores import MicrographRecord, Thresholds, summarise
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.learning.checkpoint import averaged_state, load_checkpoint
+from cryofix.learning.evaluation import score_all
+from cryofix.learning.network import build_network
+from cryofix.metrics.scores import MicrographRecord, Thresholds, choose_thresholds, summarise
 
 # F1 on validation is taken at a threshold fitted to the same few micrographs, so it ranks the two
 # branches by luck: it chose the worse one twice as costly (docs/study.md).
@@ -23,6 +29,8 @@ class Scored:
     validation: list[MicrographRecord]
     test: list[MicrographRecord]
     thresholds: Thresholds
+    network: nn.Module
+    """The averaged network at the end of the branch, in eval mode."""
 
     def scores(self) -> dict[str, Any]:
         """Return the ``SCORES`` on test micrographs."""
@@ -32,6 +40,36 @@ class Scored:
         """Return the particle scores on validation that settings and branches are chosen by."""
         scores = summarise(self.validation, self.thresholds)["particle"]
         return {f"particle_{key}": scores[key] for key in ("f1", "average_precision")}
+
+
+def averaged_network(
+    config: Mapping[str, Any], checkpoint: Path | None, device: torch.device
+) -> nn.Module:
+    """Return a checkpoint's averaged network in eval mode; without one, that of the beginning."""
+    torch.manual_seed(config["seed"])
+    network = build_network(**{**config["model"], "encoder_weights": None})
+    if checkpoint is not None:
+        network.load_state_dict(averaged_state(load_checkpoint(checkpoint)))
+    return network.to(device).eval()
+
+
+def score_branch(
+    name: str,
+    network: nn.Module,
+    data: CryoDataModule,
+    device: torch.device,
+    counter: Callable[[str, int], Callable[[], None]],
+) -> Scored:
+    """Score a branch on validation and test; ``counter(title, n)`` returns what to call n times."""
+    parts = {name: data.part(name) for name in ("validation", "test")}
+    tick = counter(f"scoring {name}", sum(map(len, parts.values())))
+    records: dict[str, list[MicrographRecord]] = {name: [] for name in parts}
+    for part, micrographs in parts.items():
+        for annotated in micrographs:
+            records[part] += score_all(network, data, [annotated], device)
+            tick()
+    thresholds = choose_thresholds(records["validation"])
+    return Scored(records["validation"], records["test"], thresholds, network)
 
 
 def select(validation: Mapping[str, Mapping[str, float]]) -> str:

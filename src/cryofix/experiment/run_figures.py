@@ -40,10 +40,9 @@ def write_figures(experiment: "Experiment") -> None:
     folder = experiment.folder / "figures"
     data = experiment.data
     annotated = data.part("test")[0]
-    networks = experiment.networks()
     predictions = {
-        name: predict(network, data, annotated, experiment.device)
-        for name, network in networks.items()
+        name: predict(scored.network, data, annotated, experiment.device)
+        for name, scored in experiment.scored.items()
     }
     thresholds = {name: scored.thresholds for name, scored in experiment.scored.items()}
     picks = Figure(figsize=(7.2 * len(predictions), 7.6), layout="constrained")

@@ -12,7 +12,7 @@ from cryofix.errors import CryofixError
 from cryofix.files import locked, remove_leftovers
 
 WITHOUT_EFFECT = (
-    *("output", "cache", "names", "share_stages"),
+    *("output", "cache", "names", "share_stages", "logger"),
     *("data.cache", "data.workers", "steps.checkpoint_every", "steps.log_every"),
 )
 """Keys of the configuration, with all below them, on which no number of a training depends."""

@@ -14,7 +14,7 @@ from cryofix.files import locked, remove_leftovers
 
 OF_STAGES = (
     *("model.", "loss.", "optimiser.", "steps.", "seed", "compute.", "data.", "trainer."),
-    *("augment.geometry.", "augment.weak.", "teacher.decay"),
+    *("augment.geometry.", "augment.weak.", "teacher.decay", "callbacks."),
 )
 """What burn-in and control depend on: all but the mask and what goes with it."""
 NOT_OF_STAGES = (

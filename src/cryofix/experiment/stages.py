@@ -4,15 +4,16 @@ Control and FixMatch continue from the same weights and optimiser, for the same 
 with the same labelled batches; only the unlabelled loss differs.
 """
 
+import copy
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
@@ -21,15 +22,20 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.checkpointing import KeepCheckpoints
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.guard import CollapseGuard
-from cryofix.experiment.outcome import SELECTED_BY, Scored, environment, select
+from cryofix.experiment.outcome import (
+    SELECTED_BY,
+    averaged_network,
+    environment,
+    score_branch,
+    select,
+)
 from cryofix.experiment.progress import Display, ShowProgress
 from cryofix.experiment.sharing import stage_folder, stage_lock
-from cryofix.experiment.trainer_keys import check_trainer
+from cryofix.experiment.stage_trainer import begin_logging, check_trainer, end_logging, make_parts
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
     about,
-    averaged_state,
     load_checkpoint,
     save_picker,
 )
@@ -41,13 +47,7 @@ from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
-from cryofix.metrics.scores import (
-    MicrographRecord,
-    Thresholds,
-    choose_thresholds,
-    paired_gain,
-    summarise,
-)
+from cryofix.metrics.scores import Thresholds, paired_gain, summarise
 from cryofix.stopping import StopRequests
 
 SCHEMA = 1
@@ -80,6 +80,8 @@ class Experiment:
     """Where requests to stop arrive."""
     ranks: Ranks = field(default_factory=Ranks)
     """Which of how many processes this is; the group is joined before and left in :meth:`run`."""
+    named: Collection[str] = ()
+    """Classes that the user has typed, which callbacks and loggers may be of."""
     seconds: dict[str, float] = field(default_factory=dict)
     taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
 
@@ -87,7 +89,10 @@ class Experiment:
         check_pairs(self.config, self.ranks.count)
         if self.ranks.count == 1:
             check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
+        self._users_parts("burn_in")  # says what is wrong with them before anything is trained
         self.steps = Steps(**self.config["steps"])
+        scored_on = "cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu"
+        self.device = torch.device(scored_on)
 
     def run(self) -> dict[str, Any] | None:
         """Train, score, and return the content of ``results.json``.
@@ -102,20 +107,30 @@ class Experiment:
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
         with stage_lock(self.shared, self.config, self.ranks.count):
-            burn_in = self._stage("burn_in", None, self.steps.burn_in, None)
-            control = self._stage("supervised", burn_in, self.steps.stage, None)
+            burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
+            control = self.train_stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
         if self.config["method"] != "supervised":
-            stages["fixmatch"] = self._stage("fixmatch", burn_in, self.steps.stage, self.policy)
+            stages["fixmatch"] = self.train_stage(
+                "fixmatch", burn_in, self.steps.stage, self.policy
+            )
         if not leave():
             return None
-        scored = {name: self._score(checkpoint) for name, checkpoint in stages.items()}
-        self.keep_rates = self._keep_rates(load_checkpoint(burn_in) if burn_in else None)
-        self.validation = {name: part.validation_scores() for name, part in scored.items()}
-        selected = select(self.validation)  # of equal ones the control
-        self._keep_selected(selected, scored[selected].thresholds)
-        self.scored = scored
-        return self._results(scored, selected)
+        self.scored = {
+            name: score_branch(
+                name,
+                averaged_network(self.config, checkpoint, self.device),
+                self.data,
+                self.device,
+                self.display.counter,
+            )
+            for name, checkpoint in stages.items()
+        }
+        self.keep_rates = self._keep_rates(burn_in)
+        validation = {name: branch.validation_scores() for name, branch in self.scored.items()}
+        selected = select(validation)  # of equal ones the control
+        self._keep_selected(selected)
+        return self._results(validation, selected)
 
     # -- stages ---------------------------------------------------------------------------------
 
@@ -163,7 +178,7 @@ class Experiment:
             "thresholds": None if thresholds is None else vars(thresholds),
         }
 
-    def _stage(
+    def train_stage(
         self, name: str, start: Path | None, steps: int, policy: MaskingPolicy | None
     ) -> Path:
         """Train one stage, or what is left of it, and return its last checkpoint."""
@@ -171,12 +186,12 @@ class Experiment:
         last = folder / "last.ckpt"
         began = time.monotonic()
         # Read by one: a file system of a cluster may show the others an older file.
-        done, guard = on_first(lambda: _reached(last))
+        done, states = on_first(lambda: _reached(last))
         first_step = 0 if start is None else self.steps.burn_in
-        if policy is not None and guard is not None:
-            self.guard.load_state_dict(guard)
-        stopped = policy is not None and self.guard.stopped
-        if done is None or (done < steps and not stopped):
+        if policy is not None and "CollapseGuard" in states:
+            self.guard.load_state_dict(states["CollapseGuard"])
+        ended = states.get("KeepCheckpoints", {}).get("ended", False)
+        if done is None or (done < steps and not ended):
             module = self._module(policy, first_step)
             if start is not None:
                 before = on_first(lambda: load_checkpoint(start))
@@ -188,24 +203,26 @@ class Experiment:
                 self.guard.best_f1 = at_fork["f1"]
             self.data.first_step = first_step
             self.data.with_unlabelled = policy is not None
-            trainer = self._trainer(name, folder, steps, first_step)
+            trainer = self._trainer(name, folder, steps)
+            begin_logging(trainer, self.config)
             trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
+            end_logging(trainer)
             done = trainer.global_step
         self.taken[name] = done
         self.seconds[name] = round(time.monotonic() - began, 3)
         return last
 
-    def _trainer(self, name: str, folder: Path, steps: int, first_step: int) -> Trainer:
-        callbacks: list[Callback] = [
-            KeepCheckpoints(
-                folder, self.steps.checkpoint_every, self.steps.validate_every, self.stop
-            ),
-            ShowProgress(self.display, name.replace("_", "-")),
-            Dashboard(),
-        ]
-        if name == "fixmatch":
-            callbacks.insert(0, self.guard)
-        logger = TensorBoardLogger(self.folder / "tensorboard", name=name, version="")
+    def _users_parts(self, stage: str) -> tuple[list[Callback], list[Logger]]:
+        """Make the callbacks and the loggers of one stage that the configuration asks for."""
+        places = {"run_folder": str(self.folder), "stage": stage}
+        return (
+            make_parts(self.config["callbacks"], "callbacks", Callback, self.named, **places),
+            make_parts(self.config["logger"], "logger", Logger, self.named, **places),
+        )
+
+    def _trainer(self, name: str, folder: Path, steps: int) -> Trainer:
+        callbacks, loggers = self._users_parts(name)
+        every = self.steps.checkpoint_every, self.steps.validate_every
         settings, environment_of_ranks = self.ranks.trainer_settings(self.config["trainer"])
         return Trainer(
             **settings,
@@ -214,10 +231,15 @@ class Experiment:
             val_check_interval=self.steps.validate_every,
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
-            logger=logger,
-            callbacks=callbacks,
+            logger=loggers,
+            callbacks=[
+                *([self.guard] if name == "fixmatch" else []),
+                *callbacks,
+                ShowProgress(self.display, name.replace("_", "-")),
+                Dashboard(),
+                KeepCheckpoints(folder, *every, self.stop),
+            ],
             plugins=[AtomicCheckpointIO(), environment_of_ranks],
-            enable_checkpointing=False,
             enable_model_summary=False,
             enable_progress_bar=False,
             use_distributed_sampler=False,
@@ -226,32 +248,6 @@ class Experiment:
 
     # -- scores ---------------------------------------------------------------------------------
 
-    @property
-    def device(self) -> torch.device:
-        """Where scoring runs."""
-        return torch.device("cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu")
-
-    def _network(self, checkpoint: Mapping[str, Any] | None) -> torch.nn.Module:
-        torch.manual_seed(self.config["seed"])
-        network = build_network(**{**self.config["model"], "encoder_weights": None})
-        if checkpoint is not None:
-            network.load_state_dict(averaged_state(checkpoint))
-        return network.to(self.device).eval()
-
-    def _score(self, checkpoint: Path) -> Scored:
-        network = self._network(load_checkpoint(checkpoint))
-        parts = {name: self.data.part(name) for name in ("validation", "test")}
-        count = sum(len(part) for part in parts.values())
-        tick = self.display.counter(f"scoring {checkpoint.parent.name}", count)
-        records: dict[str, list[MicrographRecord]] = {}
-        for name, micrographs in parts.items():
-            records[name] = []
-            for annotated in micrographs:
-                records[name] += score_all(network, self.data, [annotated], self.device)
-                tick()
-        thresholds = choose_thresholds(records["validation"])
-        return Scored(records["validation"], records["test"], thresholds)
-
     def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
         """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
         network = module.average.network.to(self.device)
@@ -259,30 +255,26 @@ class Experiment:
         scores: dict[str, float] = summarise(records, Thresholds())["pixel"]
         return scores
 
-    def _keep_rates(self, checkpoint: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    def _keep_rates(self, burn_in: Path) -> list[dict[str, Any]]:
         """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""
         micrographs = self.data.part("unlabelled")[:KEEP_RATE_MICROGRAPHS]
         if not micrographs:
             return []
-        network = self._network(checkpoint)
+        network = averaged_network(self.config, burn_in, self.device)
         histogram = confidence_histogram(network, self.data, micrographs, self.device)
         return histogram.table(prior=self.prior.value)
 
-    def networks(self) -> dict[str, torch.nn.Module]:
-        """Return the averaged networks at the end of each branch, in eval mode."""
-        return {
-            name: self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
-            for name in self.scored
-        }
-
-    def _keep_selected(self, name: str, thresholds: Thresholds) -> None:
+    def _keep_selected(self, name: str) -> None:
         """Write the model that a user should use, by itself."""
-        network = self._network(load_checkpoint(self._stage_folder(name) / "last.ckpt"))
-        metadata = self._metadata(thresholds) | {"stage": name}
-        save_picker(self.folder / "checkpoints" / SELECTED, network.cpu(), metadata)
+        branch = self.scored[name]
+        metadata = self._metadata(branch.thresholds) | {"stage": name}
+        network = copy.deepcopy(branch.network).cpu()
+        save_picker(self.folder / "checkpoints" / SELECTED, network, metadata)
 
-    def _results(self, scored: Mapping[str, Scored], selected: str) -> dict[str, Any]:
-        control, fixmatch = scored["supervised"], scored.get("fixmatch")
+    def _results(
+        self, validation: Mapping[str, Mapping[str, float]], selected: str
+    ) -> dict[str, Any]:
+        control, fixmatch = self.scored["supervised"], self.scored.get("fixmatch")
         gain = None
         if fixmatch is not None:
             gain = paired_gain(control.test, fixmatch.test, control.thresholds, fixmatch.thresholds)
@@ -292,10 +284,7 @@ class Experiment:
             "method": self.config["method"],
             "mask": self.config["names"]["mask"],
             "mask_config": self.config["mask"],
-            "ratio": self.config["ratio"],
-            "seed": self.config["seed"],
-            "split_seed": self.config["split_seed"],
-            "label_draw": self.config["label_draw"],
+            **{key: self.config[key] for key in ("ratio", "seed", "split_seed", "label_draw")},
             "micrographs": self.data.split.counts(),
             "prior": self.prior.value,
             "prior_estimate": self.prior.as_dict(),
@@ -306,26 +295,26 @@ class Experiment:
             "selected": selected,
             "selected_by": {
                 "score": f"{SELECTED_BY.replace('_', ' ')} on validation",
-                **{name: scores[SELECTED_BY] for name, scores in self.validation.items()},
+                **{name: scores[SELECTED_BY] for name, scores in validation.items()},
             },
-            "validation": self.validation,
+            "validation": validation,
             "keep_rates": self.keep_rates,
             "mask_keep_rates": self.guard.latest,
-            "collapse": vars(self.guard.record),
+            "collapse": asdict(self.guard.record),
             "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage} | self.taken,
             "seconds": self.seconds,
             "environment": environment(self.device) | {"processes": self.ranks.count},
         }
 
 
-def _reached(last: Path) -> tuple[int | None, dict[str, Any] | None]:
-    """Return the step of a stage's last checkpoint, and what its guard remembers; None if none."""
+def _reached(last: Path) -> tuple[int | None, Mapping[str, Any]]:
+    """Return the step of a stage's last checkpoint and what its callbacks remember."""
     if not last.exists():
-        return None, None
+        return None, {}
     try:
         checkpoint = load_checkpoint(last)
     except CryofixError as error:
         raise CryofixError(
             f"{last} is damaged: delete it, and the same command trains its stage again"
         ) from error
-    return checkpoint["global_step"], checkpoint["callbacks"].get("CollapseGuard")
+    return checkpoint["global_step"], checkpoint["callbacks"]

@@ -12,6 +12,7 @@ from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, tex
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
 _TRAINING = {*Train.__annotations__, "experiment"}
+_CHOSEN_ONLY = ("callbacks", "logger")
 _WHERE = ("output", "cache")  # paths; other keys without a dot choose a file, and one of conf/
 _LAUNCHING = (  # of hydra.launcher: numbers and names, and nothing that a shell reads
     *("jobs_at_once", "cpus_per_task", "gpus_per_node", "nodes", "tasks_per_node", "mem_gb"),
@@ -66,6 +67,8 @@ def _is_harmless(override: str) -> bool:
     if "_target_" in override or "${" in override or not re.fullmatch(r"[\w.@]+|hydra/\w+", key):
         return False
     parts = re.split(r"[./@]", key)
+    if parts[0] in _CHOSEN_ONLY:  # values of theirs are paths and addresses of servers
+        return key == parts[0] and re.fullmatch(r"[\w\[\], ]*", value) is not None
     if parts[0] != "hydra":
         chooses = "." not in key.partition("@")[0] and key not in _WHERE
         return parts[0] in _TRAINING and "hydra" not in parts and not (chooses and "/" in value)
