@@ -65,11 +65,10 @@ class Case:
     Attributes
     ----------
     needs
-        Cases whose folders the commands read, as ``../NAME``.
+        Cases whose folders the commands read: this tree's as ``../NAME``, the base's as
+        ``{old}/NAME``.
     only
         Compare only files that match one of these patterns; how a run was stopped decides the rest.
-    old
-        The commands read what the base wrote, from ``{old}/NAME``.
     """
 
     name: str
@@ -77,13 +76,13 @@ class Case:
     steps: tuple[Command | Copy, ...]
     needs: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
-    old: tuple[str, ...] = ()
 
 
 SMALL = ("trainer=smoke", "data.simulate.micrographs=8", "ratio=0.5")
 # Enough burn-in for predictions on both sides of every threshold; a sweep shares it.
 TRAINED = (*SMALL, "steps.burn_in=60", "optimiser.warm_up=5", "optimiser.learning_rate=0.01")
 GUARD = ("guard.share=1.0001", "guard.warm_up=1", "guard.patience=1")
+RESUMED = ("run/results.json", "run/splits.json", "run/checkpoints/**")
 PICK = ("checkpoint=../model/run", "micrographs=../simulate/sim/micrographs", "workers=1")
 
 
@@ -166,13 +165,29 @@ def cases(conf: Path) -> list[Case]:
             ),
         ),
         Case(
+            "stopped",
+            "a training that is asked to stop in its second stage; compared once it went on",
+            (train(*TRAINED, "output=run", stop_at="run/checkpoints/supervised/last.ckpt"),),
+            only=("nothing",),
+        ),
+        Case(
             "resumed",
-            "a training that is stopped in its last stage and goes on",
+            "that training goes on",
+            (Copy("../stopped/run", "run"), train(*TRAINED, "output=run")),
+            needs=("stopped",),
+            only=RESUMED,
+        ),
+        Case(
+            "old",
+            "this tree goes on with the base's training, and picks and scores with its model",
             (
-                train(*TRAINED, "output=run", stop_at="run/checkpoints/supervised/last.ckpt"),
+                Copy("{old}/stopped/run", "run"),
                 train(*TRAINED, "output=run"),
+                run("evaluate", "checkpoint={old}/model/run", "output=scores"),
+                run("pick", "checkpoint={old}/model/run", *PICK[1:], "output=picks"),
             ),
-            only=("run/results.json", "run/splits.json", "run/checkpoints/**"),
+            needs=("model", "stopped", "simulate"),
+            only=(*RESUMED, "scores/**", "picks/**"),
         ),
         Case(
             "cure",
@@ -407,8 +422,8 @@ READERS: dict[str, Callable[[Path], Facts]] = {
 }
 
 
-def facts_of(folder: Path, work: Path, only: Sequence[str] = ()) -> Facts:
-    """Return the facts in all files of a folder; paths inside ``work`` are made relative to it."""
+def facts_of(folder: Path, *works: Path, only: Sequence[str] = ()) -> Facts:
+    """Return the facts in all files of a folder; of ``works`` it does not matter where they are."""
     found: Facts = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -425,7 +440,9 @@ def facts_of(folder: Path, work: Path, only: Sequence[str] = ()) -> Facts:
         found[f"{label}: exists"] = True
         for key, value in read(path).items():
             if isinstance(value, str):
-                value = CLOCK.sub("<time>", value.replace(str(work), "<work>"))
+                for work in works:
+                    value = value.replace(str(work), "<work>")
+                value = CLOCK.sub("<time>", value)
             found[f"{label}: {key}"] = value
     return found
 
@@ -453,6 +470,7 @@ class Tree:
     root: Path
     work: Path
     old: Path  # what the base wrote
+    read: frozenset[str]  # cases whose folders others read, so that they are kept
 
     def run(self, case: Case) -> tuple[Facts, float]:
         """Run a case in a clean folder; return its facts and how long it took."""
@@ -473,7 +491,10 @@ class Tree:
                 print(f"{case.name}: {' '.join(step.words)}\n{tail}", flush=True)
                 break
         seconds = time.perf_counter() - began
-        return codes | facts_of(folder, self.work, case.only), seconds
+        facts = codes | facts_of(folder, self.work, self.old, only=case.only)
+        if case.name not in self.read:
+            shutil.rmtree(folder)
+        return facts, seconds
 
     def _command(self, command: Command, folder: Path, log: Path) -> int:
         python = self.root / ".venv" / "bin" / "python"
@@ -540,7 +561,7 @@ def with_needs(chosen: Sequence[str], known: Sequence[Case]) -> list[Case]:
         if name not in by_name:
             sys.exit(f"there is no case {name}: choose from {', '.join(by_name)}")
         if name not in ordered:
-            for need in (*by_name[name].needs, *by_name[name].old):
+            for need in by_name[name].needs:
                 add(need)
             ordered[name] = by_name[name]
 
@@ -549,17 +570,21 @@ def with_needs(chosen: Sequence[str], known: Sequence[Case]) -> list[Case]:
     return list(ordered.values())
 
 
-def base_facts(base: Path, chosen: Sequence[Case], cache: Path) -> dict[str, Facts]:
+def base_facts(
+    base: Path, chosen: Sequence[Case], read: frozenset[str], cache: Path
+) -> dict[str, Facts]:
     """Return the facts of the base, and run only those cases that nobody has run before."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:  # two of these must not run the base at the same time
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _base_facts(base, chosen, cache)
+        return _base_facts(base, chosen, read, cache)
 
 
-def _base_facts(base: Path, chosen: Sequence[Case], cache: Path) -> dict[str, Facts]:
+def _base_facts(
+    base: Path, chosen: Sequence[Case], read: frozenset[str], cache: Path
+) -> dict[str, Facts]:
     folder = cache / commit(base)
-    tree = Tree(base, folder / "work", folder / "work")
+    tree = Tree(base, folder / "work", folder / "work", read)
     found = {}
     folder.mkdir(parents=True, exist_ok=True)
     for case in chosen:
@@ -598,13 +623,14 @@ def main() -> int:
         return 0
     names = [name for name in chosen.only.split(",") if name] or [case.name for case in known]
     needed = with_needs(names, known)
-    expected = base_facts(base, needed, chosen.cache.resolve())
+    read = frozenset(need for case in known for need in case.needs)
+    expected = base_facts(base, needed, read, chosen.cache.resolve())
     if chosen.base_only:
         return 0
     different, total = 0, 0.0
     with tempfile.TemporaryDirectory(prefix="cryofix-same-") as folder:
         work = Path(folder).resolve()
-        run_of = Tree(tree, work, chosen.cache.resolve() / commit(base) / "work")
+        run_of = Tree(tree, work, chosen.cache.resolve() / commit(base) / "work", read)
         for case in needed:
             facts, seconds = run_of.run(case)
             total += seconds
