@@ -77,6 +77,10 @@ class Case:
     needs: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
 
+    def key(self) -> str:
+        """Return what changes when the facts of the base have to be made again."""
+        return digest(f"{FORMAT} {self.steps} {self.only}".encode())
+
 
 SMALL = ("trainer=smoke", "data.simulate.micrographs=8", "ratio=0.5")
 # Enough burn-in for predictions on both sides of every threshold; a sweep shares it.
@@ -588,7 +592,7 @@ def _base_facts(
     found = {}
     folder.mkdir(parents=True, exist_ok=True)
     for case in chosen:
-        kept = folder / f"{case.name}-{digest(f'{FORMAT} {case}'.encode())}.json"
+        kept = folder / f"{case.name}-{case.key()}.json"
         if not kept.exists():
             facts, seconds = tree.run(case)
             failed = {key: code for key, code in facts.items() if key.endswith(": exit code")}
