@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.same import cases, differences, facts_of, with_needs
+from benchmarks.same import cases, differences, facts_of, only_failures, with_needs
 
 CONF = Path(__file__).parents[1] / "conf"
 FOUND = {"seconds": 3.5, "particle": {"f1": 0.1, "ci95": [0.05, 0.2]}, "picks": "/tmp/a/run"}
@@ -57,3 +57,12 @@ def test_a_case_brings_those_that_it_reads() -> None:
     assert names == ["model", "simulate", "pick", "evaluate"]
     with pytest.raises(SystemExit, match=re.escape("there is no case pik: choose from model")):
         with_needs(["pik"], known)
+
+
+def test_a_command_that_fails_is_named_alone() -> None:
+    base = {"command 1: exit code": 0, "command 2: exit code": 0, "a.json: f1": 0.5}
+    new = {"command 1: exit code": 1}
+    assert list(differences(*only_failures(base, new))) == [
+        "command 1: exit code: 0 -> 1",
+        "command 2: exit code: 0 -> (is not there)",
+    ]
