@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError, reason
-from cryofix.formats.mrc_header import read_mrc_header
+from cryofix.formats.mrc import read_mrc_header
 from cryofix.formats.npy import read_npy_header
 
 NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")

@@ -23,24 +23,17 @@ WORKING_DIAMETER = 16  # pixels; enough to tell disc from ring, and cheap
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read the x and y of a label file.
-
-    Attributes
-    ----------
-    exchanged, mirrored, turned : bool
-        Whether x and y are exchanged, and whether the result's x counts from the other side, and
-        its y.
-    scale : float
-        What x and y are multiplied by.
-    diameter_too : bool
-        Whether the diameter is multiplied too.
-    """
+    """One way to read the x and y of a label file."""
 
     exchanged: bool = False
     mirrored: bool = False
     turned: bool = False
+    """Whether x and y are exchanged, and whether the result's x counts from the other side, and its
+    y."""
     scale: float = 1.0
+    """What x and y are multiplied by."""
     diameter_too: bool = False
+    """Whether the diameter is multiplied too."""
 
     def apply(self, particles: Particles, info: MicrographInfo, origin: YOrigin) -> Particles:
         """Return what the file would mean so read, given what it means as it stands."""
@@ -81,26 +74,18 @@ BINNED = [
 
 @dataclass(frozen=True)
 class Fit:
-    """How much the labels stand out from their surroundings in one reading.
-
-    Attributes
-    ----------
-    reading : Reading
-        How the file was read.
-    contrast : float
-        |mean| over all particles; one particle's contrast is (mean in the disc - mean in the
-        ring) / noise level, which is that of the binned micrograph without background.
-    standard_error : float
-        Of the contrast; infinite below two particles.
-    particles, micrographs : int
-        How many were counted: particles whose ring lies in the image, one a diameter's square.
-    """
+    """How much the labels stand out from their surroundings in one reading."""
 
     reading: Reading
+    """How the file was read."""
     contrast: float
+    """|mean| over all particles; one particle's contrast is (mean in the disc - mean in the ring) /
+    noise level, which is that of the binned micrograph without background."""
     standard_error: float
+    """Of the contrast; infinite below two particles."""
     particles: int
     micrographs: int
+    """How many were counted: particles whose ring lies in the image, one a diameter's square."""
 
     @classmethod
     def of(cls, reading: Reading, contrasts: Sequence[NDArray[np.float64]]) -> "Fit":

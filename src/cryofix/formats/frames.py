@@ -21,25 +21,17 @@ _REACH = 0.01  # of the longer side, for particles of unknown diameter: about ha
 
 @dataclass
 class Remarks:
-    """What is to be said once about all tables of a file.
-
-    Attributes
-    ----------
-    cut, furthest_px
-        Particles whose centre is a little outside the image, and the largest distance.
-    dropped
-        Particles further outside, which were left out.
-    unmoved
-        Particles whose origin could not be applied.
-    duplicates
-        Particles that were removed because another has the same centre.
-    """
+    """What is to be said once about all tables of a file."""
 
     cut: int = 0
     furthest_px: float = 0.0
+    """Particles whose centre is a little outside the image, and the largest distance."""
     dropped: int = 0
+    """Particles further outside, which were left out."""
     unmoved: int = 0
+    """Particles whose origin could not be applied."""
     duplicates: int = 0
+    """Particles that were removed because another has the same centre."""
 
     def sentences(self) -> list[str]:
         """Return a sentence for each that happened."""

@@ -8,21 +8,12 @@ _ALWAYS = 1 << 28  # bytes that any file may need in memory
 _MOST = 500  # bytes in memory for one in the file; counts of few electrons reach a tenth of it
 
 
-def check_growth(path: Path, needed_bytes: int, held_bytes: int | None = None) -> None:
-    """Refuse a compressed file that promises far more than it can honestly hold.
+def check_growth(path: Path, needed_bytes: int) -> None:
+    """Raise a CryofixError if reading a file takes far more memory than it can honestly need.
 
-    Raises CryofixError if it needs more than 256 MiB and more than 500 times what it holds.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    needed_bytes : int
-        What reading it takes in memory.
-    held_bytes : int or None
-        What of the file holds this; None is all of it.
+    That is more than 256 MiB and more than 500 times the size of the file.
     """
-    held = path.stat().st_size if held_bytes is None else held_bytes
+    held = path.stat().st_size
     if needed_bytes > max(_ALWAYS, _MOST * held):
         raise CryofixError(
             f"{path} promises to unpack {held} bytes to {needed_bytes}, which no image with its"

@@ -37,21 +37,14 @@ _WORKING_SIZE = 2048 * 2048  # pixels; larger images would take seconds
 
 @dataclass(frozen=True)
 class LabelFit:
-    """Whether labels lie on particles as they are given, or in another reading.
-
-    Attributes
-    ----------
-    as_given : Fit
-        Of the labels as they are.
-    better : Fit or None
-        The best of the other readings that beat it.
-    origin : {"top", "bottom"}
-        Where the file's y counts from, as given.
-    """
+    """Whether labels lie on particles as they are given, or in another reading."""
 
     as_given: Fit
+    """Of the labels as they are."""
     better: Fit | None
+    """The best of the other readings that beat it."""
     origin: YOrigin
+    """Where the file's y counts from, as given."""
 
     @property
     def confirmed(self) -> bool:

@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import mrcfile
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from cryofix.errors import CryofixError
-from cryofix.formats.mrc import read_mrc, write_mrc
-from cryofix.formats.mrc_header import read_mrc_header
+from cryofix.files import atomic_write
+from cryofix.formats.mrc import read_mrc, read_mrc_header
 from cryofix.formats.names import distinct_names, find_micrographs, image_kind, micrograph_name
 from cryofix.formats.pictures import picture_shape, read_picture, read_tiff, tiff_shape
 
@@ -34,48 +35,30 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MicrographInfo:
-    """What a micrograph's header says, read without its pixels.
-
-    Attributes
-    ----------
-    path : Path
-        The file.
-    shape : tuple of int
-        (rows, columns) at full resolution.
-    pixel_size_angstrom : float or None
-        Angstrom per pixel; None where the file does not say (always None for TIFF, PNG, JPEG).
-    """
+    """What a micrograph's header says, read without its pixels."""
 
     path: Path
+    """The file."""
     shape: tuple[int, int]
+    """(rows, columns) at full resolution."""
     pixel_size_angstrom: float | None
+    """Angstrom per pixel; None where the file does not say (always None for TIFF, PNG, JPEG)."""
 
 
 @dataclass(frozen=True)
 class Micrograph:
-    """The pixels of one micrograph.
-
-    Attributes
-    ----------
-    data : ndarray of float32, shape (rows, columns)
-        Finite and not constant, in the unit that the file stores.
-    pixel_size_angstrom : float or None
-        Angstrom per pixel; None where the file does not say.
-    """
+    """The pixels of one micrograph."""
 
     data: NDArray[np.float32]
+    """Finite and not constant, in the unit that the file stores; shape (rows, columns)."""
     pixel_size_angstrom: float | None
+    """Angstrom per pixel; None where the file does not say."""
 
 
 def index_micrographs(paths: Iterable[Path]) -> dict[str, MicrographInfo]:
-    """Read the headers of ``paths`` into the mapping that the coordinate functions take.
+    """Return `distinct_names` to headers, as the coordinate functions take them, in this order.
 
     Raises CryofixError if two files share a name, since labels could then not be told apart.
-
-    Returns
-    -------
-    dict
-        `distinct_names` to `MicrographInfo`, in the order of ``paths``.
     """
     paths = list(paths)
     return dict(zip(distinct_names(paths), map(read_info, paths), strict=True))
@@ -98,17 +81,11 @@ def read_info(path: str | Path) -> MicrographInfo:
 
 
 def read_micrograph(path: str | Path) -> Micrograph:
-    """Read one micrograph, one image in memory at a time.
+    """Read one micrograph as float32, shape (rows, columns), row 0 the first row in the file.
 
-    Colour becomes luminance (ITU-R 601); an alpha channel is dropped.
-
-    Raises CryofixError if the file is missing, truncated, not a single image, constant, or holds
-    NaN or infinity; always naming the file.
-
-    Returns
-    -------
-    Micrograph
-        A float32 copy, shape (rows, columns), row 0 the first row in the file.
+    Colour becomes luminance (ITU-R 601); an alpha channel is dropped. Raises CryofixError, always
+    naming the file, if it is missing, truncated, not a single image, constant, or holds NaN or
+    infinity.
     """
     path = Path(path)
     kind = image_kind(path)
@@ -134,6 +111,28 @@ def read_micrograph(path: str | Path) -> Micrograph:
     return Micrograph(data, pixel_size)
 
 
+def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | None) -> None:
+    """Write an image, shape (rows, columns), as an MRC of mode 2 (float32), atomically.
+
+    The same input gives the same bytes; folders are made. A pixel size of None is written as 0,
+    which means unknown. Raises CryofixError if the name does not end in ``.mrc``, or ``data`` is
+    not two-dimensional and finite.
+    """
+    path = Path(path)
+    array = np.ascontiguousarray(data, dtype=np.float32)
+    if path.suffix.lower() != ".mrc":
+        raise CryofixError(f"{path} does not end in .mrc: change the name, cryofix writes MRC here")
+    if array.ndim != 2 or array.size == 0:
+        raise CryofixError(f"{path} needs one (rows, columns) image, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise CryofixError(f"{path}: the image holds NaN or infinity, so no program could use it")
+    with atomic_write(path) as temporary, mrcfile.new(temporary, overwrite=True) as mrc:
+        mrc.set_data(array)
+        mrc.voxel_size = 0.0 if pixel_size_angstrom is None else pixel_size_angstrom
+        # mrcfile stamps the time of writing here; equal input should give equal bytes.
+        mrc.header.label[0] = "written by cryofix"
+
+
 @contextmanager
 def _errors_name(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence that names the file."""
@@ -141,25 +140,19 @@ def _errors_name(path: Path) -> Iterator[None]:
         yield
     except CryofixError:
         raise
-    except OSError as error:
-        if error.errno is None:  # a decoder's own
-            raise _damaged(path, error) from error
-        if path.is_symlink() and not path.exists():
-            raise CryofixError(
-                f"{path} is a link to {path.readlink()}, which does not exist: restore that file,"
-                " or remove the link"
-            ) from error
-        if isinstance(error, FileNotFoundError):
-            raise CryofixError(f"{path} does not exist: check the path") from error
-        raise CryofixError(
-            f"{path} cannot be read ({error.strerror}): check its permissions and the disk"
-        ) from error
     except Exception as error:  # decoders of damaged files raise almost anything
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> CryofixError:
-    return CryofixError(
-        f"{path} cannot be read as an image ({type(error).__name__}: {error}): it may be "
-        "damaged, incompletely copied or of another type than its name says"
-    )
+        if not isinstance(error, OSError) or error.errno is None:  # a decoder's own
+            said = (
+                f"cannot be read as an image ({type(error).__name__}: {error}): it may be damaged,"
+                " incompletely copied or of another type than its name says"
+            )
+        elif path.is_symlink() and not path.exists():
+            said = (
+                f"is a link to {path.readlink()}, which does not exist: restore that file, or"
+                " remove the link"
+            )
+        elif isinstance(error, FileNotFoundError):
+            said = "does not exist: check the path"
+        else:
+            said = f"cannot be read ({error.strerror}): check its permissions and the disk"
+        raise CryofixError(f"{path} {said}") from error

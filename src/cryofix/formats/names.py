@@ -27,10 +27,7 @@ CRYOSPARC_UID = re.compile(r"^(\d{21})_(?=.)", re.DOTALL)
 
 
 def image_kind(path: str | Path) -> ImageKind:
-    """Return which family of image ``path`` belongs to, judged by its suffix.
-
-    Raises CryofixError if the suffix is not one that cryofix reads.
-    """
+    """Return an image's kind by its suffix; one that cryofix does not read is a CryofixError."""
     name = Path(path).name.lower()
     for compression in COMPRESSIONS:
         name = name.removesuffix(compression)
@@ -104,13 +101,9 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def find_micrographs(where: str | Path) -> list[Path]:
     """Return the micrographs at ``where``: a file, a folder (not its subfolders) or a glob.
 
-    Raises CryofixError if nothing is found or the folder cannot be read, naming ``where``.
-
-    Returns
-    -------
-    list of Path
-        Sorted, never empty; hidden files are left out. Links to files that do not exist are
-        among them, so that whoever reads them says so.
+    They are sorted; hidden files are left out. Links to files that do not exist are among them, so
+    that whoever reads them says so. Raises CryofixError if nothing is found or the folder cannot
+    be read, naming ``where``.
     """
     path = Path(where)
     if _is_file_or_lost(path):
@@ -118,7 +111,15 @@ def find_micrographs(where: str | Path) -> list[Path]:
         return [path]
     # A folder may be called "set[1]": only what does not exist as it stands is a pattern.
     try:
-        found = list(path.iterdir()) if path.is_dir() else [Path(p) for p in _glob(str(where))]
+        found = (
+            list(path.iterdir())
+            if path.is_dir()
+            else [
+                # pathlib's glob takes no absolute patterns.
+                Path(p)
+                for p in glob.glob(str(where), recursive=True)  # noqa: PTH207 - see the line above
+            ]
+        )
     except OSError as error:
         raise CryofixError(
             f"the folder {where} cannot be read ({error.strerror}): check its permissions"
@@ -139,8 +140,3 @@ def find_micrographs(where: str | Path) -> list[Path]:
 def _is_file_or_lost(path: Path) -> bool:
     """Whether it is a file, or a link to nothing."""
     return path.is_file() or (path.is_symlink() and not path.exists())
-
-
-def _glob(pattern: str) -> list[str]:
-    # pathlib's glob takes no absolute patterns.
-    return glob.glob(pattern, recursive=True)  # noqa: PTH207 - see the line above

@@ -36,16 +36,10 @@ class NpyHeader:
 def read_npy_header(file: IO[bytes], size: int) -> NpyHeader:
     """Read the header of a ``.npy`` stream and check it against the size of the stream.
 
-    Raises ValueError if it is no header, or promises more values than the stream can hold. The text
-    has one line and does not name the file.
-
-    Parameters
-    ----------
-    file
-        Opened at the start of the stream: a file, or a member of a ``.npz`` archive. Where it
-        stands afterwards is not defined: seek to ``offset``.
-    size
-        Bytes of the whole stream, header included.
+    ``file`` is opened at the start of the stream, which may be a member of a ``.npz`` archive;
+    where it stands afterwards is not defined: seek to ``offset``. ``size`` is in bytes, header
+    included. Raises ValueError if it is no header, or promises more values than the stream can
+    hold. The text has one line and does not name the file.
     """
     head = io.BytesIO(file.read(_LONGEST_HEADER))
     try:

@@ -27,10 +27,7 @@ _BYTES_A_COLOURED_PIXEL = 28
 
 
 def tiff_shape(path: Path) -> tuple[int, int]:
-    """Return (rows, columns) of a TIFF of one page.
-
-    Raises CryofixError if there is more than one page.
-    """
+    """Return (rows, columns) of a TIFF; more than one page is a CryofixError."""
     with tifffile.TiffFile(path) as tiff:
         page = _only_page(path, tiff)
         return int(page.imagelength), int(page.imagewidth)

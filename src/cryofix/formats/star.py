@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,44 @@ from cryofix.formats.columns import column_places
 _VALUE = re.compile(rb"""\s*(?:"(.*?)"(?=\s|$)|'(.*?)'(?=\s|$)|([^\s"'#]\S*)|(\#.*)?$)""")
 
 
-@dataclass(frozen=True)
+@dataclass
 class StarTable:
-    """The wanted columns of one loop; single values of a block are a table of one row.
-
-    Attributes
-    ----------
-    block : str
-        Name of the block, without ``data_``.
-    columns : dict
-        Name without underscore to text, a value for each row, of the wanted columns it has.
-    """
+    """The wanted columns of one loop; single values of a block are a table of one row."""
 
     block: str
-    columns: dict[str, list[str]]
+    """Name of the block, without ``data_``."""
+    single: bool
+    header: list[str] = field(default_factory=list)
+    row: list[bytes] = field(default_factory=list)
+    """Of single values, while they are read."""
+    places: dict[str, int] | None = None
+    """Of the wanted columns in the header; None before the first row."""
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    """Name without underscore to text, a value for each row, of the wanted columns it has."""
+
+    def begin(self, wanted: Collection[str], path: Path) -> dict[str, int]:
+        """Return the places, once no more names can follow."""
+        if self.places is None:
+            self.places = column_places(self.header, wanted, str(path))
+            self.columns = {name: [] for name in self.places}
+        return self.places
+
+    def add(self, values: list[bytes], number: int, wanted: Collection[str], path: Path) -> None:
+        """Add the values of one line."""
+        places = self.begin(wanted, path)
+        if len(values) != len(self.header):
+            raise ValueError(
+                f"line {number} has {len(values)} values under {len(self.header)} names; a value "
+                "with blanks needs quotes"
+            )
+        for name, place in places.items():
+            try:
+                self.columns[name].append(values[place].decode())
+            except UnicodeDecodeError:
+                raise CryofixError(
+                    f"{path}, line {number}: {name} is {values[place]!r:.60}, which is not UTF-8: "
+                    "convert the file, for example with iconv -f latin1 -t utf-8"
+                ) from None
 
 
 def read_star(path: Path, wanted: Collection[str]) -> list[StarTable]:
@@ -39,89 +63,49 @@ def read_star(path: Path, wanted: Collection[str]) -> list[StarTable]:
     starfile does not read them, because it keeps the last of several blocks of one name, ends a
     value at any ``#``, takes other encodings for empty files, and a minute for 20 000 blocks.
 
-    Raises CryofixError if the file is no STAR file, a wanted column is there twice, or a wanted
-    value is not UTF-8.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    wanted : collection of str
-        Names of columns, without underscore; others are not kept.
+    ``wanted`` are names of columns, without underscore; others are not kept. Raises CryofixError
+    if the file is no STAR file, a wanted column is there twice, or a wanted value is not UTF-8.
     """
     if not path.is_file():
         raise CryofixError(f"{path} does not exist: check the path")
     try:
-        return [loop.table(wanted, path) for loop in _loops(path, wanted)]
+        tables = _tables(path, wanted)
+        for table in tables:
+            table.begin(wanted, path)
+            if table.single:
+                table.add(table.row, 0, wanted, path)
     except (ValueError, OSError) as error:
         raise CryofixError(
             f"{path} cannot be read as a STAR file ({reason(error)}): it is damaged, or of another "
             "format"
         ) from error
+    return tables
 
 
-class _Loop:
-    """A loop, or the single values of a block, while its lines are read."""
-
-    def __init__(self, block: str, single: bool) -> None:
-        self.block, self.single = block, single
-        self.header: list[str] = []
-        self.row: list[bytes] = []  # of single values
-        self.columns: dict[str, list[str]] | None = None  # None before the first row
-        self.places: dict[str, int] = {}
-
-    def begin(self, wanted: Collection[str], path: Path) -> dict[str, list[str]]:
-        if self.columns is None:
-            self.places = column_places(self.header, wanted, str(path))
-            self.columns = {name: [] for name in self.places}
-        return self.columns
-
-    def add(self, values: list[bytes], number: int, wanted: Collection[str], path: Path) -> None:
-        columns = self.begin(wanted, path)
-        if len(values) != len(self.header):
-            raise ValueError(
-                f"line {number} has {len(values)} values under {len(self.header)} names; a value "
-                "with blanks needs quotes"
-            )
-        for name, place in self.places.items():
-            try:
-                columns[name].append(values[place].decode())
-            except UnicodeDecodeError:
-                raise CryofixError(
-                    f"{path}, line {number}: {name} is {values[place]!r:.60}, which is not UTF-8: "
-                    "convert the file, for example with iconv -f latin1 -t utf-8"
-                ) from None
-
-    def table(self, wanted: Collection[str], path: Path) -> StarTable:
-        if self.single:
-            self.add(self.row, 0, wanted, path)
-        return StarTable(self.block, self.begin(wanted, path))
-
-
-def _loops(path: Path, wanted: Collection[str]) -> list[_Loop]:
-    loops: list[_Loop] = []
+def _tables(path: Path, wanted: Collection[str]) -> list[StarTable]:
+    tables: list[StarTable] = []
     block: str | None = None
-    loop: _Loop | None = None  # that the next line belongs to
+    table: StarTable | None = None  # that the next line belongs to
     for number, line in _lines(path):
         if line.startswith(b"data_"):
-            block, loop = _block_name(line, path), None
+            block, table = _block_name(line, path), None
         elif block is None:
             continue
         elif line.startswith(b"loop_"):
-            loop = _Loop(block, single=False)
-            loops.append(loop)
-        elif line.startswith(b"_") and (loop is None or loop.columns is None):
-            if loop is None:
-                loop = _Loop(block, single=True)
-                loops.append(loop)
+            table = StarTable(block, single=False)
+            tables.append(table)
+        elif line.startswith(b"_") and (table is None or table.places is None):
+            if table is None:
+                table = StarTable(block, single=True)
+                tables.append(table)
             name, *values = _values(line, number)
-            if loop.single and len(values) != 1:
+            if table.single and len(values) != 1:
                 raise ValueError(f"line {number} has {len(values)} values for one name")
-            loop.header.append(name[1:].decode(errors="replace"))
-            loop.row += values if loop.single else []
-        elif loop is not None and not loop.single:
-            loop.add(_values(line, number), number, wanted, path)
-    return loops
+            table.header.append(name[1:].decode(errors="replace"))
+            table.row += values if table.single else []
+        elif table is not None and not table.single:
+            table.add(_values(line, number), number, wanted, path)
+    return tables
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -176,8 +160,7 @@ def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | dict[str, Any]]) 
 def star_name(name: str) -> str:
     """Return ``name`` if a STAR file can hold it.
 
-    Raises CryofixError if it holds a quote, a hash or a control character (readers end the value
-    there).
+    Readers end a value at a quote, a hash or a control character, so these are a CryofixError.
     """
     if any(character in "\"'#" or ord(character) < 32 for character in name):
         raise CryofixError(

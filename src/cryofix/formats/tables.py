@@ -31,21 +31,16 @@ class Particles:
     Centres are (x = column, y = row), 0-based, in full-resolution pixels of the array that
     `cryofix.formats.micrograph.read_micrograph` returns; 0 <= x <= columns, 0 <= y <= rows, but
     for particles that the edge cuts, whose centre may lie a little outside.
-
-    Attributes
-    ----------
-    x, y : ndarray of float64, shape (n,)
-        Pixels.
-    score : ndarray of float64, shape (n,), or None
-        Higher is more certain; its range is the picker's. NaN where a particle has none.
-    diameter_px : ndarray of float64, shape (n,), or None
-        Pixels at full resolution. NaN where a particle has none.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    """Pixels; shape (n,)."""
     score: NDArray[np.float64] | None = None
+    """Shape (n,). Higher is more certain; its range is the picker's. NaN where a particle has
+    none."""
     diameter_px: NDArray[np.float64] | None = None
+    """Shape (n,). Pixels at full resolution. NaN where a particle has none."""
 
     def __post_init__(self) -> None:
         for key in ("x", "y", "score", "diameter_px"):
@@ -125,32 +120,22 @@ class Particles:
 
 @dataclass(frozen=True)
 class Table:
-    """What one file says about one micrograph, in the file's own frame.
-
-    Attributes
-    ----------
-    micrograph : str
-        As the file writes it: with or without folder, extension and numerical prefix.
-    source : Path
-        The file, for messages.
-    particles : Particles
-        Centres (corner formats have added half a box), y not yet turned over.
-    relative : bool
-        Whether x and y are fractions of the image's width and height.
-    rows : ndarray of int, shape (n,), or None
-        Each particle's row in the file, from 1, for messages; None counts them.
-    origins : ndarray of float64, shape (n, 3), or None
-        How far particles turned out to lie from their coordinates, as refinements note it: the
-        x and y to be subtracted in Angstrom, and the micrograph's pixel size in Angstrom; NaN
-        where the file does not say them.
-    """
+    """What one file says about one micrograph, in the file's own frame."""
 
     micrograph: str
+    """As the file writes it: with or without folder, extension and numerical prefix."""
     source: Path
+    """The file, for messages."""
     particles: Particles
+    """Centres (corner formats have added half a box), y not yet turned over."""
     relative: bool = False
+    """Whether x and y are fractions of the image's width and height."""
     rows: NDArray[np.intp] | None = None
+    """Shape (n,). Each particle's row in the file, from 1, for messages; None counts them."""
     origins: NDArray[np.float64] | None = None
+    """Shape (n, 3). How far particles turned out to lie from their coordinates, as refinements note
+    it: the x and y to be subtracted in Angstrom, and the micrograph's pixel size in Angstrom; NaN
+    where the file does not say them."""
 
     def row(self, index: int) -> int:
         """Return the row in the file, from 1, of one particle."""
@@ -181,40 +166,28 @@ def origin_as_displayed(info: MicrographInfo) -> YOrigin:
 
 @dataclass(frozen=True)
 class Format:
-    """One program's way of writing coordinates.
-
-    Attributes
-    ----------
-    name : str
-        What ``format=`` selects.
-    suffixes : tuple of str
-        How the names of its files end, in small letters; a writer takes the first.
-    read, write : callable
-        ``read(path, **options)`` gives the tables of a file, ``write(path, entries, **options)``
-        the files that it wrote. Where there is a file for each micrograph, ``write(path,
-        particles, **options)`` writes one of them.
-    folders : tuple of str
-        Patterns of the files in a folder, of which the first that matches counts; none if there
-        is one file for all micrographs.
-    no_files : str
-        What to say of a folder in which no pattern matches; empty if ``read`` takes the folder.
-    y_origin : callable or None
-        The default for a micrograph; None if the user has to say.
-    keeps_empty : bool
-        Whether a micrograph without particles leaves a trace in the files.
-    sniff : callable or None
-        Whether the content of a file with one of the suffixes is of this format.
-    """
+    """One program's way of writing coordinates."""
 
     name: str
+    """What ``format=`` selects."""
     suffixes: tuple[str, ...]
+    """How the names of its files end, in small letters; a writer takes the first."""
     read: Callable[..., Iterable[Table]]
     write: Callable[..., Any]
+    """``read(path, **options)`` gives the tables of a file, ``write(path, entries, **options)`` the
+    files that it wrote. Where there is a file for each micrograph, ``write(path, particles,
+    **options)`` writes one of them."""
     folders: tuple[str, ...] = ()
+    """Patterns of the files in a folder, of which the first that matches counts; none if there is
+    one file for all micrographs."""
     no_files: str = ""
+    """What to say of a folder in which no pattern matches; empty if ``read`` takes the folder."""
     y_origin: Callable[[MicrographInfo], YOrigin] | None = origin_is_top
+    """The default for a micrograph; None if the user has to say."""
     keeps_empty: bool = True
+    """Whether a micrograph without particles leaves a trace in the files."""
     sniff: Callable[[Path], bool] | None = None
+    """Whether the content of a file with one of the suffixes is of this format."""
 
     @property
     def read_options(self) -> list[str]:
