@@ -38,7 +38,6 @@ def test_precision_recall_and_f1_equal_their_definitions() -> None:
     assert histogram.precision(0.5) == pytest.approx(precision)
     assert histogram.recall(0.5) == pytest.approx(recall)
     assert histogram.f1(0.5) == pytest.approx(2 * precision * recall / (precision + recall))
-    assert histogram.dice(0.5) == histogram.f1(0.5)
     assert histogram.prior == pytest.approx(truth.mean())
 
 

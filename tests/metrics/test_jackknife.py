@@ -5,7 +5,7 @@ from scipy.stats import ttest_1samp
 from cryofix.errors import CryofixError
 from cryofix.metrics import interval, paired_interval
 from cryofix.metrics.curves import FloatArray
-from cryofix.metrics.resampling import f1, mean
+from cryofix.metrics.jackknife import f1, mean
 from support import growth
 
 TRIALS = 1500

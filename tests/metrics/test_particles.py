@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.formats.coordinates import Particles
-from cryofix.metrics import ParticleRecord, label_free_border, match
+from cryofix.metrics import ParticleRecord, match
 
 
 def particles(xy: object, score: object = None) -> Particles:
@@ -167,11 +167,3 @@ def test_the_precision_recall_curve_follows_the_counts() -> None:
     precision, recall = record.precision_recall()
     assert precision[0] == record.precision(0.0) == 0.5
     assert recall[0] == record.recall(0.0) == 0.5
-
-
-def test_the_label_free_border_is_the_smallest_gap_to_any_edge() -> None:
-    first = (particles([[30, 40], [160, 60]]), (100, 200))  # 39 px below, 30 left, 39 right
-    second = (particles([[100, 20]]), (100, 200))
-    assert label_free_border([first, second]) == 20.0
-    assert label_free_border([first]) == 30.0
-    assert label_free_border([]) == 0.0

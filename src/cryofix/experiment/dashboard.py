@@ -17,10 +17,7 @@ from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT
 from cryofix.learning.fixmatch import FixMatch
 from cryofix.learning.validation import Shown
 from cryofix.masking import MaskingPolicy, PolicyContext
-from cryofix.metrics import curves
-from cryofix.metrics.curves import IntArray
-from cryofix.metrics.particles import ParticleRecord
-from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.curves import Counts, Curve, IntArray
 from cryofix.metrics.rates import BACKGROUND, PARTICLE
 
 FINAL_SCORES = (
@@ -118,9 +115,7 @@ def write_log_odds(writer: SummaryWriter, counts: IntArray, step: int) -> None:
             )
 
 
-def write_curve(
-    writer: SummaryWriter, tag: str, scored: PixelHistogram | ParticleRecord, step: int
-) -> None:
+def write_curve(writer: SummaryWriter, tag: str, scored: Curve, step: int) -> None:
     """Write precision over recall for TensorBoard's PR CURVES page."""
     right, wrong, truth = np.array([scored.counts_at(at) for at in CURVE_THRESHOLDS]).T
     writer.add_pr_curve_raw(
@@ -129,8 +124,8 @@ def write_curve(
         false_positive_counts=wrong,
         true_negative_counts=wrong[0] - wrong,  # at threshold 0 all is predicted to be particle
         false_negative_counts=truth - right,
-        precision=curves.precision(right, wrong, truth),
-        recall=curves.recall(right, wrong, truth),
+        precision=Counts(right, wrong, truth).precision,
+        recall=Counts(right, wrong, truth).recall,
         global_step=step,
         num_thresholds=len(CURVE_THRESHOLDS),
     )

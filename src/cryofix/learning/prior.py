@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
-from cryofix.metrics.jackknife import Bounds, interval
-from cryofix.metrics.resampling import mean
+from cryofix.metrics.jackknife import Bounds, interval, mean
 
 ONE = (
     "regions of the only labelled micrograph: how micrographs differ is not in it, so it is too"

@@ -5,7 +5,7 @@ from cryofix.metrics.jackknife import Interval, interval, paired_interval
 from cryofix.metrics.keep_rates import THRESHOLDS, ConfidenceHistogram, WeightTally, drift
 from cryofix.metrics.matching import Matches, match
 from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
-from cryofix.metrics.particles import ParticleRecord, label_free_border
+from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise
 
@@ -23,7 +23,6 @@ __all__ = [
     "choose_thresholds",
     "drift",
     "interval",
-    "label_free_border",
     "match",
     "paired_gain",
     "paired_interval",

@@ -5,7 +5,8 @@ right and how many were wrong. Counts add up over micrographs, so pooling and re
 micrographs are sums, and everything else is a formula on the last axis of an array of counts.
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,8 +15,6 @@ from cryofix.errors import CryofixError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Counts = NDArray[Any] | float | int
-
 _EVEN_STEPS = 3000
 _STEPS_PER_OCTAVE = 8
 
@@ -75,80 +74,111 @@ def threshold_index(threshold: float) -> int:
     return min(int(np.searchsorted(EDGES, np.float32(threshold), side="left")), BINS - 1)
 
 
-def at_or_above(counts: NDArray[Any]) -> NDArray[Any]:
-    """Turn counts for each bin (last axis) into counts at or above each edge."""
-    return np.flip(np.cumsum(np.flip(counts, axis=-1), axis=-1), axis=-1)
+class Counts(NamedTuple):
+    """Right and wrong predictions, and what there was to find: numbers, or arrays of one shape.
 
-
-def precision(right: Counts, wrong: Counts, truth: Counts) -> FloatArray:
-    """Return right / (right + wrong).
-
-    Without any prediction it is 0 where there was something to find (a model that says nothing
-    earns nothing) and 1 where there was nothing: staying silent on an empty micrograph is right.
+    `average_precision`, `best_threshold` and `at_or_above` read ``right`` and ``wrong`` by score
+    bin on the last axis, not cumulated; ``truth`` has the shape of the other axes.
     """
-    right, wrong, truth = _floats(right, wrong, truth)
-    return _ratio(right, right + wrong, otherwise=np.where(truth == 0, 1.0, 0.0))
+
+    right: Any
+    wrong: Any
+    truth: Any
+    """It may exceed the sum of ``right``: some particles are found at no threshold."""
+
+    @property
+    def precision(self) -> FloatArray:
+        """Share of the predictions that are right.
+
+        Without any prediction it is 0 where there was something to find (a model that says
+        nothing earns nothing) and 1 on an empty micrograph, where silence is right.
+        """
+        right, wrong, truth = self._floats()
+        return _ratio(right, right + wrong, otherwise=np.where(truth == 0, 1.0, 0.0))
+
+    @property
+    def recall(self) -> FloatArray:
+        """Share of the truth that is found; without truth, 1 if nothing was predicted, else 0."""
+        right, wrong, truth = self._floats()
+        return _ratio(right, truth, otherwise=np.where(right + wrong == 0, 1.0, 0.0))
+
+    @property
+    def f1(self) -> FloatArray:
+        """2 right / (right + wrong + truth), which is also the Dice coefficient.
+
+        It is 1 where nothing was predicted and nothing was there, never NaN.
+        """
+        right, wrong, truth = self._floats()
+        return _ratio(2 * right, right + wrong + truth, otherwise=1.0)
+
+    @property
+    def average_precision(self) -> FloatArray:
+        """Step-wise sum of precision times gain in recall, in [0, 1]; 0 without truth."""
+        right, _, truth = self._floats()
+        hits, misses, _ = self.at_or_above()
+        at_each = _ratio(hits, hits + misses, otherwise=0.0)
+        return _ratio((at_each * right).sum(axis=-1), truth, otherwise=0.0)
+
+    def best_threshold(self) -> float:
+        """Return the threshold with the highest F1; of several, the one nearest to 0.5."""
+        f1 = self.at_or_above().f1
+        candidates = np.flatnonzero(f1 == f1.max())
+        return float(EDGES[candidates[np.argmin(np.abs(EDGES[candidates] - 0.5))]])
+
+    def at_or_above(self) -> "Counts":
+        """Return the counts at or above each edge."""
+        right, wrong, truth = self._floats()
+        right, wrong = (np.flip(np.cumsum(np.flip(n, -1), axis=-1), -1) for n in (right, wrong))
+        return Counts(right, wrong, truth)
+
+    def _floats(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return float64, in which the counts below 2^53 are exact."""
+        right, wrong, truth = (np.asarray(part, dtype=np.float64) for part in self)
+        return right, wrong, truth
 
 
-def recall(right: Counts, wrong: Counts, truth: Counts) -> FloatArray:
-    """Return right / truth; without any truth 1 if nothing was predicted either, else 0."""
-    right, wrong, truth = _floats(right, wrong, truth)
-    return _ratio(right, truth, otherwise=np.where(right + wrong == 0, 1.0, 0.0))
+@dataclass(frozen=True)
+class Curve:
+    """Counts by score bin and what is read from them: a base for pixels and for picks."""
+
+    @property
+    def binned(self) -> Counts:
+        """What was right and wrong in each score bin, shape (BINS,), and what was there."""
+        raise NotImplementedError
+
+    def counts_at(self, threshold: float) -> Counts:
+        """Return integer counts at ``score >= threshold``, exact as in `threshold_index`."""
+        right, wrong, truth = self.binned
+        first = threshold_index(threshold)
+        return Counts(int(right[first:].sum()), int(wrong[first:].sum()), truth)
+
+    def precision(self, threshold: float = 0.5) -> float:
+        """Share of what is predicted that is right; a lower bound where labels are incomplete."""
+        return float(self.counts_at(threshold).precision)
+
+    def recall(self, threshold: float = 0.5) -> float:
+        """Share of the truth that is predicted."""
+        return float(self.counts_at(threshold).recall)
+
+    def f1(self, threshold: float = 0.5) -> float:
+        """Harmonic mean of precision and recall."""
+        return float(self.counts_at(threshold).f1)
+
+    def average_precision(self) -> float:
+        """Step-wise average precision over the grid of thresholds; 0 without any truth."""
+        return float(self.binned.average_precision)
+
+    def best_threshold(self) -> float:
+        """Threshold of the highest F1: for validation micrographs, never for test ones."""
+        return self.binned.best_threshold()
+
+    def precision_recall(self) -> tuple[FloatArray, FloatArray]:
+        """Return precision and recall at each edge of `EDGES`, shape (BINS,) each."""
+        above = self.binned.at_or_above()
+        return above.precision, above.recall
 
 
-def f1_score(right: Counts, wrong: Counts, truth: Counts) -> FloatArray:
-    """Return F1 = 2 right / (right + wrong + truth), which is also the Dice coefficient.
-
-    It is 1 where nothing was predicted and nothing was there, never NaN.
-    """
-    right, wrong, truth = _floats(right, wrong, truth)
-    return _ratio(2 * right, right + wrong + truth, otherwise=1.0)
-
-
-def average_precision(right: Counts, wrong: Counts, truth: Counts) -> FloatArray:
-    """Return the step-wise average precision, sum of precision times gain in recall.
-
-    Parameters
-    ----------
-    right, wrong
-        Counts for each score bin, shape (..., bins), not cumulated.
-    truth
-        What there was to find, shape (...). It may exceed the sum of ``right``: what no
-        threshold finds lowers the average precision.
-
-    Returns
-    -------
-    Shape (...), in [0, 1]; 0 where there is no truth.
-    """
-    right, wrong, truth = _floats(right, wrong, truth)
-    hits, misses = at_or_above(right), at_or_above(wrong)
-    at_each = _ratio(hits, hits + misses, otherwise=0.0)
-    return _ratio((at_each * right).sum(axis=-1), truth, otherwise=0.0)
-
-
-def best_threshold(right: Counts, wrong: Counts, truth: Counts) -> float:
-    """Return the threshold with the highest F1; of several, the one nearest to 0.5.
-
-    Parameters
-    ----------
-    right, wrong
-        Counts for each score bin, shape (bins,), not cumulated.
-    truth
-        What there was to find.
-    """
-    right, wrong, truth = _floats(right, wrong, truth)
-    f1 = f1_score(at_or_above(right), at_or_above(wrong), truth)
-    candidates = np.flatnonzero(f1 == f1.max())
-    nearest = candidates[np.argmin(np.abs(EDGES[candidates] - 0.5))]
-    return float(EDGES[nearest])
-
-
-def _floats(*arrays: Counts) -> tuple[FloatArray, ...]:
-    """Return the arrays as float64, in which the counts below 2^53 are exact."""
-    return tuple(np.asarray(array, dtype=np.float64) for array in arrays)
-
-
-def _ratio(numerator: Counts, denominator: Counts, otherwise: Counts) -> FloatArray:
+def _ratio(numerator: Any, denominator: Any, otherwise: Any) -> FloatArray:
     """Divide, with ``otherwise`` where the denominator is 0."""
     empty = np.equal(denominator, 0)
     quotient: FloatArray = np.where(empty, otherwise, numerator / np.where(empty, 1, denominator))

@@ -14,7 +14,7 @@ of a bootstrap are much too narrow: with three micrographs they hold the truth i
 cases, and these in 92 to 95 %.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from cryofix.errors import CryofixError
-from cryofix.metrics.curves import FloatArray
+from cryofix.metrics.curves import Counts, Curve, FloatArray
 
 Statistic = Callable[[FloatArray], FloatArray]
 """From summed counts, shape (sums, columns), to one number each, shape (sums,)."""
@@ -122,3 +122,42 @@ def _interval(table: FloatArray, statistic: Statistic, least: float) -> Interval
     error = float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
     half = float(stdtrit(n - 1, 0.975)) * error
     return Interval(value, max(value - half, least), min(value + half, 1.0), n)
+
+
+def rows_at(curves: Sequence[Curve], threshold: float) -> FloatArray:
+    """Return (right, wrong, truth) of each micrograph at a threshold, for `f1` and its like."""
+    return np.array([curve.counts_at(threshold) for curve in curves], dtype=np.float64)
+
+
+def curve_rows(curves: Sequence[Curve]) -> tuple[FloatArray, Statistic]:
+    """Return rows of counts by score bin, and the average precision of their sums."""
+    right, wrong, truth = (np.stack(part) for part in zip(*(c.binned for c in curves), strict=True))
+    used = (right + wrong).any(axis=0)  # bins that nobody uses change nothing and cost time
+    width = int(used.sum())
+
+    def statistic(sums: FloatArray) -> FloatArray:
+        counts = Counts(sums[:, :width], sums[:, width : 2 * width], sums[:, 2 * width])
+        return counts.average_precision
+
+    rows = np.concatenate([right[:, used], wrong[:, used], truth[:, None]], axis=1)
+    return rows.astype(np.float64), statistic
+
+
+def precision(sums: FloatArray) -> FloatArray:
+    """Return the precision of summed (right, wrong, truth)."""
+    return Counts(*sums.T).precision
+
+
+def recall(sums: FloatArray) -> FloatArray:
+    """Return the recall of summed (right, wrong, truth)."""
+    return Counts(*sums.T).recall
+
+
+def f1(sums: FloatArray) -> FloatArray:
+    """Return the F1 of summed (right, wrong, truth)."""
+    return Counts(*sums.T).f1
+
+
+def mean(sums: FloatArray) -> FloatArray:
+    """Return the mean of summed (value, 1)."""
+    return np.asarray(sums[:, 0] / sums[:, 1])

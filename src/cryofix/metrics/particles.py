@@ -1,6 +1,5 @@
 """Scores of picks against labelled particles, as counts that add up over micrographs."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,13 +7,13 @@ import numpy as np
 from cryofix.errors import CryofixError
 from cryofix.formats.coordinates import Particles
 from cryofix.metrics import curves
-from cryofix.metrics.curves import BINS, FloatArray, IntArray
+from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
 from cryofix.metrics.matching import grow_matches, within
 from cryofix.metrics.suppression import suppress
 
 
 @dataclass(frozen=True)
-class ParticleRecord:
+class ParticleRecord(Curve):
     """What the picks of one or more micrographs found, at every score threshold.
 
     Raising the threshold removes picks, and the pairing changes with them; the counts here are
@@ -111,59 +110,10 @@ class ParticleRecord:
             self.matched + other.matched, self.unmatched + other.unmatched, self.truth + other.truth
         )
 
-    def counts_at(self, threshold: float) -> tuple[int, int, int]:
-        """Return right picks, wrong picks and labelled particles at ``score >= threshold``."""
-        first = curves.threshold_index(threshold)
-        return int(self.matched[first:].sum()), int(self.unmatched[first:].sum()), self.truth
-
-    def precision(self, threshold: float) -> float:
-        """Share of right picks; a lower bound where labels are incomplete."""
-        return float(curves.precision(*self.counts_at(threshold)))
-
-    def recall(self, threshold: float) -> float:
-        """Share of labelled particles that were found."""
-        return float(curves.recall(*self.counts_at(threshold)))
-
-    def f1(self, threshold: float) -> float:
-        """Harmonic mean of precision and recall; zero division as in ``curves``."""
-        return float(curves.f1_score(*self.counts_at(threshold)))
-
-    def average_precision(self) -> float:
-        """Step-wise average precision over the scores; 0 without labelled particles."""
-        return float(curves.average_precision(self.matched, self.unmatched, self.truth))
-
-    def best_threshold(self) -> float:
-        """Score threshold of the highest F1: for validation micrographs, never for test ones."""
-        return curves.best_threshold(self.matched, self.unmatched, self.truth)
-
-    def precision_recall(self) -> tuple[FloatArray, FloatArray]:
-        """Return precision and recall at each edge of ``curves.EDGES``, shape (bins,) each."""
-        right, wrong = curves.at_or_above(self.matched), curves.at_or_above(self.unmatched)
-        return (curves.precision(right, wrong, self.truth), curves.recall(right, wrong, self.truth))
-
-
-def label_free_border(labels: Iterable[tuple[Particles, tuple[int, int]]]) -> float:
-    """Return the width of the border that no label reaches.
-
-    Labels often stop short of the edge because the program that extracted them dropped boxes
-    that stuck out. Picks there cannot be judged.
-
-    Parameters
-    ----------
-    labels
-        Particles and (rows, columns) of each labelled micrograph, in one pixel size.
-
-    Returns
-    -------
-    The smallest distance of a labelled centre to an edge, in pixels; 0 without labels.
-    """
-    margins = []
-    for particles, (rows, columns) in labels:
-        if len(particles):
-            to_left, to_top = particles.x.min(), particles.y.min()
-            to_right, to_bottom = columns - 1 - particles.x.max(), rows - 1 - particles.y.max()
-            margins.append(min(to_left, to_top, to_right, to_bottom))
-    return max(float(min(margins)), 0.0) if margins else 0.0
+    @property
+    def binned(self) -> Counts:
+        """Right and wrong picks gained in each score bin, and the labelled particles."""
+        return Counts(self.matched, self.unmatched, self.truth)
 
 
 def _centres(particles: Particles) -> FloatArray:

@@ -8,11 +8,11 @@ from numpy.typing import ArrayLike
 from cryofix.errors import CryofixError
 from cryofix.metrics import curves
 from cryofix.metrics.calibration import Reliability, reliability
-from cryofix.metrics.curves import BINS, FloatArray, IntArray
+from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
-class PixelHistogram:
+class PixelHistogram(Curve):
     """Pixels of one or more micrographs, by true class and probability bin.
 
     It has the same 80 kB for a tile and for a data set, and histograms add up, so one is kept
@@ -80,44 +80,10 @@ class PixelHistogram:
         """Share of particle pixels; 0 without pixels."""
         return self.truth / max(self.pixels, 1)
 
-    def counts_at(self, threshold: float) -> tuple[int, int, int]:
-        """Return true positives, false positives and true pixels at ``p >= threshold``.
-
-        Exact for the edges of the grid, all multiples of 0.01 among them; other thresholds are
-        rounded up to the next edge, by less than 1/3000.
-        """
-        first = curves.threshold_index(threshold)
-        wrong, right = self.counts[:, first:].sum(axis=1)
-        return int(right), int(wrong), self.truth
-
-    def precision(self, threshold: float = 0.5) -> float:
-        """Share of true pixels among the predicted; zero division as in ``curves``."""
-        return float(curves.precision(*self.counts_at(threshold)))
-
-    def recall(self, threshold: float = 0.5) -> float:
-        """Share of predicted pixels among the true; zero division as in ``curves``."""
-        return float(curves.recall(*self.counts_at(threshold)))
-
-    def f1(self, threshold: float = 0.5) -> float:
-        """Harmonic mean of precision and recall."""
-        return float(curves.f1_score(*self.counts_at(threshold)))
-
-    def dice(self, threshold: float = 0.5) -> float:
-        """Dice coefficient of the pooled pixels, which is the same number as F1."""
-        return self.f1(threshold)
-
-    def average_precision(self) -> float:
-        """Step-wise average precision over the grid of thresholds; 0 without true pixels."""
-        return float(curves.average_precision(self.counts[1], self.counts[0], self.truth))
-
-    def best_threshold(self) -> float:
-        """Threshold of the highest F1: for validation micrographs, never for test ones."""
-        return curves.best_threshold(self.counts[1], self.counts[0], self.truth)
-
-    def precision_recall(self) -> tuple[FloatArray, FloatArray]:
-        """Return precision and recall at each edge of ``curves.EDGES``, shape (bins,) each."""
-        right, wrong = curves.at_or_above(self.counts[1]), curves.at_or_above(self.counts[0])
-        return (curves.precision(right, wrong, self.truth), curves.recall(right, wrong, self.truth))
+    @property
+    def binned(self) -> Counts:
+        """True and false positives in each bin of p, and the true pixels."""
+        return Counts(self.counts[1], self.counts[0], self.truth)
 
     def reliability(self, *, predicted_particles: bool = False) -> Reliability:
         """Return the reliability diagram in 15 bins, of all pixels or of those with p >= 0.5."""

@@ -6,9 +6,18 @@ from typing import Any
 import numpy as np
 
 from cryofix.errors import CryofixError
-from cryofix.metrics import resampling
-from cryofix.metrics.curves import FloatArray
-from cryofix.metrics.jackknife import FEWEST, Bounds, Statistic, interval, paired_interval, too_few
+from cryofix.metrics import jackknife
+from cryofix.metrics.curves import Counts, Curve, FloatArray
+from cryofix.metrics.jackknife import (
+    FEWEST,
+    Bounds,
+    Statistic,
+    curve_rows,
+    interval,
+    paired_interval,
+    rows_at,
+    too_few,
+)
 from cryofix.metrics.micrograph_records import (
     RADIUS_FRACTION,
     STRICT_RADIUS_FRACTION,
@@ -19,6 +28,8 @@ from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 
 __all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain", "summarise"]
+
+MEASURES = ("precision", "recall", "f1")
 
 
 def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
@@ -33,7 +44,7 @@ def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
 def summarise(records: Sequence[MicrographRecord], thresholds: Thresholds) -> dict[str, Any]:
     """Return the ``SCORES`` of a set of micrographs, ready for JSON.
 
-    All values are finite floats in [0, 1] (zero division: see ``curves``). A ``ci95`` is
+    All values are finite floats in [0, 1] (zero division: see `curves.Counts`). A ``ci95`` is
     ``[low, high]`` over micrographs, or null with fewer than three of them, and then
     ``ci95_reason`` says so.
     Values without ``macro`` in their path are pooled over micrographs; ``macro`` values are means
@@ -49,64 +60,54 @@ def summarise(records: Sequence[MicrographRecord], thresholds: Thresholds) -> di
         From `choose_thresholds` on validation micrographs.
     """
     pixels, particles, strict = _pooled(records)
+    pixel_curves = [record.pixels for record in records]
+    particle_curves = [record.particles for record in records]
 
     def ci95(rows: FloatArray, statistic: Statistic) -> Bounds:
         return interval(rows, statistic).bounds
 
-    at_half = resampling.pixel_rows(records, 0.5)
-    at_chosen = resampling.pixel_rows(records, thresholds.pixel)
-    picked = resampling.particle_rows(records, thresholds.particle)
+    at_half = rows_at(pixel_curves, 0.5)
+    at_chosen = rows_at(pixel_curves, thresholds.pixel)
+    picked = rows_at(particle_curves, thresholds.particle)
     per_micrograph = [_micrograph_row(record, thresholds) for record in records]
-    right, wrong, truth = particles.counts_at(thresholds.particle)
     unknown = {"ci95_reason": too_few(len(records))} if len(records) < FEWEST else {}
+    picks = particles.counts_at(thresholds.particle)
 
     return {
         "pixel": {
-            "precision": pixels.precision(0.5),
-            "recall": pixels.recall(0.5),
-            "f1": pixels.f1(0.5),
+            **_measures(pixels, 0.5),
             "threshold": thresholds.pixel,
             "f1_at_validation_threshold": pixels.f1(thresholds.pixel),
             "average_precision": pixels.average_precision(),
             "ece": pixels.calibration_error(),
             "ece_predicted_particles": pixels.calibration_error(predicted_particles=True),
-            "dice": pixels.dice(0.5),
+            "dice": pixels.f1(0.5),
             "prior": pixels.prior,
             "macro": _macro(per_micrograph, {"f1": "pixel_f1"}, ci95),
             "ci95": {
-                "f1": ci95(at_half, resampling.f1),
-                "f1_at_validation_threshold": ci95(at_chosen, resampling.f1),
-                "average_precision": ci95(*resampling.pixel_curve_rows(records)),
+                "f1": ci95(at_half, jackknife.f1),
+                "f1_at_validation_threshold": ci95(at_chosen, jackknife.f1),
+                "average_precision": ci95(*curve_rows(pixel_curves)),
             },
             **unknown,
         },
         "particle": {
-            "precision": particles.precision(thresholds.particle),
-            "recall": particles.recall(thresholds.particle),
-            "f1": particles.f1(thresholds.particle),
+            **_measures(particles, thresholds.particle),
             "threshold": thresholds.particle,
             "average_precision": particles.average_precision(),
             "radius_fraction": RADIUS_FRACTION,
-            "truth": truth,
-            "picks": right + wrong,
-            "matched": right,
+            **_picks(picks),
             "strict": {
-                "precision": strict.precision(thresholds.particle),
-                "recall": strict.recall(thresholds.particle),
-                "f1": strict.f1(thresholds.particle),
+                **_measures(strict, thresholds.particle),
                 "average_precision": strict.average_precision(),
                 "radius_fraction": STRICT_RADIUS_FRACTION,
             },
-            "macro": _macro(
-                per_micrograph,
-                {name: f"particle_{name}" for name in ("precision", "recall", "f1")},
-                ci95,
-            ),
+            "macro": _macro(per_micrograph, {name: f"particle_{name}" for name in MEASURES}, ci95),
             "ci95": {
-                "precision": ci95(picked, resampling.precision),
-                "recall": ci95(picked, resampling.recall),
-                "f1": ci95(picked, resampling.f1),
-                "average_precision": ci95(*resampling.particle_curve_rows(records)),
+                "precision": ci95(picked, jackknife.precision),
+                "recall": ci95(picked, jackknife.recall),
+                "f1": ci95(picked, jackknife.f1),
+                "average_precision": ci95(*curve_rows(particle_curves)),
             },
             **unknown,
         },
@@ -146,32 +147,27 @@ def paired_gain(
             f"{len(fixmatch)} were scored (not shared: {', '.join(odd[:5]) or 'none'}): score "
             "both on one split"
         )
-    paired = [by_name[name] for name in names]
-    both = [*control, *paired]
+    both = [*control, *(by_name[name] for name in names)]
+    pixels, picks = [each.pixels for each in both], [each.particles for each in both]
 
     def gain(before: FloatArray, after: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return paired_interval(before, after, statistic).as_dict()
 
-    def curve_gain(rows: FloatArray, statistic: Statistic) -> dict[str, Any]:
-        return gain(rows[: len(control)], rows[len(control) :], statistic)
+    def f1_gain(curves: Sequence[Curve], before: float, after: float) -> dict[str, Any]:
+        ours, theirs = curves[: len(names)], curves[len(names) :]
+        return gain(rows_at(ours, before), rows_at(theirs, after), jackknife.f1)
+
+    def curve_gain(curves: Sequence[Curve]) -> dict[str, Any]:
+        rows, statistic = curve_rows(curves)
+        return gain(rows[: len(names)], rows[len(names) :], statistic)
 
     mine, theirs = fixmatch_thresholds, control_thresholds
     return {
-        "pixel_f1": gain(
-            resampling.pixel_rows(control, 0.5), resampling.pixel_rows(paired, 0.5), resampling.f1
-        ),
-        "pixel_f1_at_validation_threshold": gain(
-            resampling.pixel_rows(control, theirs.pixel),
-            resampling.pixel_rows(paired, mine.pixel),
-            resampling.f1,
-        ),
-        "particle_f1": gain(
-            resampling.particle_rows(control, theirs.particle),
-            resampling.particle_rows(paired, mine.particle),
-            resampling.f1,
-        ),
-        "average_precision": curve_gain(*resampling.pixel_curve_rows(both)),
-        "particle_average_precision": curve_gain(*resampling.particle_curve_rows(both)),
+        "pixel_f1": f1_gain(pixels, 0.5, 0.5),
+        "pixel_f1_at_validation_threshold": f1_gain(pixels, theirs.pixel, mine.pixel),
+        "particle_f1": f1_gain(picks, theirs.particle, mine.particle),
+        "average_precision": curve_gain(pixels),
+        "particle_average_precision": curve_gain(picks),
     }
 
 
@@ -190,19 +186,27 @@ def _pooled(
     )
 
 
+def _measures(curve: Curve, threshold: float) -> dict[str, float]:
+    """Return precision, recall and F1 at a threshold."""
+    counts = curve.counts_at(threshold)
+    return {name: float(getattr(counts, name)) for name in MEASURES}
+
+
+def _picks(counts: Counts) -> dict[str, int]:
+    """Return how many labels and picks there are, and how many belong together."""
+    right, wrong, truth = counts
+    return {"truth": truth, "picks": right + wrong, "matched": right}
+
+
 def _micrograph_row(record: MicrographRecord, thresholds: Thresholds) -> dict[str, Any]:
     """Return one row of ``per_micrograph``."""
-    right, wrong, truth = record.particles.counts_at(thresholds.particle)
+    picked = _measures(record.particles, thresholds.particle)
     return {
         "name": record.name,
         "pixel_f1": record.pixels.f1(0.5),
         "pixel_f1_at_validation_threshold": record.pixels.f1(thresholds.pixel),
-        "particle_precision": record.particles.precision(thresholds.particle),
-        "particle_recall": record.particles.recall(thresholds.particle),
-        "particle_f1": record.particles.f1(thresholds.particle),
-        "truth": truth,
-        "picks": right + wrong,
-        "matched": right,
+        **{f"particle_{name}": value for name, value in picked.items()},
+        **_picks(record.particles.counts_at(thresholds.particle)),
     }
 
 
@@ -215,5 +219,5 @@ def _macro(
     values = {name: np.array([row[column] for row in rows]) for name, column in columns.items()}
     ones = np.ones(len(rows))
     means: dict[str, Any] = {name: float(value.mean()) for name, value in values.items()}
-    means["ci95"] = {"f1": ci95(np.stack([values["f1"], ones], axis=1), resampling.mean)}
+    means["ci95"] = {"f1": ci95(np.stack([values["f1"], ones], axis=1), jackknife.mean)}
     return means
