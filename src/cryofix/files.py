@@ -106,15 +106,9 @@ def write_json(path: str | Path, content: Any) -> None:
 def remove_leftovers(folder: Path, *parts: str, older_than_s: float = 0.0) -> None:
     """Remove the temporary files that killed processes have left in a folder.
 
-    Parameters
-    ----------
-    folder
-        Where to look.
-    parts
-        Patterns of further folders below it; the folders in them are not searched.
-    older_than_s
-        Seconds since they were last written. Only who holds the folder's lock can say that nobody
-        writes in it; elsewhere :data:`A_DAY` is long enough.
+    ``parts`` are patterns of further folders below it; the folders in them are not searched. Only
+    who holds the folder's lock can say that nobody writes in it; elsewhere files have to be older
+    than :data:`A_DAY`.
     """
     for part in ("", *(f"{part}/" for part in parts)):
         for path in folder.glob(f"{part}{TEMPORARY}*"):
@@ -125,19 +119,11 @@ def remove_leftovers(folder: Path, *parts: str, older_than_s: float = 0.0) -> No
 
 @contextmanager
 def locked(path: Path, timeout_s: float = -1) -> Iterator[None]:
-    """Hold a lock among all processes that name the same file; a dead owner's is free.
+    """Hold a lock file among all processes that name it; a dead owner's is free.
 
     Where the file system has no locks of its own, the existence of a second file is the lock; the
-    death of its owner is then noticed only on the owner's machine.
-
-    Raises filelock.Timeout when another process holds it all that time.
-
-    Parameters
-    ----------
-    path
-        Of the lock file; its folder is made.
-    timeout_s
-        How long to wait in seconds; negative waits for ever.
+    death of its owner is then noticed only on the owner's machine. A negative ``timeout_s`` waits
+    for ever. Raises filelock.Timeout when another process holds it all that time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock: BaseFileLock = FileLock(path, timeout_s)

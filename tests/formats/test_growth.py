@@ -14,7 +14,7 @@ import mrcfile
 import numpy as np
 import pytest
 
-from cryofix.formats.micrograph import read_micrograph
+from cryofix.formats import read_micrograph
 
 MEBIBYTE = 1 << 20
 
@@ -77,7 +77,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 from cryofix.errors import CryofixError
-from cryofix.formats.micrograph import read_info, read_micrograph
+from cryofix.formats import read_info, read_micrograph
 baseline = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for read in (read_info, read_micrograph):
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cryofix.errors import CryofixError
-from cryofix.formats.micrograph import (
+from cryofix.formats import (
     find_micrographs,
     index_micrographs,
     micrograph_name,

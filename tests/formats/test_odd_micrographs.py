@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
-from cryofix.formats.micrograph import find_micrographs, read_info, read_micrograph
+from cryofix.formats import find_micrographs, read_info, read_micrograph
 
 
 def write_mrc_with(path: Path, data: NDArray[Any], **fields: float) -> Path:

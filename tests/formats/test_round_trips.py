@@ -20,10 +20,10 @@ from cryofix.formats import (
     Particles,
     YOrigin,
     detect_format,
+    micrograph_name,
     read_coordinates,
     write_coordinates,
 )
-from cryofix.formats.micrograph import micrograph_name
 
 ROWS, COLUMNS = 3710, 7420  # nothing about the image or the pattern is symmetric
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 from cryofix.metrics import ParticleRecord, match
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cryofix.errors import CryofixError
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 from cryofix.metrics import (
     MicrographRecord,
     PixelHistogram,

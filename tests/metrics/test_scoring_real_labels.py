@@ -5,8 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryofix.formats.coordinates import Particles, read_coordinates
-from cryofix.formats.micrograph import MicrographInfo, find_micrographs, micrograph_name, read_info
+from cryofix.formats import (
+    MicrographInfo,
+    Particles,
+    find_micrographs,
+    micrograph_name,
+    read_coordinates,
+    read_info,
+)
 from cryofix.metrics import ParticleRecord
 
 DIAMETER = 108.0

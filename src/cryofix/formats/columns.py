@@ -24,24 +24,12 @@ def to_particles(
     score: str = "score",
     diameter: Sequence[str] = (),
 ) -> Particles:
-    """Return the particles of a file's columns, in the file's frame.
+    """Return the particles of a file's columns (name to numbers or their text), in its frame.
 
-    Raises CryofixError if x, y, width or height is missing or a value is not what it should be.
-
-    Parameters
-    ----------
-    columns
-        Name to numbers or their text, one for each row.
-    source
-        The file, for messages.
-    x, y
-        Names of the columns of centres, or with a box of its corners.
-    box
-        Names of the columns of a box's width and height.
-    score
-        Name of a column that may be missing, in single rows or as a whole.
-    diameter
-        Names of columns whose mean is the diameter; they too may be missing.
+    ``x`` and ``y`` name the columns of centres, or with a ``box`` (names of width and height) of
+    its corners. The mean of the columns ``diameter`` is the diameter; ``score`` and they may be
+    missing, in single rows or as a whole. Raises CryofixError if another is missing or a value is
+    not what it should be.
     """
     centre_x, centre_y = (numbers(columns[name], name, source) for name in (x, y))
     if box:
@@ -136,25 +124,11 @@ def read_columns(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """Read the wanted columns of a table in UTF-8 text whose first line names them.
 
-    Raises CryofixError if the file is no such text, a row has more values than there are names, or
-    a wanted column is there twice.
-
-    Parameters
-    ----------
-    separator
-        One character; quotes may stand round values.
-    needs
-        What the program writes, for messages.
-    plain
-        From a name in the file to what ``wanted`` calls it.
-
-    Returns
-    -------
-    header
-        All names as they are in the file.
-    columns
-        Name to values, of the wanted columns that are there. Values missing at the end of a row
-        are empty.
+    ``needs`` is what the program writes, for messages; ``plain`` turns a name in the file into
+    what ``wanted`` calls it. Returns all names as they are in the file, and name to values of the
+    wanted columns that are there; values missing at the end of a row are empty. Raises
+    CryofixError if the file is no such text, a row has more values than there are names, or a
+    wanted column is there twice.
     """
     rows = _rows(path, separator, needs)
     header = next(rows)

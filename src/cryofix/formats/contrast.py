@@ -64,8 +64,8 @@ class Reading:
         return [sentence for applies, sentence in possible if applies]
 
 
-AS_GIVEN = Reading()
 TURNS = [Reading(*each) for each in itertools.product((False, True), repeat=3)]
+"""Readings of the right scale; the first is the file as given."""
 BINNED = [
     Reading(turned=turned, scale=scale, diameter_too=diameter_too)
     for diameter_too, scale, turned in itertools.product((False, True), _SCALES, (False, True))

@@ -12,11 +12,10 @@ from typing import Any
 
 from cryofix.errors import CryofixError
 from cryofix.formats.frames import Outside, Remarks, check_inside, to_our_frame, without_duplicates
-from cryofix.formats.micrograph import MicrographInfo, micrograph_name
-from cryofix.formats.names import image_stem
+from cryofix.formats.micrograph import MicrographInfo
+from cryofix.formats.names import image_stem, micrograph_name
 from cryofix.formats.option_keys import CommandKeys, check_choice, keys_of_command, option_key
 from cryofix.formats.registry import (
-    FORMATS,
     check_options,
     detect_format,
     find_format,
@@ -24,16 +23,6 @@ from cryofix.formats.registry import (
     find_y_origin,
 )
 from cryofix.formats.tables import Entry, Particles, Table, YOrigin
-
-__all__ = [
-    "FORMATS",
-    "Particles",
-    "YOrigin",
-    "detect_format",
-    "file_y_origin",
-    "read_coordinates",
-    "write_coordinates",
-]
 
 _log = logging.getLogger(__name__)
 
@@ -56,23 +45,22 @@ def read_coordinates(
 
     Parameters
     ----------
-    path : str or Path
+    path
         A file, or a folder of files, one for each micrograph.
-    micrographs : mapping
+    micrographs
         Name to header, as `index_micrographs` makes it. Labels of other micrographs are ignored.
-    format : str or None
+    format
         A key of `FORMATS`; None detects it.
-    y_origin : {"top", "bottom"} or None
-        Where the file counts y from: ``top`` is row 0 of the array, ``bottom`` means
-        y = height - row. None takes the format's default.
-    allow_empty : bool
+    y_origin
+        None takes the format's default.
+    allow_empty
         Whether a label file without particles means "looked at, and empty" (True) or is a
         mistake (False, an error).
-    outside : {"error", "drop"}
+    outside
         What happens to particles whose centre is outside the image by more than half a diameter
         (where none is known, by more than 1 % of its longer side). Those that are less far
         outside are kept, with a warning.
-    keys : CommandKeys or None
+    keys
         What the command calls these options, for messages.
     **options
         The format's own, for example ``downsample`` for Topaz.
@@ -140,24 +128,19 @@ def write_coordinates(
     keys: CommandKeys | None = None,
     **options: Any,
 ) -> list[Path]:
-    """Write particles in another program's format, atomically.
+    """Write particles in another program's format, atomically; return the files.
 
     Raises CryofixError if the format is unknown, a micrograph is, or a particle is outside its
     image.
 
     Parameters
     ----------
-    path : str or Path
+    path
         A folder for formats with a file for each micrograph, else a file.
-    particles, micrographs : mapping
+    particles, micrographs
         By the same names; every micrograph in ``particles`` is needed in ``micrographs``.
     format, y_origin, keys, **options
         As in `read_coordinates`.
-
-    Returns
-    -------
-    list of Path
-        The files written.
     """
     path, entries = Path(path), []
     with keys_of_command(keys):

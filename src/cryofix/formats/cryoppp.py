@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryofix.errors import CryofixError
 from cryofix.formats.columns import read_columns, to_particles
-from cryofix.formats.tables import Format, Particles, Table, origin_as_displayed, write_table
+from cryofix.formats.tables import AS_DISPLAYED, Format, Particles, Table, write_table
 
 _X, _Y, _DIAMETER, _SCORE = "X-Coordinate", "Y-Coordinate", "Diameter", "Score"
 # Spellings seen in CSVs, as `plain_name` makes them.
@@ -76,5 +76,5 @@ CRYOPPP = Format(
     # A folder of CSVs, or a data set's folder: the one above ``ground_truth``.
     folders=("*.csv", "ground_truth/particle_coordinates/*.csv", "particle_coordinates/*.csv"),
     no_files="CSV files: give the folder with one <micrograph>.csv for each labelled micrograph",
-    y_origin=origin_as_displayed,
+    from_bottom=AS_DISPLAYED,
 )

@@ -171,5 +171,5 @@ def _micrograph_uid(path: Path, its_path: bytes) -> int:
 
 
 CRYOSPARC = Format(
-    "cryosparc", (".cs",), read_cryosparc, write_cryosparc, y_origin=None, keeps_empty=False
+    "cryosparc", (".cs",), read_cryosparc, write_cryosparc, from_bottom=None, keeps_empty=False
 )

@@ -8,6 +8,7 @@ size of the contrast that counts, not its sign.
 
 import itertools
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.formats.contrast import (
-    AS_GIVEN,
     BINNED,
     TURNS,
     WORKING_DIAMETER,
@@ -85,8 +85,9 @@ class LabelFit:
         )
 
 
-_Contrasts = dict[Reading, list[NDArray[np.float64]]]
-"""Of each reading, one array for each micrograph."""
+_Found = dict[tuple[int, Reading], list[NDArray[np.float64]]]
+"""Contrasts by diameter (its index among those that are tried) and reading, one array for each
+micrograph."""
 
 
 def check_labels(
@@ -100,9 +101,7 @@ def check_labels(
 
     Four micrographs are looked at; sixteen, and scales, only where they leave doubts. They are
     spread evenly over the sorted names, so they are always the same, and one is in memory at a
-    time.
-
-    Raises CryofixError if a micrograph cannot be read.
+    time. Raises CryofixError if a micrograph cannot be read.
 
     Parameters
     ----------
@@ -118,22 +117,18 @@ def check_labels(
     names = [labelled[index] for index in _evenly(len(labelled), _MANY)]
     few = [names[index] for index in _evenly(len(names), _FEW)]
     widths = _widths(micrographs, {name: labels[name] for name in names}, diameters_px)
+    found: _Found = defaultdict(list)
 
-    def look(at: Sequence[str], readings: Sequence[Reading]) -> list[_Contrasts]:
-        seen = (
-            _look(micrographs[name], labels[name], widths[name], readings, y_origin) for name in at
-        )
-        return [_joined(trials) for trials in zip(*seen, strict=True)]
+    def look(at: Sequence[str], readings: Sequence[Reading]) -> LabelFit:
+        for name in at:
+            _look(found, micrographs[name], labels[name], widths[name], readings, y_origin)
+        return _verdict(found, y_origin)
 
-    trials = look(few, TURNS) or [{AS_GIVEN: []}]
-    verdict = _verdict(trials, y_origin)
-    if verdict.doubtful and (others := [name for name in names if name not in few]):
-        trials = [_joined(pair) for pair in zip(trials, look(others, TURNS), strict=True)]
-        verdict = _verdict(trials, y_origin)
-    if verdict.doubtful and names:
-        binned = look(few, BINNED)
-        trials = [one | other for one, other in zip(trials, binned, strict=True)]
-        verdict = _verdict(trials, y_origin)
+    verdict = look(few, TURNS)
+    if verdict.doubtful:
+        verdict = look([name for name in names if name not in few], TURNS)
+    if verdict.doubtful:
+        verdict = look(few, BINNED)
     return verdict
 
 
@@ -158,19 +153,18 @@ def _widths(
 
 
 def _look(
+    found: _Found,
     info: MicrographInfo,
     particles: Particles,
     widths: Sequence[float],
     readings: Sequence[Reading],
     origin: YOrigin,
-) -> list[_Contrasts]:
-    """Return the contrasts of each reading in one micrograph, for each of the diameters."""
+) -> None:
+    """Add the contrasts of each reading in one micrograph, for each of the diameters."""
     data = read_micrograph(info.path).data
     particles = particles.select(_evenly(len(particles), _MOST_PARTICLES))
-    trials = []
-    for width in widths:
-        found: _Contrasts = {reading: [] for reading in readings}
-        # Those of one width stand together, so that each shrunk image is made once.
+    for index, width in enumerate(widths):
+        # Readings of one width stand together, so that each shrunk image is made once.
         for scale, same in itertools.groupby(readings, Reading.width_factor):
             coarse = math.ceil(math.sqrt(data.size / _WORKING_SIZE))
             factor = max(coarse, round(width * scale / WORKING_DIAMETER))
@@ -179,22 +173,17 @@ def _look(
             image = shrunk(data, factor)
             for reading in same:
                 read = reading.apply(particles, info, origin)
-                found[reading].append(contrasts(image, read, width * scale, factor))
-        trials.append(found)
-    return trials
+                found[index, reading].append(contrasts(image, read, width * scale, factor))
 
 
-def _joined(trials: Sequence[_Contrasts]) -> _Contrasts:
-    return {reading: [each for one in trials for each in one[reading]] for reading in trials[0]}
-
-
-def _verdict(trials: Sequence[_Contrasts], origin: YOrigin) -> LabelFit:
-    """Return the clearest of what the trials of the diameters say."""
+def _verdict(found: _Found, origin: YOrigin) -> LabelFit:
+    """Return the clearest of what the diameters say."""
     verdicts = []
-    for trial in trials:
-        fits = {reading: Fit.of(reading, found) for reading, found in trial.items()}
-        given = fits[AS_GIVEN]
-        better = [fit for fit in fits.values() if fit.beats(given)]
+    for index in range(1 + max((index for index, _ in found), default=0)):
+        given, *others = (
+            Fit.of(reading, found.get((index, reading), [])) for reading in (*TURNS, *BINNED)
+        )
+        better = [fit for fit in others if fit.beats(given)]
         best = max(better, key=lambda fit: fit.errors, default=None)
         verdicts.append(LabelFit(given, best, origin))
     return max(verdicts, key=lambda verdict: (verdict.better or verdict.as_given).errors)

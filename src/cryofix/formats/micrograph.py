@@ -17,20 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats.mrc import read_mrc, read_mrc_header
-from cryofix.formats.names import distinct_names, find_micrographs, image_kind, micrograph_name
+from cryofix.formats.names import distinct_names, image_kind
 from cryofix.formats.pictures import picture_shape, read_picture, read_tiff, tiff_shape
-
-__all__ = [
-    "Micrograph",
-    "MicrographInfo",
-    "distinct_names",
-    "find_micrographs",
-    "index_micrographs",
-    "micrograph_name",
-    "read_info",
-    "read_micrograph",
-    "write_mrc",
-]
 
 
 @dataclass(frozen=True)

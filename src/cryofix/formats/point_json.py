@@ -14,7 +14,7 @@ import numpy as np
 from cryofix.errors import CryofixError, reason
 from cryofix.files import write_json
 from cryofix.formats.columns import to_particles
-from cryofix.formats.tables import Entry, Format, Table, origin_as_displayed
+from cryofix.formats.tables import AS_DISPLAYED, Entry, Format, Table
 
 _POINT = ("x", "y", "score")
 _BOX = ("left", "top", "width", "height", "score")
@@ -141,9 +141,7 @@ POINTS = Format(
     (".json",),
     read_points,
     write_points,
-    y_origin=origin_as_displayed,
+    from_bottom=AS_DISPLAYED,
     sniff=lambda path: not _is_coco(path),
 )
-COCO = Format(
-    "coco", (".json",), read_coco, write_coco, y_origin=origin_as_displayed, sniff=_is_coco
-)
+COCO = Format("coco", (".json",), read_coco, write_coco, from_bottom=AS_DISPLAYED, sniff=_is_coco)

@@ -9,6 +9,7 @@ from cryofix.formats.cryoppp import CRYOPPP
 from cryofix.formats.cryosparc import CRYOSPARC
 from cryofix.formats.eman import EMAN
 from cryofix.formats.micrograph import MicrographInfo
+from cryofix.formats.names import image_kind
 from cryofix.formats.option_keys import CommandKeys, check_choice, keys_of_command, option_key
 from cryofix.formats.point_json import COCO, POINTS
 from cryofix.formats.relion import RELION, RELION_PARTICLES
@@ -75,15 +76,14 @@ def find_y_origin(chosen: Format, info: MicrographInfo, given: YOrigin | None) -
     A CryofixError says if the format leaves it open and nothing is given.
     """
     _check_y_origin(chosen, given)
-    if given is None:
-        assert chosen.y_origin is not None
-        return chosen.y_origin(info)
-    return given
+    if given is None and chosen.from_bottom:
+        return "bottom" if image_kind(info.path) in chosen.from_bottom else "top"
+    return given or "top"
 
 
 def _check_y_origin(chosen: Format, given: YOrigin | None) -> None:
     key = option_key("y_origin")
-    if given is None and chosen.y_origin is None:
+    if given is None and chosen.from_bottom is None:
         raise CryofixError(
             f"the format {chosen.name} needs {key}=top or {key}=bottom, because programs disagree "
             "on where it counts y from: try one and look at the particles"

@@ -12,6 +12,7 @@ Source: RELION's documentation, "Conventions" and "STAR files".
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,12 +20,11 @@ import numpy as np
 import pandas as pd
 
 from cryofix.errors import CryofixError
-from cryofix.formats.micrograph import MicrographInfo
-from cryofix.formats.names import image_kind, image_stem
+from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import check_choice, check_option, option_key
 from cryofix.formats.relion_read import UNKNOWN, read_relion
 from cryofix.formats.star import star_name, write_star
-from cryofix.formats.tables import Entry, Format, Particles, YOrigin
+from cryofix.formats.tables import Entry, Format, Particles
 
 _JOB = re.compile(r"^[^/]+/job\d+/")
 
@@ -41,13 +41,11 @@ def write_relion(
 
     Parameters
     ----------
-    path : Path
+    path
         The job's folder, for example ``External/job007``.
-    entries : sequence of Entry
-        In RELION's y frame. An empty micrograph gets a STAR without rows.
-    kind : {"autopick", "manualpick"}
+    kind
         Gives ``<kind>.star`` and ``<subfolders>/<stem>_<kind>.star``.
-    project : str or Path
+    project
         RELION's project folder: names in the index are relative to it, and the micrographs'
         subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
         absolute name and get no subfolders.
@@ -104,18 +102,9 @@ def write_relion_particles(
 
     Raises CryofixError if a pixel size is unknown, or a name cannot be held by a STAR file.
 
-    Parameters
-    ----------
-    path : Path
-        The file. A micrograph without particles leaves no trace in this format.
-    entries : sequence of Entry
-        In RELION's y frame.
-    project : str or Path
-        As in `write_relion`.
-    pixel_size_angstrom : float or None
-        For micrographs whose file does not say.
-    voltage_kv, spherical_aberration_mm, amplitude_contrast : float
-        The microscope: what RELION needs and picks do not know.
+    ``pixel_size_angstrom`` is for micrographs whose file does not say; the voltage and what
+    follows is of the microscope, which picks do not know. A micrograph without particles leaves no
+    trace in this format.
     """
     if pixel_size_angstrom is not None:
         check_option(pixel_size_angstrom, "pixel_size_angstrom", above=-1e-9)
@@ -174,25 +163,9 @@ def relative_name(path: Path, root: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def origin_in_relion(info: MicrographInfo) -> YOrigin:
-    """Return ``bottom`` for TIFFs, which RELION turns over on reading, else ``top``."""
-    return "bottom" if image_kind(info.path) == "tiff" else "top"
-
-
 RELION = Format(
-    "relion",
-    (".star",),
-    read_relion,
-    write_relion,
-    folders=("**/*.star",),
-    y_origin=origin_in_relion,
+    "relion", (".star",), read_relion, write_relion, folders=("**/*.star",), from_bottom=("tiff",)
 )
-RELION_PARTICLES = Format(
-    "relion_particles",
-    (".star",),
-    read_relion,
-    write_relion_particles,
-    folders=("**/*.star",),
-    y_origin=origin_in_relion,
-    keeps_empty=False,
+RELION_PARTICLES = replace(
+    RELION, name="relion_particles", write=write_relion_particles, keeps_empty=False
 )

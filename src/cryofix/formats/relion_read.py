@@ -41,11 +41,11 @@ def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
 
     Parameters
     ----------
-    path : Path
+    path
         An index, a STAR of particles, a STAR of one micrograph, or a folder (with an index, or
         with STARs ``<stem><suffix>`` at any depth); ``coords_suffix_<suffix>``, which RELION
         writes before 3.1, stands for its folder.
-    suffix : str or None
+    suffix
         What follows the micrograph's stem in the names of its STAR; None tries RELION's own.
     """
     suffixes = _SUFFIXES if suffix is None else (suffix,)

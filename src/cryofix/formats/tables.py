@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats.micrograph import MicrographInfo
-from cryofix.formats.names import image_kind, image_stem
+from cryofix.formats.names import ImageKind, image_stem
 from cryofix.formats.option_keys import check_option, option_key
 
 YOrigin = Literal["top", "bottom"]
@@ -150,18 +150,9 @@ class Entry:
     particles: Particles
 
 
-def origin_is_top(_info: MicrographInfo) -> YOrigin:
-    """Return the y origin of formats that count y from the first row in the file."""
-    return "top"
-
-
-def origin_as_displayed(info: MicrographInfo) -> YOrigin:
-    """Return the y origin of formats that count from the top of the picture as CryoPPP does.
-
-    CryoPPP's numbers are heights above the last row of an MRC (y = H - row), while the PNG and
-    JPEG copies that are made of its MRCs are already turned over.
-    """
-    return "top" if image_kind(info.path) in ("png", "jpeg") else "bottom"
+AS_DISPLAYED: tuple[ImageKind, ...] = ("mrc", "tiff")
+"""Where formats count from the last row in the file, as CryoPPP does (y = H - row): the PNG and
+JPEG copies that are made of its MRCs are already turned over."""
 
 
 @dataclass(frozen=True)
@@ -182,8 +173,9 @@ class Format:
     one file for all micrographs."""
     no_files: str = ""
     """What to say of a folder in which no pattern matches; empty if ``read`` takes the folder."""
-    y_origin: Callable[[MicrographInfo], YOrigin] | None = origin_is_top
-    """The default for a micrograph; None if the user has to say."""
+    from_bottom: tuple[ImageKind, ...] | None = ()
+    """Kinds of images of which y counts from the last row in the file; None if the user has to say
+    where it counts from."""
     keeps_empty: bool = True
     """Whether a micrograph without particles leaves a trace in the files."""
     sniff: Callable[[Path], bool] | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryofix.errors import CryofixError
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 from cryofix.metrics import curves
 from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
 from cryofix.metrics.matching import grow_matches, within

@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.morphology import local_maxima
 
 from cryofix.errors import CryofixError
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 from cryofix.metrics.suppression import suppress
 
 _LEVELS = 1e5  # differences below 1/100 000 of the highest value are rounding noise of the FFT

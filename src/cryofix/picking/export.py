@@ -91,7 +91,7 @@ class Export:
         for name in self.formats:
             if name not in FORMATS:
                 raise CryofixError(f"format={name} is not known: choose one or several of {known}")
-            if FORMATS[name].y_origin is None and self.y_origin is None:
+            if FORMATS[name].from_bottom is None and self.y_origin is None:
                 raise CryofixError(
                     f"format={name} needs y_origin=top or y_origin=bottom, because programs"
                     " disagree on where it counts y from: try one and look at the particles"
@@ -209,7 +209,7 @@ class Export:
         entries = list(found)
         particles = {key: each for key, _, each in entries}
         infos = {key: info for key, info, _ in entries}
-        own = FORMATS[name].y_origin is None
+        own = FORMATS[name].from_bottom is None
         return write_coordinates(
             target,
             particles,

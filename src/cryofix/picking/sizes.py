@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 
 REACH = 4.0
 """Blobs are followed this many disc radii from the pick."""

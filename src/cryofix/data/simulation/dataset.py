@@ -13,8 +13,7 @@ from cryofix.data.simulation.imaging import Simulated, simulate_micrograph
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers, write_json
-from cryofix.formats.coordinates import write_coordinates
-from cryofix.formats.micrograph import MicrographInfo, write_mrc
+from cryofix.formats import MicrographInfo, write_coordinates, write_mrc
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from cryofix.data.simulation.contamination import add_hot_pixels, contaminate
 from cryofix.data.simulation.optics import contrast_transfer
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.data.simulation.protein import make_protein, project
-from cryofix.formats.coordinates import Particles
+from cryofix.formats import Particles
 
 Array = NDArray[np.float32]
 
