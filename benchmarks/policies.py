@@ -35,7 +35,7 @@ def maps(size: int, tile_px: int, device: torch.device) -> dict[str, torch.Tenso
         "target": particle.float(),
         "valid": everywhere,
         "known": everywhere,
-        "whole": everywhere,
+        "visible": everywhere,
         "logits": logits,
         "prob": logits.sigmoid(),
     }

@@ -23,9 +23,9 @@ from benchmarks.training import Bare, train_config
 from cryofix.config import to_plain
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.learning.checkpoint import AtomicCheckpointIO
-from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.module import FixMatch
 from cryofix.learning.network import build_network
-from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.settings import StageSettings
 from cryofix.reporting.console import quieten
 
 WARM = 5  # steps that are not counted
@@ -72,27 +72,15 @@ class Stopwatch(Callback):
         self.bare.append(self._since - began)
 
 
-def fixmatch(config: DictConfig, steps: int) -> FixMatch:
+def fixmatch(config: DictConfig, data: CryoDataModule, steps: int) -> FixMatch:
     """Return the module that cryofix.train would train, without a burn-in before it."""
-    data = instantiate(config.data)
-    data.setup()
     network = build_network(**to_plain(config.model))
     if config.compute.channels_last:
         network = network.to(memory_format=torch.channels_last)
-    module = FixMatch(
-        network,
-        instantiate(config.mask),
-        data,
-        # Most steps are not audited; what audits cost is in the row of the policies.
-        steps=Steps(**{**to_plain(config.steps), "burn_in": 0, "stage": steps, "audit_first": 0}),
-        optimiser=Optimiser(**to_plain(config.optimiser)),
-        teacher=Teacher(**to_plain(config.teacher)),
-        unlabelled=Unlabelled(**to_plain(config.unlabelled)),
-        views=Views.of(to_plain(config.augment)),
-        loss_terms={"bce": 1.0},
-        prior=0.04,
-        seed=0,
-    )
+    # Most steps are not audited; what audits cost is in the row of the policies.
+    seldom = {**to_plain(config.steps), "burn_in": 0, "stage": steps, "audit_first": 0}
+    settings = StageSettings.of({**to_plain(config), "steps": seldom}, prior=0.04)
+    module = FixMatch(network, instantiate(config.mask), data, settings)
     if config.compute.compile:
         module.network.compile()
     return module
@@ -101,8 +89,10 @@ def fixmatch(config: DictConfig, steps: int) -> FixMatch:
 def measure(overrides: list[str], steps: int, gpu: bool = False) -> tuple[float, float, float]:
     """Return the median seconds of a step: ours without and with loading its tiles, and bare."""
     config = train_config(overrides, gpu)
-    module = fixmatch(config, steps)
-    loading = Loading(module.data)
+    data = instantiate(config.data)
+    data.setup()
+    module = fixmatch(config, data, steps)
+    loading = Loading(data)
     stopwatch = Stopwatch(config, loading)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(

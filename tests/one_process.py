@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from cryofix.distributed import anywhere, gathered, on_first
+from cryofix.distributed import any_rank, gathered, on_first
 from cryofix.learning.losses import NORMALISERS, SUPERVISED, unlabelled_loss
 from cryofix.learning.regularisers import GeneralisedExpectation, LabelledPart, NonNegativePU
 
@@ -42,7 +42,7 @@ def main(folder: Path, rank: int, ranks: int) -> None:
         results[name] = loss.detach()
         results[f"{name} gradient"] = gradient / ranks
     results["first"] = on_first(lambda: torch.tensor(rank))
-    results["anywhere"] = torch.tensor([anywhere(False), anywhere(rank == ranks - 1)])
+    results["any rank"] = torch.tensor([any_rank(False), any_rank(rank == ranks - 1)])
     results["gathered"] = torch.tensor(gathered(10 * rank))
     torch.save(results, folder / f"{ranks}-{rank}.pt")
     if ranks > 1:

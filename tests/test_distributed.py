@@ -50,7 +50,7 @@ def test_each_process_gets_the_loss_of_the_whole_batch_and_its_share_of_the_grad
 def test_processes_agree(results: dict[str, dict[str, torch.Tensor]]) -> None:
     for key in ("2-0", "2-1"):
         assert int(results[key]["first"]) == 0
-        assert results[key]["anywhere"].tolist() == [False, True]
+        assert results[key]["any rank"].tolist() == [False, True]
         assert results[key]["gathered"].tolist() == [0, 10]
 
 

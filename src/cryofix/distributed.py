@@ -1,7 +1,7 @@
-"""One training in several processes: who is which, and what they do together.
+"""One training in several processes: which rank each has, and what they do together.
 
-A process is started for each device by ``srun`` or ``torchrun``; nothing here starts any. Outside
-such a group every function does what one process alone has to do.
+``srun`` or ``torchrun`` starts a process for each device; nothing here starts any. Outside such a
+group every function does what one process alone has to do.
 """
 
 import os
@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor
@@ -23,30 +22,30 @@ from cryofix.errors import CryofixError, reason
 
 T = TypeVar("T")
 
-# Another job's burn-in, or preprocessing, may be waited for; that a process has died is noticed
-# by who started it, not by a clock.
+OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+# Processes may wait for another job's burn-in, or for preprocessing. Whoever started a process
+# notices that it has died; no clock has to.
 PATIENCE = timedelta(days=1)
-SECONDS_UNTIL_SAID = 10.0  # that the other processes may take to come before somebody is told
+SECONDS_UNTIL_SAID = 10.0  # before the user reads that other processes have not come
 SECONDS_TO_COME = 600.0  # on a slow file system, importing torch takes minutes
 PORTS = range(12_000, 28_000)  # below those that systems hand out
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Which of how many processes this is."""
+    """Rank and world size of this process, as in torch.distributed."""
 
     rank: int = 0
-    count: int = 1
-    """Number of this process, and how many there are."""
-    local: int = 0
+    world_size: int = 1
+    local_rank: int = 0
     """Its number on its node."""
 
     @staticmethod
     def started() -> "Ranks":
         """Read from the environment what ``torchrun`` or ``srun`` has started."""
         known = os.environ
-        if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= known.keys():
-            return Ranks(*(int(known[key]) for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+        if known.keys() >= set(OF_TORCHRUN):
+            return Ranks(*(int(known[key]) for key in OF_TORCHRUN))
         # Of the step, not of the job: a script in a job of four tasks may be one process.
         tasks = int(known.get("SLURM_STEP_NUM_TASKS", 1))
         if tasks == 1:
@@ -54,18 +53,12 @@ class Ranks:
         return Ranks(int(known["SLURM_PROCID"]), tasks, int(known["SLURM_LOCALID"]))
 
     def check(self, config: Mapping[str, Any], output: str) -> None:
-        """Compare the processes that there are with what a configuration asks for.
+        """Compare the processes that there are with what a training's configuration asks for.
 
-        Raises CryofixError with the key to change, or how to start the processes.
-
-        Parameters
-        ----------
-        config
-            The whole configuration of a training.
-        output
-            The run folder as it was written, before interpolation.
+        ``output`` is the run folder as it was written, before interpolation. Raises CryofixError
+        with the key to change, or how to start the processes.
         """
-        trainer, count = config["trainer"], self.count
+        trainer, count = config["trainer"], self.world_size
         if count == 1:
             devices = trainer.get("devices", 1)
             wanted = len(devices) if isinstance(devices, list) else devices
@@ -101,21 +94,13 @@ class Ranks:
             )
 
     def join(self, accelerator: str, check: Callable[[], None]) -> None:
-        """Make this process one of the group, until :func:`leave`.
+        """Make this process one of the group, until :func:`end_group`.
 
-        A process that fails just ends: to take the group down it would wait for the others.
-
-        Raises CryofixError when the other processes do not come.
-
-        Parameters
-        ----------
-        accelerator
-            Of the trainer.
-        check
-            Is called when the others let this one wait, and raises what is wrong with it, see
-            :meth:`check`.
+        When the others let this one wait, ``check`` is called, which raises what is wrong with it,
+        see :meth:`check`. A process that fails just ends: to take the group down it would wait for
+        the others. Raises CryofixError when the other processes do not come.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return
         if "RANK" not in os.environ:
             os.environ.setdefault("MASTER_ADDR", _first_node())
@@ -129,7 +114,7 @@ class Ranks:
         def meet() -> None:
             try:
                 dist.init_process_group(
-                    backend, rank=self.rank, world_size=self.count, timeout=PATIENCE
+                    backend, rank=self.rank, world_size=self.world_size, timeout=PATIENCE
                 )
             except Exception as error:  # for the main thread
                 outcome.append(error)
@@ -140,85 +125,64 @@ class Ranks:
         meeting.join(SECONDS_UNTIL_SAID)
         if meeting.is_alive():
             check()
-            print(
-                f"{self.count} processes train together and not all have come; {self._if_alone()}",
-                file=sys.stderr,
-                flush=True,
-            )
+            said = f"{self.world_size} processes train together and not all have come"
+            print(f"{said}; {self._if_alone()}", file=sys.stderr, flush=True)
             meeting.join(SECONDS_TO_COME)
         if meeting.is_alive() or outcome:
             why = f" ({reason(outcome[0])})" if outcome else ""
             raise CryofixError(
-                f"{self.count} processes should train together and cannot meet{why}:"
+                f"{self.world_size} processes should train together and cannot meet{why}:"
                 f" {self._if_alone()}"
             )
 
     def _if_alone(self) -> str:
         """Return what to do where the environment speaks of processes that do not exist."""
-        torchrun = {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys()
-        names = "RANK WORLD_SIZE LOCAL_RANK" if torchrun else "SLURM_STEP_NUM_TASKS"
-        values = " ".join(f"{name}={os.environ.get(name)}" for name in names.split())
-        return f"if there is one only, {values} is left over in the environment: unset {names}"
+        torchrun = os.environ.keys() >= set(OF_TORCHRUN)
+        names = OF_TORCHRUN if torchrun else ("SLURM_STEP_NUM_TASKS",)
+        values = " ".join(f"{name}={os.environ.get(name)}" for name in names)
+        return (
+            f"if there is one only, {values} is left over in the environment: unset"
+            f" {' '.join(names)}"
+        )
 
     def trainer_settings(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-        """Return the keywords of Lightning's trainer, and the plugin that tells it who it is.
+        """Return the keywords of Lightning's trainer, and its plugin that knows the ranks.
 
         For Lightning every process is a node with one device, so that it makes no difference how
         they are spread over nodes, or whether a process sees all GPUs of its node or its own.
         Its own handling of SLURM, requeueing included, stays off in both cases.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             alone = ("strategy", "sync_batchnorm", "num_nodes")
             left = {key: value for key, value in settings.items() if key not in alone}
             return left, LightningEnvironment()
         devices: Any = [self._gpu()] if on_gpu(settings["accelerator"]) else 1
-        mine = {"devices": devices, "num_nodes": self.count}
+        mine = {"devices": devices, "num_nodes": self.world_size}
         return {**settings, **mine}, _OneDeviceEach(self)
 
     def _gpu(self) -> int:
-        return self.local % max(1, torch.cuda.device_count())
+        return self.local_rank % max(1, torch.cuda.device_count())
 
 
-class _OneDeviceEach(ClusterEnvironment):
-    """What Lightning asks about the processes."""
+class _OneDeviceEach(LightningEnvironment):
+    """Lightning's picture of the group: each process is a node with one device."""
+
+    creates_processes_externally = True
 
     def __init__(self, ranks: Ranks) -> None:
         super().__init__()
-        self._ranks = ranks
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    @property
-    def main_address(self) -> str:
-        return os.environ["MASTER_ADDR"]
-
-    @property
-    def main_port(self) -> int:
-        return int(os.environ["MASTER_PORT"])
-
-    @staticmethod
-    def detect() -> bool:
-        return False
-
-    def world_size(self) -> int:
-        return self._ranks.count
-
-    def set_world_size(self, size: int) -> None:
-        pass  # it is what it is
-
-    def global_rank(self) -> int:
-        return self._ranks.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        pass
+        self._node = ranks.rank
+        self.set_world_size(ranks.world_size)
+        self.set_global_rank(ranks.rank)
 
     def local_rank(self) -> int:
         return 0
 
     def node_rank(self) -> int:
-        return self._ranks.rank
+        return self._node
+
+    def teardown(self) -> None:
+        """Leave the environment as torchrun made it; the next stage needs it."""
 
 
 def on_gpu(accelerator: str) -> bool:
@@ -238,20 +202,25 @@ def _port() -> int:
     return PORTS[(7 * job + step) % len(PORTS)]
 
 
-def count() -> int:
+def world_size() -> int:
     """Return the number of processes that train together now."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """Return which of them this is."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
 def is_first() -> bool:
     """Say whether this process is the one that writes files and speaks."""
-    return count() == 1 or dist.get_rank() == 0
+    return rank() == 0
 
 
-def leave() -> bool:
+def end_group() -> bool:
     """Wait for all, dissolve the group, and say whether this was the first process of it."""
     first = is_first()
-    if count() > 1:
+    if world_size() > 1:
         dist.barrier()
         dist.destroy_process_group()
     return first
@@ -262,7 +231,7 @@ def on_first(function: Callable[[], T]) -> T:
 
     An exception is raised on the first process; the others leave with code 1.
     """
-    if count() == 1:
+    if world_size() == 1:
         return function()
     outcome: list[Any] = [None, False]
     if is_first():
@@ -280,22 +249,22 @@ def on_first(function: Callable[[], T]) -> T:
 
 def barrier() -> None:
     """Wait until all processes are here."""
-    if count() > 1:
+    if world_size() > 1:
         dist.barrier()
 
 
 def gathered(part: T) -> list[T]:
     """Return what every process has, by rank, on all of them."""
     parts: list[Any] = [part]
-    if count() > 1:
-        parts = [None] * count()
+    if world_size() > 1:
+        parts = [None] * world_size()
         dist.all_gather_object(parts, part)
     return parts
 
 
-def anywhere(flag: bool) -> bool:
-    """Say whether a flag is set on any process."""
-    if count() == 1:
+def any_rank(flag: bool) -> bool:
+    """Say whether a flag is set on any rank."""
+    if world_size() == 1:
         return flag
     flags = torch.tensor(int(flag))
     dist.all_reduce(flags, dist.ReduceOp.MAX)
@@ -308,8 +277,8 @@ def sum_over_processes(local: Tensor) -> Tensor:
     Its gradient is the local tensor's times the number of processes: their gradients are averaged
     afterwards, and so are those of the sum, as if one process had had the whole batch.
     """
-    if count() == 1:
+    if world_size() == 1:
         return local
     total = local.detach().clone()
     dist.all_reduce(total)
-    return total + count() * (local - local.detach())
+    return total + world_size() * (local - local.detach())

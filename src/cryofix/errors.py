@@ -1,6 +1,7 @@
 """The exceptions that a user is meant to read."""
 
 import re
+from collections.abc import Iterable
 from signal import SIGPIPE, SIGTERM
 
 
@@ -49,3 +50,13 @@ def check_range(key: str, value: float | None, low: float, high: float) -> None:
     """
     if value is not None and not low <= value <= high:
         raise CryofixError(f"{key}={value} is out of range: give a number from {low:g} to {high:g}")
+
+
+def check_known(key: str, value: object, known: Iterable[str]) -> None:
+    """Refuse a word that is not one of those known.
+
+    Raises CryofixError naming key, value and the words.
+    """
+    known = list(known)
+    if value not in known:
+        raise CryofixError(f"{key}={value} is not known; use one of {', '.join(known)}")

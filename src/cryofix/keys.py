@@ -57,7 +57,7 @@ class Train(TypedDict):
     logger: Any
     regulariser: Part
     model: Annotated[Keywords, KeywordsOf("cryofix.learning.network.build_network")]
-    teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Teacher")]
+    teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.TeacherSettings")]
     loss: Annotated[Keywords, KeywordsOf("cryofix.keys.Loss")]
     prior: Annotated[Keywords, KeywordsOf("cryofix.keys.Prior")]
     unlabelled: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Unlabelled")]

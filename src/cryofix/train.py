@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return particle F1 of the selected model."""
-    from cryofix.distributed import Ranks, leave, on_first  # after --help has been answered
+    from cryofix.distributed import Ranks, end_group, on_first  # after --help has been answered
     from cryofix.reporting.console import quieten
 
     quieten()
@@ -47,7 +47,7 @@ def main(config: DictConfig) -> float:
 
         results = on_first(results_of_before)
         if results is not None:
-            if leave():
+            if end_group():
                 print(f"{folder} has finished before; remove its results.json to score it again")
             return headline(results)
         try:
@@ -74,7 +74,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
     quiet = ranks.rank > 0
-    goes_on = again(folder) if ranks.count == 1 else "the same command"
+    goes_on = again(folder) if ranks.world_size == 1 else "the same command"
     with run_status(folder, ranks.rank, goes_on) as status, Display(quiet=quiet) as display:
         display.console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
         barrier()

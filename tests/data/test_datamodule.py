@@ -108,7 +108,7 @@ def test_batches_have_their_shapes_and_keys(cache: Path, folder: Path) -> None:
     assert batch["unlabelled"]["image"].shape == (2, 1, 64, 64)
     assert batch["labelled"]["target"].dtype == torch.float32
     assert batch["labelled"]["valid"].dtype == torch.bool
-    assert batch["labelled"]["whole"].all()
+    assert batch["labelled"]["visible"].all()
 
 
 def test_control_and_fixmatch_see_the_same_labelled_batches(cache: Path, folder: Path) -> None:

@@ -131,8 +131,8 @@ def test_unlabelled_tiles_have_no_known_pixel(annotated: list[Annotated]) -> Non
 
 
 def test_holes_are_only_punched_when_asked(annotated: list[Annotated]) -> None:
-    assert all(stream(annotated, cutout=None)[i]["whole"].all() for i in range(8))
-    assert any(not stream(annotated)[i]["whole"].all() for i in range(8))
+    assert all(stream(annotated, cutout=None)[i]["visible"].all() for i in range(8))
+    assert any(not stream(annotated)[i]["visible"].all() for i in range(8))
 
 
 def test_a_second_strong_view_has_holes_of_its_own_and_changes_nothing_else(
@@ -142,10 +142,10 @@ def test_a_second_strong_view_has_holes_of_its_own_and_changes_nothing_else(
     differ = 0
     for index in range(8):
         item, more = one[index], two[index]
-        assert more["whole"].shape == (2, 48, 48)
-        assert torch.equal(more["whole"][:1], item["whole"])
+        assert more["visible"].shape == (2, 48, 48)
+        assert torch.equal(more["visible"][:1], item["visible"])
         assert torch.equal(more["image"], item["image"])
-        differ += not torch.equal(more["whole"][0], more["whole"][1])
+        differ += not torch.equal(more["visible"][0], more["visible"][1])
     assert differ > 4
 
 
@@ -197,7 +197,7 @@ def draws(count: int) -> dict[str, NDArray[np.float64]]:
             "size": size if moved else np.nan,
         }
         for view in range(2):
-            hole = ~tiles[0]["whole"][view].numpy()
+            hole = ~tiles[0]["visible"][view].numpy()
             drawn[f"whether view {view} has a hole"] = hole.any()
             for axis in range(2):
                 places = np.flatnonzero(hole.any(axis=1 - axis))

@@ -27,8 +27,8 @@ from cryofix.experiment.dashboard_layout import PAGES
 from cryofix.experiment.guard import CollapseGuard
 from cryofix.experiment.tile_pictures import with_legend
 from cryofix.formats import Particles
-from cryofix.learning.fixmatch import FixMatch
-from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.module import FixMatch
+from cryofix.learning.settings import StageSettings, Steps, TeacherSettings
 from cryofix.masking import Symmetric
 from cryofix.reporting.console import quieten
 
@@ -70,7 +70,7 @@ class OneMicrograph:
     def tiles(self) -> dict[str, Tensor]:
         image, truth = (torch.from_numpy(part).float()[None, None] for part in micrograph())
         yes = torch.ones_like(truth, dtype=torch.bool)
-        return {"image": image, "target": truth, "valid": yes, "known": yes, "whole": yes} | {
+        return {"image": image, "target": truth, "valid": yes, "known": yes, "visible": yes} | {
             "index": torch.tensor([0])
         }
 
@@ -86,15 +86,13 @@ def train(folder: Path, policy: Symmetric | None, teacher: str = "ema") -> Event
         network,
         policy,
         cast(CryoDataModule, data),
-        steps=Steps(stage=STEPS, log_every=4, audit_every=2, audit_first=1),
-        optimiser=Optimiser(),
-        teacher=Teacher(kind=teacher),
-        unlabelled=Unlabelled(),
-        views=Views(),
-        loss_terms={"bce": 1.0},
-        prior=0.07,
-        seed=0,
-        first_step=FIRST,
+        StageSettings(
+            prior=0.07,
+            seed=0,
+            first_step=FIRST,
+            steps=Steps(stage=STEPS, log_every=4, audit_every=2, audit_first=1),
+            teacher=TeacherSettings(kind=teacher),
+        ),
     )
     batch = {"labelled": data.tiles(), "unlabelled": data.tiles()}
     trainer = Trainer(

@@ -14,7 +14,7 @@ from cryofix.errors import CryofixError
 from cryofix.experiment import guard as collapse
 from cryofix.experiment.guard import CollapseGuard, measures
 from cryofix.learning.prior import Prior
-from cryofix.learning.settings import Steps, Teacher
+from cryofix.learning.settings import Steps, TeacherSettings
 from cryofix.masking import Quota
 from cryofix.metrics.rates import Rates
 
@@ -174,7 +174,7 @@ class Module:
     prior: float = 0.08
     first_step: int = 0
     steps: Steps = field(default_factory=lambda: Steps(audit_every=1))
-    teacher: Teacher = field(default_factory=Teacher)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
     switched: Tensor = field(default_factory=lambda: torch.tensor(False))
     switches: int = 0
 

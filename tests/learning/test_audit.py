@@ -22,7 +22,7 @@ def tiles(values: tuple[float, ...]) -> Tensor:
 
 def batch(known: bool = True) -> dict[str, Tensor]:
     yes = torch.ones(1, 1, 1, 4, dtype=torch.bool)
-    return {"target": tiles(TRUTH), "valid": yes, "known": yes & known, "whole": yes}
+    return {"target": tiles(TRUTH), "valid": yes, "known": yes & known, "visible": yes}
 
 
 def audited(
@@ -58,7 +58,7 @@ def test_counts_and_weights_are_those_of_the_tally_of_arrays() -> None:
     truth, valid, known = (
         torch.rand(3, 2, 1, 20, 20) > torch.tensor([0.7, 0.2, 0.5])[:, None, None, None, None]
     )
-    parts = {"target": truth.float(), "valid": valid, "known": known, "whole": valid}
+    parts = {"target": truth.float(), "valid": valid, "known": known, "visible": valid}
     found = audit(
         parts,
         p,
@@ -98,11 +98,11 @@ def test_without_hidden_labels_nothing_is_said_of_true_classes() -> None:
 def test_gradient_shares_are_those_of_the_loss(normaliser: str, kind: str) -> None:
     """Against the gradient that autograd finds, on a batch with soft weights."""
     parts = batch()
-    parts["whole"] = tiles((1, 1, 1, 0)).bool()
+    parts["visible"] = tiles((1, 1, 1, 0)).bool()
     target, weight = tiles((1, 1, 0, 0)), tiles((1.0, 0.5, 2.0, 1.0))
     pseudo = PseudoLabels(target, weight, {})
     logits = torch.logit(tiles(STUDENT)).requires_grad_()
-    seen = parts["valid"] & parts["whole"]
+    seen = parts["valid"] & parts["visible"]
     loss = unlabelled_loss(logits, target, weight, seen, normaliser, kind)
     (gradient,) = torch.autograd.grad(loss, logits)
     expected = gradient.abs()[target >= 0.5].sum() / gradient.abs().sum()

@@ -208,19 +208,19 @@ def test_no_student_teaches_itself_after_a_switch(tmp_path: Path, kind: str, aft
     made = experiment(tmp_path, f"teacher={kind}")
     made.data.setup()
     module = made._module(made.policy, 0)
-    assert module.active_teacher() == kind
+    assert module.teacher.kind == kind
     module.switched.fill_(True)
     module.on_train_start()
-    assert module.active_teacher() == after
+    assert module.teacher.kind == after
     weak = torch.randn(2, 1, 32, 32)
     module.network.requires_grad_(False)
     for weights in module.average.network.parameters():
         weights.add_(0.1)
     teacher = {"ema": module.average, "frozen": module.frozen}[after]
     assert teacher is not None
-    assert torch.equal(module._teach(weak), teacher(weak))
+    assert torch.equal(module.teacher(weak), teacher(weak))
     if kind == "self":
-        assert not torch.equal(module._teach(weak), module.network.eval()(weak))
+        assert not torch.equal(module.teacher(weak), module.network.eval()(weak))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def test_means_on_labels_are_the_teachers_on_tiles_placed_without_regard_to_part
     assert uniform.all() == (share == 0)
     batch = batched(tiles)
     weak = change_intensity(
-        batch["image"], made._module(None, 0).views.weak, 0, LABELLED_VIEW, batch["index"]
+        batch["image"], made._module(None, 0).settings.views.weak, 0, LABELLED_VIEW, batch["index"]
     )
     with torch.no_grad():
         p = torch.sigmoid(teacher(weak))[uniform]

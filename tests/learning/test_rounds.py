@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from cryofix.errors import CryofixError
-from cryofix.learning.rounds import FrozenTeacher
-from cryofix.learning.settings import Teacher
+from cryofix.learning.settings import TeacherSettings
+from cryofix.learning.teacher import FrozenTeacher
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,7 @@ def average(weight: float = 1.0) -> nn.Module:
 
 def teacher(*greys: float, labelled: int = 2, **settings: Any) -> FrozenTeacher:
     micrographs: list[Any] = [Constant(grey) for grey in greys]
-    kind = Teacher("frozen", **{"round_steps": 3, **settings})
+    kind = TeacherSettings("frozen", **{"round_steps": 3, **settings})
     return FrozenTeacher(average(0.0), kind, micrographs, labelled)
 
 
@@ -42,7 +42,7 @@ def test_it_changes_at_the_first_step_of_a_round_only() -> None:
     image = torch.ones(1, 1, 8, 8)
     seen = []
     for step in range(7):
-        frozen.follow(average(float(step + 1)), step, CPU)
+        frozen.begin_step(average(float(step + 1)), step, CPU)
         seen.append(round(float(frozen(image).mean()), 3))
     assert seen == [1, 1, 1, 4, 4, 4, 7]
 
@@ -59,13 +59,13 @@ def test_it_learns_nothing_from_its_inputs() -> None:
 def test_a_round_learns_from_the_micrographs_that_the_teacher_is_surest_of() -> None:
     frozen = teacher(0.1, -5.0, 2.0, 0.5, share=0.5)
     assert frozen.chosen.all()
-    frozen.follow(average(), 0, CPU)
+    frozen.begin_step(average(), 0, CPU)
     assert frozen.chosen.tolist() == [False, True, True, False]
     batch = {
         "valid": torch.ones(3, 1, 4, 4, dtype=torch.bool),
         "micrograph": torch.tensor([0, 1, 3]),
     }
-    left = frozen.restricted(batch)["valid"]
+    left = frozen.select(batch)["valid"]
     assert [bool(tile.any()) for tile in left] == [False, True, False]
     assert batch["valid"].all()
 
@@ -82,15 +82,15 @@ def test_a_round_learns_from_the_micrographs_that_the_teacher_is_surest_of() -> 
 )
 def test_how_many_are_chosen(settings: dict[str, Any], wanted: int) -> None:
     frozen = teacher(*range(1, 11), **settings)
-    frozen.follow(average(), 0, CPU)
+    frozen.begin_step(average(), 0, CPU)
     assert int(frozen.chosen.sum()) == wanted
 
 
 def test_a_restart_within_a_round_keeps_teacher_and_choice() -> None:
     frozen, again = (teacher(0.1, -5.0, 2.0, share=0.4) for _ in range(2))
-    frozen.follow(average(2.0), 0, CPU)
+    frozen.begin_step(average(2.0), 0, CPU)
     again.load_state_dict(frozen.state_dict())
-    again.follow(average(9.0), 2, CPU)
+    again.begin_step(average(9.0), 2, CPU)
     for key, value in frozen.state_dict().items():
         assert torch.equal(again.state_dict()[key], value), key
 
@@ -106,4 +106,4 @@ def test_a_restart_within_a_round_keeps_teacher_and_choice() -> None:
 )
 def test_wrong_settings_are_said(settings: dict[str, Any], said: str) -> None:
     with pytest.raises(CryofixError, match=f"teacher.{said}"):
-        Teacher(**settings)
+        TeacherSettings(**settings)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
-from cryofix.learning.schedule import RAMPS, learning_rate_factor, ramp
-from cryofix.learning.settings import Steps
+from cryofix.learning.schedule import learning_rate_factor, ramp
+from cryofix.learning.settings import RAMPS, Steps
 
 
 @pytest.mark.parametrize("kind", RAMPS)

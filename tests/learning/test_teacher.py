@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cryofix.learning.teacher import RunningAverage
+from cryofix.learning.teacher import EMA
 
 
 class Student(nn.Module):
@@ -18,8 +18,8 @@ class Student(nn.Module):
         return self.last(self.norm(self.first(images)))  # type: ignore[no-any-return] # torch
 
 
-def following(network: Student, decay: float) -> RunningAverage:
-    average = RunningAverage(network, decay)
+def following(network: Student, decay: float) -> EMA:
+    average = EMA(network, decay)
     average.follow(network)
     return average
 
@@ -29,7 +29,7 @@ def student() -> Student:
     return Student()
 
 
-def averaged(teacher: RunningAverage) -> Student:
+def averaged(teacher: EMA) -> Student:
     assert isinstance(teacher.network, Student)
     return teacher.network
 
@@ -93,7 +93,7 @@ def test_a_resumed_average_goes_on_where_it_stopped() -> None:
     whole = following(network, decay=0.9)
     for _ in range(3):
         whole.update()
-    resumed = RunningAverage(student(), decay=0.9)
+    resumed = EMA(student(), decay=0.9)
     resumed.load_state_dict(whole.state_dict())
     resumed.follow(network)
     with torch.no_grad():

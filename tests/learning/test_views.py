@@ -13,7 +13,14 @@ from torch import Tensor
 from cryofix.data.intensity import Intensity, change_intensity
 from cryofix.errors import CryofixError
 from cryofix.learning.settings import CutMix, FeatureDropout, Views
-from cryofix.learning.views import STRONG_VIEWS, Lesson, boxes, check_pairs, exchanged, lessons
+from cryofix.learning.views import (
+    STRONG_VIEWS,
+    StudentView,
+    check_pairs,
+    cutmix_boxes,
+    exchanged,
+    student_views,
+)
 from cryofix.masking import PseudoLabels
 
 SIDE = 24
@@ -29,16 +36,16 @@ def batch(views: int = 1, micrographs: tuple[int, ...] = (0, 1, 2, 3)) -> dict[s
         "target": number.clone(),
         "valid": torch.ones(count, 1, SIDE, SIDE, dtype=torch.bool),
         "known": number % 2 == 0,
-        "whole": torch.rand(count, views, SIDE, SIDE, generator=torch.manual_seed(0)) > 0.1,
+        "visible": torch.rand(count, views, SIDE, SIDE, generator=torch.manual_seed(0)) > 0.1,
         "micrograph": torch.tensor(micrographs),
         "index": list(range(40, 40 + count)),
     }
 
 
-def taught(tiles: dict[str, Tensor], views: Views, seed: int = 0) -> list[Lesson]:
+def taught(tiles: dict[str, Tensor], views: Views, seed: int = 0) -> list[StudentView]:
     prob = tiles["image"] / 10
     pseudo = PseudoLabels(tiles["image"].clone(), tiles["image"] + 1, {})
-    return lessons(tiles, tiles["image"] + 100, prob, pseudo, views, seed)
+    return student_views(tiles, tiles["image"] + 100, prob, pseudo, views, seed)
 
 
 def always(area_min: float, area_max: float) -> CutMix:
@@ -47,12 +54,12 @@ def always(area_min: float, area_max: float) -> CutMix:
 
 def test_by_default_there_is_one_strong_view_of_intensity_and_holes() -> None:
     tiles = batch()
-    (lesson,) = taught(tiles, Views(strong=STRONG))
+    (view,) = taught(tiles, Views(strong=STRONG))
     expected = change_intensity(tiles["image"], STRONG, 0, STRONG_VIEWS[0], [40, 41, 42, 43])
-    assert torch.equal(lesson.image, expected * tiles["whole"])
-    assert lesson.share == 1
-    assert lesson.dropout is None
-    assert torch.equal(lesson.pseudo.target, tiles["target"])
+    assert torch.equal(view.image, expected * tiles["visible"])
+    assert view.share == 1
+    assert view.dropout is None
+    assert torch.equal(view.pseudo.target, tiles["target"])
 
 
 @pytest.mark.parametrize(("area", "other"), [(0.0, False), (1.0, True)])
@@ -60,19 +67,19 @@ def test_cutmix_of_no_area_is_the_tile_and_of_all_area_its_partner(
     area: float, other: bool
 ) -> None:
     tiles = batch()
-    box = boxes(always(area, area), tiles, seed=0, stream=1)
+    box = cutmix_boxes(always(area, area), tiles, seed=0, stream=1)
     partner = tiles["image"][[1, 0, 3, 2]]
     assert torch.equal(exchanged(tiles["image"], box), partner if other else tiles["image"])
 
 
 def test_without_probability_nothing_is_cut() -> None:
-    assert not boxes(CutMix(0.0, 0.5, 1.0), batch(), 0, 1).any()
+    assert not cutmix_boxes(CutMix(0.0, 0.5, 1.0), batch(), 0, 1).any()
 
 
 @settings(max_examples=30, deadline=None)
 @given(area=st.floats(0.05, 1), seed=st.integers(0, 1000))
 def test_boxes_are_rectangles_of_the_area_wanted(area: float, seed: int) -> None:
-    box = boxes(always(area, area), batch(), seed, 1)
+    box = cutmix_boxes(always(area, area), batch(), seed, 1)
     side = round(np.sqrt(area) * SIDE)
     for tile in box[:, 0]:
         rows, columns = tile.any(1), tile.any(0)
@@ -83,7 +90,7 @@ def test_boxes_are_rectangles_of_the_area_wanted(area: float, seed: int) -> None
 
 
 def test_boxes_differ_from_tile_to_tile_and_between_views() -> None:
-    box, second = (boxes(always(0.1, 0.5), batch(), 0, stream) for stream in (1, 2))
+    box, second = (cutmix_boxes(always(0.1, 0.5), batch(), 0, stream) for stream in (1, 2))
     assert len({tuple(tile.flatten().tolist()) for tile in box}) == 4
     assert not torch.equal(box, second)
 
@@ -93,48 +100,48 @@ def test_two_processes_cut_as_one() -> None:
     halves = [
         {key: value[part] for key, value in tiles.items()} for part in (slice(2), slice(2, 4))
     ]
-    together = boxes(always(0.1, 0.5), tiles, 0, 1)
+    together = cutmix_boxes(always(0.1, 0.5), tiles, 0, 1)
     assert torch.equal(
-        together, torch.cat([boxes(always(0.1, 0.5), half, 0, 1) for half in halves])
+        together, torch.cat([cutmix_boxes(always(0.1, 0.5), half, 0, 1) for half in halves])
     )
     mixed = torch.cat(
-        [exchanged(half["image"], boxes(always(0.1, 0.5), half, 0, 1)) for half in halves]
+        [exchanged(half["image"], cutmix_boxes(always(0.1, 0.5), half, 0, 1)) for half in halves]
     )
     assert torch.equal(exchanged(tiles["image"], together), mixed)
 
 
 def test_a_partner_of_the_same_micrograph_is_none() -> None:
-    box = boxes(always(0.5, 0.5), batch(micrographs=(7, 7, 7, 8)), 0, 1)
+    box = cutmix_boxes(always(0.5, 0.5), batch(micrographs=(7, 7, 7, 8)), 0, 1)
     assert [bool(tile.any()) for tile in box] == [False, False, True, True]
 
 
 def test_image_pseudo_label_weight_and_maps_are_cut_alike() -> None:
     tiles = batch()
-    (lesson,) = taught(tiles, Views(cutmix=always(0.2, 0.4)))
-    source = lesson.pseudo.target  # the number of the tile each pixel is from
+    (view,) = taught(tiles, Views(cutmix=always(0.2, 0.4)))
+    source = view.pseudo.target  # the number of the tile each pixel is from
     assert 0 < int((source != tiles["image"]).sum()) < source.numel() / 2
-    assert torch.equal(lesson.pseudo.weight, source + 1)
-    assert torch.equal(lesson.prob, source / 10)
-    assert torch.equal(lesson.maps["target"], source)
-    assert torch.equal(lesson.maps["known"], source % 2 == 0)
-    assert torch.equal(lesson.image, source * lesson.maps["whole"])
+    assert torch.equal(view.pseudo.weight, source + 1)
+    assert torch.equal(view.prob, source / 10)
+    assert torch.equal(view.maps["target"], source)
+    assert torch.equal(view.maps["known"], source % 2 == 0)
+    assert torch.equal(view.image, source * view.maps["visible"])
 
 
 def test_two_strong_views_are_drawn_independently_and_share_the_loss() -> None:
     one, two = taught(batch(2), Views(strong=STRONG, strong_views=2, cutmix=always(0.1, 0.5)))
     assert one.share == two.share == 0.5
     assert not torch.equal(one.image, two.image)
-    assert not torch.equal(one.maps["whole"], two.maps["whole"])
+    assert not torch.equal(one.maps["visible"], two.maps["visible"])
 
 
 def test_a_view_of_its_own_for_dropped_features_is_the_weak_one() -> None:
     tiles = batch(2)
     views = Views(strong_views=2, feature_dropout=FeatureDropout(0.5, "own"))
     *strong, own = taught(tiles, views)
-    assert [lesson.share for lesson in (*strong, own)] == [0.25, 0.25, 0.5]
-    assert all(lesson.dropout is None for lesson in strong)
+    assert [view.share for view in (*strong, own)] == [0.25, 0.25, 0.5]
+    assert all(view.dropout is None for view in strong)
     assert torch.equal(own.image, tiles["image"] + 100)
-    assert own.maps["whole"].all()
+    assert own.maps["visible"].all()
     assert own.dropout is not None
 
 

@@ -8,7 +8,7 @@ import torch
 
 from cryofix.config import config_folder
 from cryofix.experiment.stages import Experiment
-from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.module import FixMatch
 from pretended_gpu import DEVICE, OnGpu, pretended_gpu
 from support import SMALL, results, run_train
 
@@ -50,7 +50,7 @@ def test_a_step_waits_for_nothing(
 
     monkeypatch.setattr(FixMatch, "on_train_batch_start", started)
     monkeypatch.setattr(FixMatch, "optimizer_step", stepped)
-    monkeypatch.setattr("cryofix.learning.fixmatch.LABELS_EVERY", 1)  # the dearest step
+    monkeypatch.setattr("cryofix.learning.step.LABELS_EVERY", 1)  # the dearest step
     seldom = ("steps.audit_every=100", "steps.audit_first=0", "steps.log_every=100")
     with pretended_gpu(monkeypatch) as waits:
         run_train(*ON_GPU, *seldom, "steps.stage=3", *choice.split(), f"output={tmp_path / 'run'}")

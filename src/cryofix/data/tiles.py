@@ -95,7 +95,7 @@ class TileStream(Dataset[dict[str, Any]]):
         How many strong views there are; each has its own holes.
 
     Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
-    ``known`` bool (target is a label, not a placeholder), ``whole`` bool (strong views, tile,
+    ``known`` bool (target is a label, not a placeholder), ``visible`` bool (strong views, tile,
     tile; False in their holes), ``uniform`` bool (its place was drawn without looking at
     particles, of which centred tiles hold more than their share), ``micrograph`` (its number in
     ``micrographs``) and ``index``.
@@ -155,7 +155,7 @@ class TileStream(Dataset[dict[str, Any]]):
             "target": torch.from_numpy(target.astype(np.float32))[None],
             "valid": torch.from_numpy(valid)[None],
             "known": torch.from_numpy(known)[None],
-            "whole": torch.from_numpy(np.stack(whole)),
+            "visible": torch.from_numpy(np.stack(whole)),
             "uniform": centred is None,
             "micrograph": micrograph,
             "index": index,

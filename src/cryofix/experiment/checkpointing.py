@@ -7,7 +7,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from cryofix.distributed import anywhere
+from cryofix.distributed import any_rank
 from cryofix.stopping import StopRequests
 
 
@@ -66,7 +66,7 @@ class KeepCheckpoints(Checkpoint):
     ) -> None:
         """Write ``last.ckpt`` when it is due and no validation follows."""
         step = trainer.global_step
-        if anywhere(self.stop.signal is not None) and self.stop.signal is None:
+        if any_rank(self.stop.signal is not None) and self.stop.signal is None:
             self.stop.signal = signal.SIGTERM  # another process was asked
         due = step % self.every == 0 or step == trainer.max_steps or self.stop.signal is not None
         if due and step % self.validate_every:

@@ -14,8 +14,8 @@ from cryofix.diagnosis.overlay import Overlay, grey, paint
 from cryofix.experiment.dashboard_layout import layout
 from cryofix.experiment.tile_pictures import micrograph_and_truth, with_legend
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT
-from cryofix.learning.fixmatch import FixMatch
-from cryofix.learning.validation import Shown
+from cryofix.learning.module import FixMatch
+from cryofix.learning.validation import ValidationExample
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.metrics.curves import Counts, Curve, IntArray
 from cryofix.metrics.rates import BACKGROUND, PARTICLE
@@ -63,7 +63,7 @@ class Dashboard(Callback):
 
     def pictures(self, module: FixMatch) -> dict[str, NDArray[Any]]:
         """Return what to show of one validation micrograph, (rows, columns, 3) each."""
-        shown, policy = module.validation.shown, module.active_policy()
+        shown, policy = module.validation.example, module.active_policy()
         if shown is None:
             return {}
         prediction = shown.prediction
@@ -131,7 +131,7 @@ def write_curve(writer: SummaryWriter, tag: str, scored: Curve, step: int) -> No
     )
 
 
-def pseudo_labels(module: FixMatch, shown: Shown, policy: MaskingPolicy) -> Overlay:
+def pseudo_labels(module: FixMatch, shown: ValidationExample, policy: MaskingPolicy) -> Overlay:
     """Paint what the policy would make of a validation micrograph in training."""
     prediction = shown.prediction
     context = PolicyContext(
@@ -141,7 +141,7 @@ def pseudo_labels(module: FixMatch, shown: Shown, policy: MaskingPolicy) -> Over
     )
     return paint(
         grey(prediction.annotated.read()),
-        shown.student if module.active_teacher() == "self" else prediction.probability,
+        shown.student if module.teacher.kind == "self" else prediction.probability,
         prediction.target,
         prediction.valid,
         policy,

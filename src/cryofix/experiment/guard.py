@@ -36,7 +36,7 @@ from rich.panel import Panel
 
 from cryofix.diagnosis.verdict import percent
 from cryofix.errors import CryofixError
-from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.module import FixMatch
 from cryofix.learning.prior import Prior
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.rates import NOTHING, Rates, bounded_drift

@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.distributed import Ranks, leave, on_first, on_gpu
+from cryofix.distributed import Ranks, end_group, on_first, on_gpu
 from cryofix.errors import CryofixError
 from cryofix.experiment.checkpointing import KeepCheckpoints
 from cryofix.experiment.dashboard import Dashboard
@@ -40,11 +40,11 @@ from cryofix.learning.checkpoint import (
     save_picker,
 )
 from cryofix.learning.evaluation import confidence_histogram, score_all
-from cryofix.learning.fixmatch import FixMatch
+from cryofix.learning.module import FixMatch
 from cryofix.learning.network import build_network
 from cryofix.learning.prior import estimate_prior
 from cryofix.learning.regularisers import Regulariser
-from cryofix.learning.settings import Optimiser, Steps, Teacher, Unlabelled, Views
+from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.scores import Thresholds, paired_gain, summarise
@@ -86,8 +86,8 @@ class Experiment:
     taken: dict[str, int] = field(default_factory=dict)  # steps of each stage
 
     def __post_init__(self) -> None:
-        check_pairs(self.config, self.ranks.count)
-        if self.ranks.count == 1:
+        check_pairs(self.config, self.ranks.world_size)
+        if self.ranks.world_size == 1:
             check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
         self._users_parts("burn_in")  # says what is wrong with them before anything is trained
         self.steps = Steps(**self.config["steps"])
@@ -106,7 +106,7 @@ class Experiment:
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
         self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
-        with stage_lock(self.shared, self.config, self.ranks.count):
+        with stage_lock(self.shared, self.config, self.ranks.world_size):
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
@@ -114,7 +114,7 @@ class Experiment:
             stages["fixmatch"] = self.train_stage(
                 "fixmatch", burn_in, self.steps.stage, self.policy
             )
-        if not leave():
+        if not end_group():
             return None
         self.scored = {
             name: score_branch(
@@ -136,7 +136,7 @@ class Experiment:
 
     def _stage_folder(self, name: str) -> Path:
         if self.shared is not None and name != "fixmatch":
-            return stage_folder(self.shared, self.config, self.ranks.count) / name
+            return stage_folder(self.shared, self.config, self.ranks.world_size) / name
         return self.folder / "checkpoints" / name
 
     def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
@@ -149,16 +149,8 @@ class Experiment:
             network,
             policy,
             self.data,
-            steps=self.steps,
-            optimiser=Optimiser(**self.config["optimiser"]),
-            teacher=Teacher(**self.config["teacher"]),
-            unlabelled=Unlabelled(**self.config["unlabelled"]),
-            views=Views.of(self.config["augment"]),
-            loss_terms=self.config["loss"]["terms"],
-            prior=self.prior.value,
+            StageSettings.of(self.config, self.prior.value, first_step),
             regulariser=self.regulariser if policy is not None else None,
-            seed=self.config["seed"],
-            first_step=first_step,
             metadata=self._metadata(),
         )
         if self.config["compute"]["compile"]:
@@ -303,7 +295,7 @@ class Experiment:
             "collapse": asdict(self.guard.record),
             "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage} | self.taken,
             "seconds": self.seconds,
-            "environment": environment(self.device) | {"processes": self.ranks.count},
+            "environment": environment(self.device) | {"processes": self.ranks.world_size},
         }
 
 

@@ -68,7 +68,7 @@ def audit(
     """
     valid = batch["valid"]
     classes = torch.where(batch["known"], (batch["target"] >= 0.5).long() * PARTICLE, UNKNOWN)
-    seen = valid & batch["whole"]
+    seen = valid & batch["visible"]
     weight = pseudo.weight * seen
     push = weight * unlabelled_push(logits, pseudo.target, loss)
     particle = pseudo.target >= 0.5

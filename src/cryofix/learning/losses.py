@@ -1,4 +1,4 @@
-"""Losses on logits, over the batch of all processes: each of them gets the whole's value."""
+"""Losses on logits. Each process gets the value over the batch of all processes."""
 
 from collections.abc import Callable, Mapping
 

@@ -1,20 +1,25 @@
-"""What a stage of training can be told, in plain values that YAML can hold."""
+"""Settings of a training stage. Their defaults are those of ``conf/``; a test compares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryofix.data.intensity import Intensity
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_known
 from cryofix.learning.losses import NORMALISERS, UNLABELLED
-from cryofix.learning.schedule import RAMPS
 
+RAMPS = ("constant", "linear", "sigmoid")
 TEACHERS = ("ema", "self", "frozen")
+
+
+def _require(condition: bool, key: str, value: object, range_: str) -> None:
+    if not condition:
+        raise CryofixError(f"{key}={value} must be {range_}")
 
 
 @dataclass(frozen=True)
 class Steps:
-    """How long, and how often something happens, in optimiser steps."""
+    """How long a stage is and how often something happens, in optimiser steps."""
 
     burn_in: int = 700
     """Supervised steps before the fork."""
@@ -24,10 +29,15 @@ class Steps:
     checkpoint_every: int = 50
     log_every: int = 10
     audit_every: int = 10
-    """Validation, ``last.ckpt``, TensorBoard scalars, keep-rate audit."""
+    """Steps between two validations, two ``last.ckpt``, two points of a loss curve, two audits."""
     audit_first: int = 100
-    """Every one of so many first steps with pseudo-labels is audited, because a student that swings
-    does so there, in fewer steps than lie between two audits."""
+    """Each of so many first steps with pseudo-labels is audited: a student that swings does so
+    there, in fewer steps than lie between two later audits."""
+
+    def __post_init__(self) -> None:
+        for key, value in vars(self).items():
+            if value < (0 if key in ("burn_in", "audit_first") else 1):
+                raise CryofixError(f"steps.{key}={value} is too small; give a positive number")
 
     def audits(self, step: int) -> bool:
         """Return whether this step of a semi-supervised stage, counted from 1, is audited."""
@@ -37,68 +47,55 @@ class Steps:
         """Return the share of a whole stage's steps that are audited."""
         return sum(map(self.audits, range(1, self.stage + 1))) / self.stage
 
-    def __post_init__(self) -> None:
-        for key, value in vars(self).items():
-            if value < (0 if key in ("burn_in", "audit_first") else 1):
-                raise CryofixError(f"steps.{key}={value} is too small; give a positive number")
-
 
 @dataclass(frozen=True)
 class Optimiser:
-    """AdamW with warm-up and a half cosine over burn-in and stage."""
+    """AdamW with linear warm-up and a half cosine over burn-in and stage."""
 
     learning_rate: float = 2e-3
     """At its peak."""
     weight_decay: float = 1e-4
-    """Of AdamW."""
     warm_up: int = 50
-    """Steps of linear warm-up."""
+    """Steps of the warm-up."""
     final: float = 0.05
     """Learning rate at the end relative to the peak."""
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """Who labels the unlabelled tiles."""
+class TeacherSettings:
+    """Who makes pseudo-labels; see :mod:`cryofix.learning.teacher`."""
 
     kind: str = "ema"
-    """``ema``: the running average of the student, which is also what is evaluated; ``self``: the
-    student itself, in eval mode; ``frozen``: a copy of the average, taken anew at the start of each
-    round."""
+    """``ema``, ``self`` or ``frozen``."""
     decay: float = 0.99
-    """Of the running average, in [0, 1)."""
+    """Decay of the exponential moving average (EMA), in [0, 1)."""
     round_steps: int = 200
     """Steps of a round of the frozen teacher."""
-    share: float = 1.0
-    """Of the unlabelled micrographs, those that it is surest of, which a round learns from."""
+    share: float = 0.5
+    """A round of the frozen teacher learns from this share of the unlabelled micrographs, those of
+    which the teacher is surest."""
     per_labelled: float | None = None
-    """At most so many of them for each labelled one; None sets no limit."""
+    """It learns from at most so many of them for each labelled one; None sets no limit."""
 
     def __post_init__(self) -> None:
-        if self.kind not in TEACHERS:
-            raise CryofixError(
-                f"teacher.kind={self.kind} is not known; use one of {', '.join(TEACHERS)}"
-            )
-        if not 0 <= self.decay < 1:
-            raise CryofixError(f"teacher.decay={self.decay} must be at least 0 and below 1")
-        if self.round_steps < 1:
-            raise CryofixError(f"teacher.round_steps={self.round_steps} must be at least 1")
-        if not 0 < self.share <= 1:
-            raise CryofixError(f"teacher.share={self.share} must be above 0 and at most 1")
-        if self.per_labelled is not None and not self.per_labelled > 0:
-            raise CryofixError(f"teacher.per_labelled={self.per_labelled} must be above 0, or null")
+        check_known("teacher.kind", self.kind, TEACHERS)
+        _require(0 <= self.decay < 1, "teacher.decay", self.decay, "at least 0 and below 1")
+        _require(self.round_steps >= 1, "teacher.round_steps", self.round_steps, "at least 1")
+        _require(0 < self.share <= 1, "teacher.share", self.share, "above 0 and at most 1")
+        limit = self.per_labelled
+        _require(limit is None or limit > 0, "teacher.per_labelled", limit, "above 0, or null")
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """How the unlabelled loss enters."""
+    """How the unlabelled loss enters; see :func:`cryofix.learning.losses.unlabelled_loss`."""
 
     weight: float = 1.0
-    """Lambda: factor of the unlabelled loss."""
+    """Lambda, the factor of the unlabelled loss."""
     loss: str = "bce"
-    """``bce`` or ``mse``; see :func:`cryofix.learning.losses.unlabelled_loss`."""
+    """``bce`` or ``mse``."""
     normaliser: str = "valid"
-    """``valid``, ``kept`` or ``class``; see :func:`cryofix.learning.losses.unlabelled_loss`."""
+    """``valid``, ``kept`` or ``class``."""
     ramp: str = "linear"
     ramp_steps: int = 100
     """How the weight grows from the fork on."""
@@ -107,36 +104,26 @@ class Unlabelled:
     moves them too."""
 
     def __post_init__(self) -> None:
-        for key, known in (
-            ("loss", UNLABELLED),
-            ("normaliser", NORMALISERS),
-            ("ramp", RAMPS),
-            ("batch_norm", ("separate", "shared")),
-        ):
-            if getattr(self, key) not in known:
-                raise CryofixError(
-                    f"unlabelled.{key}={getattr(self, key)} is not known; use one of"
-                    f" {', '.join(known)}"
-                )
-        if self.weight < 0:
-            raise CryofixError(f"unlabelled.weight={self.weight} must not be negative")
+        check_known("unlabelled.loss", self.loss, UNLABELLED)
+        check_known("unlabelled.normaliser", self.normaliser, NORMALISERS)
+        check_known("unlabelled.ramp", self.ramp, RAMPS)
+        check_known("unlabelled.batch_norm", self.batch_norm, ("separate", "shared"))
+        _require(not self.weight < 0, "unlabelled.weight", self.weight, "0 or more, not negative")
 
 
 @dataclass(frozen=True)
 class CutMix:
-    """Rectangles of another micrograph in the strong view."""
+    """Boxes in the strong view that show another micrograph."""
 
     probability: float = 0.0
-    """That a tile gets one."""
+    """That a tile gets a box."""
     area_min: float = 0.1
     area_max: float = 0.5
-    """Its smallest and largest area, as a share of the tile's."""
+    """Smallest and largest area of a box, as a share of the tile's."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise CryofixError(
-                f"augment.cutmix.probability={self.probability} must lie between 0 and 1"
-            )
+        key, value = "augment.cutmix.probability", self.probability
+        _require(0 <= value <= 1, key, value, "between 0 and 1")
         if not 0 <= self.area_min <= self.area_max <= 1:
             raise CryofixError(
                 f"augment.cutmix.area_min={self.area_min} and"
@@ -147,37 +134,30 @@ class CutMix:
 
 @dataclass(frozen=True)
 class FeatureDropout:
-    """Channels of the encoder's features that the student has to do without."""
+    """Channels of the encoder's features that are hidden from the student."""
 
     share: float = 0.0
-    """Of the channels, in [0, 1); 0 keeps all."""
+    """Share of the channels, in [0, 1); 0 keeps all."""
     view: str = "strong"
-    """``strong``: they are silenced in the strong views; ``own``: in one more view, the weak one,
+    """``strong``: they are hidden in the strong views; ``own``: in a further view, the weak one,
     which then has half of the unlabelled loss (UniMatch, Yang et al. 2023)."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share < 1:
-            raise CryofixError(
-                f"augment.feature_dropout.share={self.share} must be at least 0 and below 1"
-            )
-        if self.view not in ("strong", "own"):
-            raise CryofixError(
-                f"augment.feature_dropout.view={self.view} is not known; use strong or own"
-            )
+        key = "augment.feature_dropout"
+        _require(0 <= self.share < 1, f"{key}.share", self.share, "at least 0 and below 1")
+        check_known(f"{key}.view", self.view, ("strong", "own"))
 
 
 @dataclass(frozen=True)
 class Views:
-    """What is done to the grey values of the weak view, and to strong views."""
+    """How grey values change in the weak view, and what else changes in strong views."""
 
     weak: Intensity = field(default_factory=Intensity)
     strong: Intensity = field(default_factory=Intensity)
-    """Intensities."""
     strong_views: int = 1
-    """1, or 2 of independent draws, whose losses are averaged."""
+    """1, or 2 that are drawn independently and whose losses are averaged."""
     cutmix: CutMix = field(default_factory=CutMix)
     feature_dropout: FeatureDropout = field(default_factory=FeatureDropout)
-    """Further changes of the strong views."""
 
     def __post_init__(self) -> None:
         if self.strong_views not in (1, 2):
@@ -192,4 +172,38 @@ class Views:
             augment["strong_views"],
             CutMix(**augment["cutmix"]),
             FeatureDropout(**augment["feature_dropout"]),
+        )
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """All that stays the same during one stage of training."""
+
+    prior: float
+    """Share of particle pixels, for policy and regulariser."""
+    seed: int
+    """Seed of all random draws."""
+    first_step: int = 0
+    """Steps that were trained before this stage."""
+    steps: Steps = field(default_factory=Steps)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    unlabelled: Unlabelled = field(default_factory=Unlabelled)
+    views: Views = field(default_factory=Views)
+    loss_terms: Mapping[str, float] = field(default_factory=lambda: {"bce": 1.0})
+    """See :func:`cryofix.learning.losses.supervised_loss`."""
+
+    @staticmethod
+    def of(config: Mapping[str, Any], prior: float, first_step: int = 0) -> "StageSettings":
+        """Build them from the whole configuration of a training, in plain containers."""
+        return StageSettings(
+            prior=prior,
+            seed=config["seed"],
+            first_step=first_step,
+            steps=Steps(**config["steps"]),
+            optimiser=Optimiser(**config["optimiser"]),
+            teacher=TeacherSettings(**config["teacher"]),
+            unlabelled=Unlabelled(**config["unlabelled"]),
+            views=Views.of(config["augment"]),
+            loss_terms=config["loss"]["terms"],
         )

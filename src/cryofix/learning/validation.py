@@ -1,4 +1,4 @@
-"""Validation of a training stage: the average that is evaluated, and the student beside it."""
+"""Validation of a training stage: the EMA, which is evaluated, and the student beside it."""
 
 from dataclasses import dataclass
 
@@ -15,45 +15,35 @@ from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import MicrographRecord, choose_thresholds, summarise
 
-SHOWN = 0  # number of the micrograph that pictures are made of
+EXAMPLE = 0  # number of the micrograph that pictures are made of
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What pictures are made of."""
+class ValidationExample:
+    """The micrograph of which pictures are made."""
 
     prediction: Prediction
-    """The average's, of one micrograph."""
+    """The EMA's."""
     student: NDArray[np.float32]
-    """The student's p there, (rows, columns), float32."""
+    """The student's p, (rows, columns), float32."""
 
 
 class Validation:
-    """Collects whole micrographs one by one, then sums them up.
+    """Scores validation micrographs one by one, then sums them up."""
 
-    Parameters
-    ----------
-    data
-        Gives the validation micrographs.
-
-    Attributes
-    ----------
-    curves
-        Pixels and particles of the average, pooled over the latest validation.
-    shown
-        The latest look at one micrograph; None on processes that do not see it.
-    """
-
-    def __init__(self, data: CryoDataModule) -> None:
+    def __init__(self, data: CryoDataModule | None) -> None:
         self.data = data
         self.curves: dict[str, PixelHistogram | ParticleRecord] = {}
-        self.shown: Shown | None = None
+        """Pixels and particles of the EMA, pooled over the latest validation."""
+        self.example: ValidationExample | None = None
+        """The latest prediction for one micrograph; None on processes that do not see it."""
         self._seen: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
 
     def measure(
         self, index: int, average: nn.Module, student: nn.Module, device: torch.device
     ) -> None:
-        """Run both networks over one validation micrograph; only the average's picks are scored."""
+        """Run both networks over one validation micrograph; only the EMA's picks are scored."""
+        assert self.data is not None, "a model that is only used has no validation micrographs"
         annotated = self.data.part("validation")[index]
         prediction = predict(average, self.data, annotated, device)
         by_student = predict_map(student, annotated.read(), device=device)
@@ -61,16 +51,18 @@ class Validation:
             score(prediction, self.data.dataset.particle_px),
             PixelHistogram.from_arrays(by_student, prediction.target, prediction.valid),
         )
-        if index == SHOWN:
-            self.shown = Shown(prediction, by_student)
+        if index == EXAMPLE:
+            self.example = ValidationExample(prediction, by_student)
 
     def sum_up(self) -> dict[str, float]:
         """Return the scores over the micrographs of all processes, and start afresh."""
-        everywhere: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
+        of_all_ranks: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
         for part in gathered(self._seen):
-            everywhere |= part
+            of_all_ranks |= part
         self._seen = {}
-        pairs = [everywhere[index] for index in sorted(everywhere)]  # as one rank alone has them
+        pairs = [
+            of_all_ranks[index] for index in sorted(of_all_ranks)
+        ]  # as one rank alone has them
         records = [record for record, _ in pairs]
         student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
         self.curves = {

@@ -1,4 +1,4 @@
-"""Views of unlabelled tiles: what the student is shown, and what it has to make of each.
+"""Views of unlabelled tiles: what the student sees, and what it has to reproduce on each.
 
 Every draw depends on (seed, stream, index of the tile) alone, as the intensities do.
 """
@@ -23,24 +23,25 @@ FEATURES_OF_WEAK_VIEW = 19
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One view, and what the student has to reproduce on it."""
+class StudentView:
+    """One view of the unlabelled tiles, and what the student has to reproduce on it."""
 
     image: Tensor
-    """What it is shown, (batch, 1, height, width)."""
+    """What the student sees, (batch, 1, height, width)."""
     maps: Mapping[str, Tensor]
-    """``valid``, ``whole``, ``known`` and ``target`` of the batch, bool or float, same shape."""
+    """``valid``, ``visible`` (False where the cutout mask hides the tile), ``known`` and ``target``
+    of the batch, bool or float, same shape."""
     prob: Tensor
     """Teacher's p, same shape."""
     pseudo: PseudoLabels
     """What the policy made of it."""
     share: float = 1.0
-    """Of the unlabelled loss; those of all lessons add up to 1."""
+    """Share of the unlabelled loss; the shares of all views add up to 1."""
     dropout: Sequence[Sequence[int]] | None = None
-    """What each tile's draw of silenced features depends on; None silences none."""
+    """What each tile's draw of hidden features depends on; None hides none."""
 
-    def mixed(self, box: Tensor) -> "Lesson":
-        """Return this lesson with the pixels in ``box`` taken from each tile's partner."""
+    def cutmix(self, box: Tensor) -> "StudentView":
+        """Return this view with the pixels in ``box`` taken from each tile's partner."""
         target, weight = (exchanged(each, box) for each in (self.pseudo.target, self.pseudo.weight))
         return replace(
             self,
@@ -51,53 +52,52 @@ class Lesson:
         )
 
 
-def lessons(
+def student_views(
     batch: Mapping[str, Any],
     weak: Tensor,
     prob: Tensor,
     pseudo: PseudoLabels,
     views: Views,
     seed: int,
-) -> list[Lesson]:
+) -> list[StudentView]:
     """Return the strong views of a batch, then the weak one without some features if wanted.
 
     Parameters
     ----------
     batch
-        Unlabelled tiles; ``whole`` has one map for each strong view.
+        Unlabelled tiles; ``visible`` has one map for each strong view.
     weak
         Their weak view.
     prob, pseudo
         What teacher and policy made of that.
-    views
-        How views are made.
-    seed
-        Of all draws.
     """
     indices = batch["index"]
     drops = views.feature_dropout.share > 0
     own = drops and views.feature_dropout.view == "own"
     maps = {key: batch[key] for key in ("valid", "known", "target")}
+
+    def keys(stream: int) -> list[tuple[int, int, int]]:
+        return [(seed, stream, index) for index in indices]
+
     result = []
     for number in range(views.strong_views):
-        whole = batch["whole"][:, number : number + 1]
+        visible = batch["visible"][:, number : number + 1]
         strong = change_intensity(batch["image"], views.strong, seed, STRONG_VIEWS[number], indices)
-        lesson = Lesson(
-            strong * whole,
-            {**maps, "whole": whole},
+        view = StudentView(
+            strong * visible,
+            {**maps, "visible": visible},
             prob,
             pseudo,
             share=(0.5 if own else 1.0) / views.strong_views,
-            dropout=_keys(seed, FEATURES[number], indices) if drops and not own else None,
+            dropout=keys(FEATURES[number]) if drops and not own else None,
         )
         if views.cutmix.probability > 0:
-            lesson = lesson.mixed(boxes(views.cutmix, batch, seed, CUTS[number]))
-        result.append(lesson)
+            view = view.cutmix(cutmix_boxes(views.cutmix, batch, seed, CUTS[number]))
+        result.append(view)
     if own:
-        whole = torch.ones_like(batch["valid"])
-        maps["whole"] = whole
-        keys = _keys(seed, FEATURES_OF_WEAK_VIEW, indices)
-        result.append(Lesson(weak, maps, prob, pseudo, share=0.5, dropout=keys))
+        maps["visible"] = torch.ones_like(batch["valid"])
+        dropout = keys(FEATURES_OF_WEAK_VIEW)
+        result.append(StudentView(weak, maps, prob, pseudo, share=0.5, dropout=dropout))
     return result
 
 
@@ -106,15 +106,11 @@ def exchanged(maps: Tensor, box: Tensor) -> Tensor:
     return torch.where(box, _partners(maps), maps)
 
 
-def boxes(cutmix: CutMix, batch: Mapping[str, Any], seed: int, stream: int) -> Tensor:
-    """Return where each tile shows its partner: a random rectangle, or nothing.
+def cutmix_boxes(cutmix: CutMix, batch: Mapping[str, Any], seed: int, stream: int) -> Tensor:
+    """Return where each tile shows its partner, bool (batch, 1, height, width).
 
-    CutMix (Yun et al. 2019), for segmentation French et al. 2020; rectangles have the proportions
-    of the tile and lie inside it. A partner of the same micrograph changes nothing.
-
-    Returns
-    -------
-    bool, (batch, 1, height, width).
+    CutMix (Yun et al. 2019), for segmentation French et al. 2020; boxes have the proportions of the
+    tile and lie inside it. A partner of the same micrograph changes nothing.
     """
     image: Tensor = batch["image"]
     micrographs: Tensor = batch["micrograph"]
@@ -136,7 +132,7 @@ def _partners(tiles: Tensor) -> Tensor:
 
 
 def _inside(length: int, area: Any, place: Any, device: torch.device) -> Tensor:
-    """Return the rows, or columns, of each tile's rectangle, (batch, length)."""
+    """Return the rows, or columns, of each tile's box, (batch, length)."""
     side = np.round(np.sqrt(area) * length)
     first = np.floor(place * (length - side + 1))
     start, end = (
@@ -158,7 +154,3 @@ def check_pairs(config: Mapping[str, Any], processes: int) -> None:
             f"data.batch_unlabelled={batch} does not come in pairs, which CutMix mixes: give a"
             f" multiple of {2 * processes}, or augment.cutmix.probability=0"
         )
-
-
-def _keys(seed: int, stream: int, indices: Sequence[int]) -> list[tuple[int, int, int]]:
-    return [(seed, stream, index) for index in indices]
