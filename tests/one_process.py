@@ -1,4 +1,4 @@
-"""Run by test_distributed.py as one process of a group: the losses of this process's part of a batch.
+"""Run by test_distributed.py as one process of a group: losses of its part of a batch.
 
 ``python one_process.py FOLDER RANK RANKS`` reads FOLDER/batch.pt and writes FOLDER/RANKS-RANK.pt.
 """

@@ -171,15 +171,17 @@ class _OneDeviceEach(LightningEnvironment):
 
     def __init__(self, ranks: Ranks) -> None:
         super().__init__()
-        self._node = ranks.rank
+        self._rank = ranks.rank
         self.set_world_size(ranks.world_size)
-        self.set_global_rank(ranks.rank)
+
+    def global_rank(self) -> int:
+        return self._rank
+
+    def node_rank(self) -> int:
+        return self._rank
 
     def local_rank(self) -> int:
         return 0
-
-    def node_rank(self) -> int:
-        return self._node
 
     def teardown(self) -> None:
         """Leave the environment as torchrun made it; the next stage needs it."""

@@ -172,7 +172,7 @@ def test_the_guard_knows_what_is_thought_of_the_prior(
         raise ForkError
 
     made = experiment(tmp_path)
-    monkeypatch.setattr(Experiment, "_stage", stage)
+    monkeypatch.setattr(Experiment, "train_stage", stage)
     with pytest.raises(ForkError):
         made.run()
     assert made.guard.prior is made.prior
