@@ -11,7 +11,7 @@ from cryofix.errors import CryofixError
 from cryofix.learning.losses import NORMALISERS, SUPERVISED
 from support import one_and_two_processes
 
-ONE_PROCESS = Path(__file__).parent / "learning" / "one_process.py"
+ONE_PROCESS = Path(__file__).with_name("one_process.py")
 CONFIG: dict[str, Any] = {
     "trainer": {"accelerator": "cpu", "devices": 1, "strategy": "ddp", "precision": "32-true"},
     "model": {"norm": "batch"},
