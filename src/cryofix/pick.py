@@ -36,22 +36,17 @@ def pick(config: DictConfig, folder: Path) -> tuple[int, int]:
     from cryofix.experiment.progress import Display
     from cryofix.learning.checkpoint import load_picker
     from cryofix.picking.session import Session
-    from cryofix.reporting.console import quieten
+    from cryofix.reporting.console import quieten, say
 
     quieten()
     keys = to_plain(config)
     picker = load_picker(keys["checkpoint"])
-    session = Session.prepare(picker.metadata, picker.path, keys, folder)
     build = functools.partial(load_network, picker.path)
+    session = Session.prepare(picker.metadata, picker.path, build, keys, folder)
+    finished = f", {session.before} of which are finished" if session.before else ""
     with Display() as display:
-        before = len(session.jobs) - len(session.todo)
-        finished = f", {before} of which are finished" if before else ""
-        display.console.print(
-            f"{len(session.jobs)} micrographs{finished}; output in {folder}",
-            highlight=False,
-            soft_wrap=True,
-        )
-        session.run(build, display.phase)
+        say(display.console, f"{len(session.jobs)} micrographs{finished}; output in {folder}")
+        session.run(display.phase)
     summary = session.write(display.console)
     return len(summary.failures), summary.picks
 

@@ -18,7 +18,8 @@ from disc_finder import DiscFinder, recipe
 from cryofix.picking.export import Export
 from cryofix.picking.jobs import Work, plan_jobs, run_jobs
 from cryofix.picking.page import write_page
-from cryofix.picking.pick_summary import Selection, found, summarise
+from cryofix.picking.pick_summary import found, summarise
+from cryofix.picking.picked import Selection
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

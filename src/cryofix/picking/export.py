@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from cryofix.errors import CryofixError
-from cryofix.formats import FORMATS, MicrographInfo, Particles, YOrigin, write_coordinates
+from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinates
 from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, check_option, keys_of_command
 from cryofix.formats.relion import relative_name, relion_files
@@ -63,8 +63,11 @@ LONGEST_NAME = 255 - len("_manualpick.star")
 
 AT_A_TIME = 256  # micrographs whose coordinates are in memory together, where formats allow it
 
-Found = Callable[[Literal["good", "all"]], Iterable[tuple[str, MicrographInfo, Particles]]]
-"""Gives name, header and particles of each micrograph: the good ones, or those of low score too."""
+Entry = tuple[str, MicrographInfo, Particles]
+"""Name, header and particles of a micrograph."""
+
+Found = Callable[[Literal["good", "all"]], Iterable[Entry]]
+"""Gives the micrographs with their good particles, or with those of low score too."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,11 @@ class Export:
     def check_names(self, micrographs: Sequence[tuple[str, Path]], folder: Path) -> None:
         """Refuse micrographs whose picks cannot be written, before any work is done.
 
+        ``micrographs`` gives the name (path below the root) and the file of each, ``folder`` is
+        where the picks will go.
+
         Raises CryofixError if a name is not text or too long, two micrographs cannot be told apart,
         or a format cannot hold a name.
-
-        Parameters
-        ----------
-        micrographs
-            Name (path below the root) and file of each.
-        folder
-            Where the picks will go.
         """
         by_name = next((name for name in self.formats if name in NAMES_ONLY), None)
         seen: dict[str, Path] = {}
@@ -148,18 +147,10 @@ class Export:
                 star_name(relative_name(source, Path(project).absolute()))
 
     def write(self, folder: Path, found: Found) -> tuple[dict[str, Path], list[Path]]:
-        """Write all formats.
+        """Write all formats into ``folder``.
 
-        Parameters
-        ----------
-        folder
-            Where to.
-        found
-            Gives the micrographs, in order of their names, as often as needed.
-
-        Returns
-        -------
-        What to open for each format, a file or a folder; and all files that were written.
+        ``found`` gives the micrographs, in order of their names, as often as needed. Returns what
+        to open for each format, a file or a folder, and all files that were written.
         """
         targets = []
         for name in self.formats:
@@ -177,20 +168,26 @@ class Export:
             files += written
         return to_open, files
 
-    def _write_one(
-        self, name: str, target: Path, found: Iterable[tuple[str, MicrographInfo, Particles]]
-    ) -> list[Path]:
+    def _write_one(self, name: str, target: Path, found: Iterable[Entry]) -> list[Path]:
         options = self._options_of(name)
+        if FORMATS[name].from_bottom is None:
+            options["y_origin"] = self.y_origin
+
+        def write(path: Path, entries: Sequence[Entry]) -> list[Path]:
+            particles = {key: each for key, _, each in entries}
+            infos = {key: info for key, info, _ in entries}
+            return write_coordinates(path, particles, infos, format=name, keys=KEYS, **options)
+
         if name == "relion" or name in FILES:
             if "project" in FORMATS[name].write_options:
                 options.setdefault("project", self.project)
-            return self._call(name, target, found, options)
-        # One file for each micrograph: by folder, so that subfolders are kept, and not too many
-        # at a time, since nothing has to be known of the others.
+            return write(target, list(found))
+        # These formats have a file for each micrograph. Subfolders are kept, and only so many
+        # micrographs are in memory, because no file depends on another.
         files = []
         for parent, group in groupby(found, key=lambda one: PurePosixPath(one[0]).parent):
             while some := list(islice(group, AT_A_TIME)):
-                files += self._call(name, target / parent, some, options)
+                files += write(target / parent, some)
         return files
 
     def _options_of(self, name: str) -> dict[str, Any]:
@@ -198,27 +195,6 @@ class Export:
         known = FORMATS[name].write_options
         given = self.options.items()
         return {key: value for key, value in given if value is not None and key in known}
-
-    def _call(
-        self,
-        name: str,
-        target: Path,
-        found: Iterable[tuple[str, MicrographInfo, Particles]],
-        options: Mapping[str, Any],
-    ) -> list[Path]:
-        entries = list(found)
-        particles = {key: each for key, _, each in entries}
-        infos = {key: info for key, info, _ in entries}
-        own = FORMATS[name].from_bottom is None
-        return write_coordinates(
-            target,
-            particles,
-            infos,
-            format=name,
-            y_origin=cast(YOrigin, self.y_origin) if own else None,
-            keys=KEYS,
-            **options,
-        )
 
     @property
     def project(self) -> Path:

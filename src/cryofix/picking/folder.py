@@ -1,8 +1,8 @@
 """The coordinate files in a folder of picks: which are this run's, and which an earlier run left.
 
 Programs read whole folders (RELION's ``--coord_dir``), so picks of another model, threshold or set
-of micrographs must not lie beside this run's. Each run records what it wrote; the next one into
-the folder removes of it what it has not written again. No other file is touched.
+of micrographs must not lie beside this run's. Each run records what it wrote. The next run into
+the same folder removes those of these files that it has not written again, and no others.
 """
 
 import json
@@ -25,16 +25,9 @@ Stamp = list[int]
 def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> None:
     """Remove what an earlier run wrote and this one did not, and record what this one wrote.
 
-    Warns about what was removed, and about coordinate files that neither run wrote.
-
-    Parameters
-    ----------
-    folder
-        Output folder of the run.
-    files
-        All coordinate files that this run wrote into it.
-    run
-        What they were made with, for the record.
+    Warns about what was removed, and about coordinate files that neither run wrote. ``files`` are
+    all coordinate files that this run wrote into ``folder``; the record also keeps ``run``, what
+    they were made with.
     """
     mine = {}
     for path in files:

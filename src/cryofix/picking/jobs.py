@@ -27,7 +27,7 @@ from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
 from cryofix.orphans import end_with
 from cryofix.picking.micrographs import Recipe, pick_micrograph
-from cryofix.picking.picked import Job, write_result
+from cryofix.picking.picked import Job, scores, write_result
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,6 @@ class Outcome:
     """How one micrograph went."""
 
     job: Job
-    """Which."""
     picks: int = 0
     """How many reach the threshold."""
     error: str | None = None
@@ -56,7 +55,7 @@ class Work:
     reads more than a pipe holds would keep the first process waiting."""
     recipe: Recipe
     key: str
-    """How to pick, and under what name to keep it."""
+    """How to pick, and the name of all that the picks depend on."""
     threshold: float
     """Only for counting picks on the way."""
     device: str
@@ -75,41 +74,33 @@ def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
     patterns
         Files, folders, or patterns such as ``/data/**/*.mrc``.
     results
-        Folder of what was found, below it the whole path of each micrograph.
+        Where results go, below it by the whole path of each micrograph.
 
     Returns
     -------
     The jobs in the order of their paths, and the folder that all micrographs lie below.
     """
     # Not resolved: links are how RELION's projects hold their micrographs, and names count.
-    found = {Path(os.path.abspath(p)) for where in patterns for p in _find(where)}  # noqa: PTH100
+    places = [find_micrographs(Path(where).expanduser()) for where in patterns]
+    found = {Path(os.path.abspath(path)) for place in places for path in place}  # noqa: PTH100
     if not found:
         raise CryofixError("micrographs=[] is empty: give a file, a folder or a quoted pattern")
     root = Path(os.path.commonpath([path.parent for path in found]))
-    names = {path: path.relative_to(root).as_posix() for path in sorted(found)}
-    # By the whole path, so that another pattern in the next run finds what this one has done.
-    jobs = [
-        Job(path, name, results / f"{path.relative_to(path.anchor)}.npz")
-        for path, name in names.items()
-    ]
-    return jobs, root
 
+    def job(path: Path) -> Job:
+        # By the whole path, so that another pattern in the next run finds what this one has done.
+        result = results / f"{path.relative_to(path.anchor)}.npz"
+        return Job(path, path.relative_to(root).as_posix(), result)
 
-def _find(where: str) -> list[Path]:
-    return find_micrographs(Path(where).expanduser())
+    return list(map(job, sorted(found))), root
 
 
 def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
     """Return the number of processes and of threads in each.
 
     Raises CryofixError if not a whole number of processes, at least one, was asked for.
-
-    Parameters
-    ----------
-    asked
-        What the user typed; None chooses by the cores.
-    jobs
-        How many micrographs there are.
+    ``asked`` is what the user typed, and None chooses by the cores; ``jobs`` is the number of
+    micrographs.
     """
     cores = len(os.sched_getaffinity(0))
     if asked is not None and not (isinstance(asked, int) and asked >= 1):
@@ -139,14 +130,8 @@ def choose_device(asked: str | None) -> str:
 def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Generator[Outcome, None, None]:
     """Pick micrographs and yield how each went, as they finish.
 
-    Parameters
-    ----------
-    jobs
-        What to do.
-    work
-        How.
-    workers
-        Number of processes; 1 works in this one. They end when the generator is closed.
+    ``workers`` is the number of processes; 1 works in this one. The processes end when the
+    generator is closed.
     """
     if not jobs:
         return
@@ -199,9 +184,7 @@ def _in_processes(
                     yield future.result()
                 except BrokenProcessPool:
                     lost.append(job)
-    except (
-        BaseException
-    ):  # nobody waits for what they are doing, and a result is whole or not there
+    except BaseException:  # nobody waits for the processes, and a result is whole or not there
         for process in multiprocessing.active_children():
             process.terminate()
         raise
@@ -211,10 +194,10 @@ def _in_processes(
 
 @contextmanager
 def _starting_processes() -> Iterator[None]:
-    """Hold signals back while processes start, since half of one would complain.
+    """Hold signals back while processes start: a process that has only half started would complain.
 
-    The processes never hear Ctrl-C, which a terminal sends to all: the first one says once what
-    has become of the work.
+    The processes never hear Ctrl-C, which a terminal sends to all of them: only the first process
+    answers it, and says what has become of the work.
     """
     heard: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -240,11 +223,9 @@ class Worker:
         self._network = network.to(memory_format=torch.channels_last)
 
     def pick(self, job: Job) -> Outcome:
-        """Pick a micrograph and keep the result.
+        """Pick a micrograph and keep the result; an error becomes part of the outcome.
 
-        An error becomes part of the outcome.
-
-        Raises OSError if the result cannot be written, as no other will be.
+        Raises OSError if the result cannot be written, because no other result can be either.
         """
         try:
             picked = pick_micrograph(self._network, job.source, self._work.recipe, self._device)
@@ -257,9 +238,8 @@ class Worker:
             why = f"{type(error).__name__}: {reason(error)}"
             return Outcome(job, error=f"{job.source} could not be picked ({why})")
         write_result(job, self._work.key, picked)
-        scores = picked.particles.score
-        assert scores is not None
-        return Outcome(job, picks=int((scores >= self._work.threshold).sum()))
+        good = scores(picked.particles) >= self._work.threshold
+        return Outcome(job, picks=int(good.sum()))
 
 
 _worker: Worker | None = None

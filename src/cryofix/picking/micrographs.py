@@ -87,8 +87,7 @@ class Recipe:
         **settings
             The attributes that do not follow from training.
         """
-        trained = metadata["config"]["data"]
-        particle_px = float(metadata["particle_px"])
+        trained, particle_px = metadata["config"]["data"], float(metadata["particle_px"])
         if diameter_angstrom is not None and diameter_px is not None:
             raise CryofixError(
                 f"diameter_angstrom={diameter_angstrom} and diameter_px={diameter_px} say the"
@@ -149,21 +148,12 @@ class Picked:
 def pick_micrograph(
     network: nn.Module, path: Path, recipe: Recipe, device: torch.device | None = None
 ) -> Picked:
-    """Find the particles of one micrograph.
+    """Find the particles of one micrograph, of any size.
+
+    ``network`` gives one logit for each pixel; ``device`` is where it is, and None asks it.
 
     Raises CryofixError for files that cannot be read, hold nothing but one value, or do not say
     their scale.
-
-    Parameters
-    ----------
-    network
-        Trained, one logit for each pixel.
-    path
-        Any micrograph that cryofix reads, of any size.
-    recipe
-        From :class:`Recipe`.
-    device
-        Where the network is; None asks it.
     """
     clock = _Clock()
     info = recipe.info(path)
@@ -181,7 +171,7 @@ def pick_micrograph(
         ) from error
     del image  # the largest thing there is
     # Training and scoring read float16 from the cache; the same rounding gives the same scores.
-    small = torch.from_numpy(small).half().float().numpy()  # a tenth of NumPy's time
+    small = torch.from_numpy(small).half().float().numpy()  # ten times faster than NumPy
     clock.stop("crop")
     probability = _predict(network, small, recipe.average_views, device)
     clock.stop("network")

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ VERSION = 2  # raised when the same network finds other picks in the same file
 THUMBNAIL_PX = 480
 SHOWN_SIGMA = 3.0  # grey values beyond this many standard deviations are black and white
 JPEG_QUALITY = 60
+COORDINATES = ("x", "y", "score", "diameter_px")  # the fields of Particles, in their order
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,79 @@ class Result:
     thumbnail: bytes
     """JPEG of what the network saw."""
 
-    def filtered(self, threshold: float, size: tuple[float | None, float | None]) -> Particles:
-        """Return the picks that score ``threshold`` or more and have the right relative size."""
-        score = self.particles.score
-        assert score is not None
-        good = score >= threshold
-        if self.sizes is not None:
-            smallest, largest = size
-            good &= self.sizes >= (0.0 if smallest is None else smallest)
-            good &= self.sizes <= (np.inf if largest is None else largest)
-        return self.particles.select(good)
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of the picks that are kept count."""
+
+    threshold: float
+    """Good picks score at least this."""
+    keep_above: float
+    """Picks that score less are not written anywhere."""
+    size: tuple[float | None, float | None] = (None, None)
+    """The smallest and the largest relative size; None for no limit."""
+
+    @classmethod
+    def choose(
+        cls,
+        validated: Mapping[str, float] | None,
+        threshold: float | None,
+        keep_above: float,
+        size: tuple[float | None, float | None] = (None, None),
+    ) -> "Selection":
+        """Take the threshold of validation, unless the user gives one.
+
+        Raises CryofixError if there is neither, or if a number is out of its range.
+        """
+        if threshold is None:
+            if validated is None:
+                raise CryofixError(
+                    "the checkpoint was never validated, so it has no threshold: give"
+                    " threshold=0.5, or the run folder instead of one of its checkpoints"
+                )
+            threshold = validated["particle"]
+        for key, value in (("threshold", threshold), ("keep_above", keep_above)):
+            if not 0 <= value < 1:
+                raise CryofixError(f"{key}={value} must lie in [0, 1): it is a score")
+        for key, limit in zip(("min_size", "max_size"), size, strict=True):
+            if limit is not None and not 0 <= limit < math.inf:
+                raise CryofixError(f"{key}={limit} must be finite and not negative")
+        smallest, largest = size
+        if smallest is not None and largest is not None and not smallest < largest:
+            raise CryofixError(f"min_size={smallest} must be below max_size={largest}")
+        return cls(float(threshold), float(keep_above), size)
+
+    @property
+    def lowest(self) -> float:
+        """The lowest score that is kept."""
+        return min(self.keep_above, self.threshold)
+
+    def good(self, result: Result) -> Particles:
+        """Return the picks of one micrograph that count."""
+        return self._from(result, self.threshold)
+
+    def all(self, result: Result) -> Particles:
+        """Return also the picks of low score."""
+        return self._from(result, self.lowest)
+
+    def _from(self, result: Result, score: float) -> Particles:
+        """Return the picks that have this score or more, and the right relative size."""
+        keep = scores(result.particles) >= score
+        if result.sizes is not None:
+            smallest, largest = self.size
+            keep &= result.sizes >= (0.0 if smallest is None else smallest)
+            keep &= result.sizes <= (np.inf if largest is None else largest)
+        return result.particles.select(keep)
+
+
+def scores(picks: Particles) -> NDArray[np.float64]:
+    """Return the scores, which all picks of this room have."""
+    assert picks.score is not None
+    return picks.score
 
 
 def settings_key(recipe: Recipe, model: str) -> str:
-    """Name everything that the picks of a given file depend on.
-
-    Parameters
-    ----------
-    recipe
-        How they are made.
-    model
-        Digest of the checkpoint.
-    """
+    """Name everything that the picks of a given file depend on; ``model`` is a file's digest."""
     content = json.dumps({"version": VERSION, "model": model, **asdict(recipe)}, sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
 
@@ -83,9 +137,9 @@ def file_digest(path: Path) -> str:
 
 
 def is_finished(job: Job, key: str) -> bool:
-    """Say whether a micrograph was picked with these settings and has not changed since.
+    """Say whether a micrograph was picked with these settings, and its file has not changed since.
 
-    What is damaged is not finished, so that it is picked again.
+    A damaged result is not finished, so that its micrograph is picked again.
     """
     try:
         _, record = _read(job)
@@ -95,7 +149,7 @@ def is_finished(job: Job, key: str) -> bool:
 
 
 def write_result(job: Job, key: str, picked: Picked) -> None:
-    """Keep what was found, atomically: a file is there when its micrograph is finished."""
+    """Keep what was found, atomically: the file exists only when the micrograph is finished."""
     record = {
         "key": key,
         "file": _identity(job),
@@ -103,14 +157,8 @@ def write_result(job: Job, key: str, picked: Picked) -> None:
         "pixel_size_angstrom": picked.info.pixel_size_angstrom,
         "seconds": picked.seconds,
     }
-    particles = picked.particles
-    assert particles.score is not None
-    assert particles.diameter_px is not None
     arrays: dict[str, Any] = {
-        "x": particles.x,
-        "y": particles.y,
-        "score": particles.score,
-        "diameter_px": particles.diameter_px,
+        **{name: getattr(picked.particles, name) for name in COORDINATES},
         "thumbnail": np.frombuffer(thumbnail(picked.small), dtype=np.uint8),
         "record": np.frombuffer(json.dumps(record).encode(), dtype=np.uint8),
     }
@@ -123,8 +171,7 @@ def write_result(job: Job, key: str, picked: Picked) -> None:
 def read_result(job: Job) -> Result:
     """Read what :func:`write_result` kept.
 
-    Raises CryofixError if the file is damaged. Raises OSError if there is none, or the system
-    refuses.
+    Raises CryofixError if the file is damaged, and OSError if it does not exist or cannot be read.
     """
     return _read(job)[0]
 
@@ -140,7 +187,7 @@ def thumbnail(small: NDArray[np.float32]) -> bytes:
 
 
 def _identity(job: Job) -> list[Any]:
-    """Return what changes when somebody puts another file in a micrograph's place."""
+    """Return what changes when another file takes a micrograph's place."""
     stat = job.source.stat()
     return [job.source.name, stat.st_size, stat.st_mtime_ns]
 
@@ -155,7 +202,7 @@ def _read(job: Job) -> tuple[Result, dict[str, Any]]:
         rows, columns = record["shape"]
         result = Result(
             info=MicrographInfo(job.source, (rows, columns), record["pixel_size_angstrom"]),
-            particles=Particles(*(arrays.pop(name) for name in ("x", "y", "score", "diameter_px"))),
+            particles=Particles(*(arrays.pop(name) for name in COORDINATES)),
             sizes=arrays.pop("sizes", None),
             seconds=record["seconds"],
             thumbnail=arrays.pop("thumbnail").tobytes(),

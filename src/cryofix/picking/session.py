@@ -18,15 +18,8 @@ from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe
 from cryofix.picking.page import write_page
-from cryofix.picking.pick_summary import (
-    Selection,
-    Summary,
-    found,
-    print_summary,
-    summarise,
-    write_tables,
-)
-from cryofix.picking.picked import Job, file_digest, is_finished, settings_key
+from cryofix.picking.pick_summary import Summary, found, print_summary, summarise, write_tables
+from cryofix.picking.picked import Job, Selection, file_digest, is_finished, settings_key
 
 log = logging.getLogger(__name__)
 
@@ -60,23 +53,24 @@ class Session:
     jobs: list[Job]
     todo: list[Job]
     """All micrographs, and those that no earlier run has finished."""
-    recipe: Recipe
-    key: str
-    """How to pick, and the name of all that the picks depend on."""
+    work: Work
+    workers: int
+    """How to pick, and in how many processes."""
     selection: Selection
     export: Export
-    """Which picks count, and how they are written."""
-    workers: int
-    threads: int
-    device: str
     shown: int
-    """As configured or chosen."""
+    """Which picks count, how they are written, and how many pictures the page has."""
     failures: dict[Job, Outcome] = field(default_factory=dict)
     seconds: float = 0.0
 
     @classmethod
     def prepare(
-        cls, metadata: Mapping[str, Any], model: Path, keys: Mapping[str, Any], folder: Path
+        cls,
+        metadata: Mapping[str, Any],
+        model: Path,
+        build: Callable[[], nn.Module],
+        keys: Mapping[str, Any],
+        folder: Path,
     ) -> "Session":
         """Check all settings and find out what there is to do, before any work is done.
 
@@ -86,10 +80,10 @@ class Session:
         ----------
         metadata, model
             Of the checkpoint.
+        build
+            Makes the network; called in each process.
         keys
             Of ``pick.yaml``.
-        folder
-            Where everything goes.
         """
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
@@ -98,7 +92,7 @@ class Session:
         )
         recipe = Recipe.as_trained(
             metadata,
-            floor=min(selection.keep_above, selection.threshold),
+            floor=selection.lowest,
             sizes=size != (None, None),
             average_views=keys["average_views"],
             **{key: numbers[key] for key in OF_THE_RECIPE if numbers[key] is not None},
@@ -117,40 +111,27 @@ class Session:
         todo = [job for job in jobs if not is_finished(job, key)]
         workers, threads = choose_workers(keys["workers"], len(todo))
         device = choose_device(keys["device"])
-        session = cls(
-            *(folder, model, digest, jobs, todo, recipe, key, selection, export),
-            *(workers, threads, device, keys["shown"]),
-        )
-        session._say_scale()
-        return session
-
-    def _say_scale(self) -> None:
-        """Warn when the pixel size of the files cannot be taken into account."""
-        recipe = self.recipe
+        work = Work(build, recipe, key, selection.threshold, device, threads)
         if recipe.diameter_angstrom is None and not recipe.fixed_px:
             log.warning(
                 "the model does not know the pixel size it was trained at: particles are taken to"
                 " be %.1f pixels wide, as there; give diameter_px if they are not",
                 recipe.diameter_px,
             )
+        return cls(
+            folder, model, digest, jobs, todo, work, workers, selection, export, keys["shown"]
+        )
 
-    def run(
-        self, build: Callable[[], nn.Module], start: Callable[[str, int, int], Advance]
-    ) -> None:
-        """Pick what is not finished.
+    @property
+    def before(self) -> int:
+        """How many micrographs an earlier run has finished."""
+        return len(self.jobs) - len(self.todo)
 
-        Parameters
-        ----------
-        build
-            Makes the network; called in each process.
-        start
-            Begins a phase of a display: title, total, done.
-        """
-        threshold = self.selection.threshold
-        work = Work(build, self.recipe, self.key, threshold, self.device, self.threads)
-        phase = start("picking", len(self.jobs), len(self.jobs) - len(self.todo))
+    def run(self, start: Callable[[str, int, int], Advance]) -> None:
+        """Pick what is not finished; ``start`` begins a phase of a display: title, total, done."""
+        phase = start("picking", len(self.jobs), self.before)
         began, picks = time.monotonic(), 0
-        with closing(run_jobs(self.todo, work, self.workers)) as outcomes:
+        with closing(run_jobs(self.todo, self.work, self.workers)) as outcomes:
             for outcome in outcomes:
                 picks += outcome.picks
                 if outcome.error is not None:
@@ -162,38 +143,33 @@ class Session:
     def write(self, console: Console) -> Summary:
         """Write picks, tables and the page, and print what was found."""
         done = [job for job in self.jobs if job not in self.failures]
-        summary = summarise(done, list(self.failures.values()), self.selection)
-        unknown = sum(row.pixel_size_angstrom is None for row in summary.rows)
-        if unknown and self.recipe.diameter_angstrom is not None:
+        selection, recipe = self.selection, self.work.recipe
+        summary = summarise(done, list(self.failures.values()), selection)
+        unknown = summary.rows["pixel_size_angstrom"].isna().sum()
+        if unknown and recipe.diameter_angstrom is not None:
             log.warning(
                 "%d micrographs do not say their pixel size: particles in them are taken to be %.1f"
                 " pixels wide, as in training; give pixel_size_angstrom if that is wrong",
                 unknown,
-                self.recipe.diameter_px,
+                recipe.diameter_px,
             )
         written, files = (
-            self.export.write(self.folder, found(done, self.selection)) if done else ({}, [])
+            self.export.write(self.folder, found(done, selection)) if done else ({}, [])
         )
         run = {
             "checkpoint": str(self.model),
             "checkpoint_digest": self.digest,
-            "threshold": self.selection.threshold,
-            "keep_above": self.selection.keep_above,
+            "threshold": selection.threshold,
+            "keep_above": selection.keep_above,
             "formats": list(self.export.formats),
             "micrographs": len(done),
         }
         keep_to_this_run(self.folder, files, run)
         write_tables(summary, self.folder)
-        written["page"] = write_page(
-            self.folder / "index.html", summary, self.selection, done, self.model, self.shown
-        )
+        written["page"] = self.folder / "index.html"
+        write_page(written["page"], summary, selection, done, self.model, self.shown)
         print_summary(
-            summary,
-            self.selection,
-            written,
-            console,
-            skipped=len(self.jobs) - len(self.todo),
-            wall_seconds=self.seconds,
+            *(summary, selection, written, console), skipped=self.before, wall_seconds=self.seconds
         )
         return summary
 

@@ -18,14 +18,8 @@ def relative_sizes(
     The blob is where the probability reaches half of the pick's score; a pixel belongs to the
     nearest pick. Its diameter is that of a disc of the same area.
 
-    Parameters
-    ----------
-    probability
-        Shape (rows, columns).
-    picks
-        With scores, in pixels of the map.
-    radius_px
-        Radius of the discs in the training target.
+    ``probability`` has shape (rows, columns), ``picks`` have scores and lie in pixels of the map,
+    and ``radius_px`` is the radius of the discs in the training target.
 
     Returns
     -------

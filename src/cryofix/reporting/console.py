@@ -35,6 +35,12 @@ GAINS = {
 }
 
 
+def say(console: Console, *lines: str, style: str | None = None) -> None:
+    """Print lines as they are: no markup, no colours of numbers, no breaks at the right edge."""
+    for line in lines:
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
 def quieten() -> None:
     """Keep Lightning's hints about its own use from between a user's lines."""
     for name in NOISE:

@@ -18,7 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 INK, MUTED, LINE, ACCENT = "#1d2326", "#5f6b70", "#dde2df", "#1f5f99"
-PARTICLE, BACKGROUND = "#d9822b", "#3f7fc4"
+PARTICLE, BACKGROUND, BAD = "#d9822b", "#3f7fc4", "#b3361f"
 THEME = {
     INK: "var(--ink)",
     MUTED: "var(--muted)",
@@ -26,6 +26,7 @@ THEME = {
     ACCENT: "var(--accent)",
     PARTICLE: "var(--particle)",
     BACKGROUND: "var(--background)",
+    BAD: "var(--bad)",
 }
 """What stands in a page for a colour of a figure: the variables of ``page.css``."""
 

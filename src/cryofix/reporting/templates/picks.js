@@ -12,10 +12,9 @@ if (slider) {
     for (const count of document.querySelectorAll("[data-counts]")) {
       count.textContent = JSON.parse(count.dataset.counts)[index].toLocaleString("en");
     }
-    const mark = document.querySelector("#mark");
-    const x = Number(mark.dataset.left) + level * Number(mark.dataset.width);
-    mark.setAttribute("x1", x);
-    mark.setAttribute("x2", x);
+    const mark = document.querySelector("[data-mark]");
+    const shift = (level - Number(mark.dataset.mark)) * Number(mark.dataset.width);
+    mark.setAttribute("transform", `translate(${shift} 0)`);
   };
   slider.addEventListener("input", show);
   show();
