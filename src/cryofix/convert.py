@@ -32,19 +32,12 @@ def main(config: DictConfig) -> float:
         find_writer(keys["format"], keys["out_y_origin"], _given(keys["write"]))
     source = keys["in_format"] or detect_format(keys["in"], keys=IN)
     micrographs = index_micrographs(find_micrographs(keys["micrographs"]))
-    particles = read_coordinates(
-        keys["in"],
-        micrographs,
-        format=source,
-        y_origin=keys["y_origin"],
-        allow_empty=keys["allow_empty"],
-        outside=keys["outside"],
-        keys=IN,
-        **_given(keys["read"]),
-    )
+    how = {"format": source, "y_origin": keys["y_origin"], "keys": IN}
+    careful = {key: keys[key] for key in ("allow_empty", "outside")}
+    particles = read_coordinates(keys["in"], micrographs, **how, **careful, **_given(keys["read"]))
     if keys["check_y"]:
         info = micrographs[next(iter(particles))]
-        origin = file_y_origin(keys["in"], info, format=source, y_origin=keys["y_origin"], keys=IN)
+        origin = file_y_origin(keys["in"], info, **how)
         fit = check_labels(micrographs, particles, y_origin=origin)
         if fit.confirmed:
             print(fit.message(IN))

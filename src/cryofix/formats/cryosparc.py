@@ -128,12 +128,14 @@ def _load(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def _field(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
-    """Return a field of one number for each row."""
+def _field(array: NDArray[Any], name: str, path: Path, what: str = "number") -> NDArray[Any]:
+    """Return a field of one number, or one path, for each row."""
     values = array[name]
-    if values.ndim != 1 or values.dtype.kind not in "fiu" or values.dtype.itemsize > 8:
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    fits = kind in "SU" if what == "path" else kind in "fiu" and size <= 8
+    if values.ndim != 1 or not fits:
         raise CryofixError(
-            f"{path}: the field {name} is {array.dtype[name]}, not one number for each particle: "
+            f"{path}: the field {name} is {array.dtype[name]}, not one {what} for each particle: "
             "give the file that cryoSPARC wrote"
         )
     return values
@@ -141,12 +143,7 @@ def _field(array: NDArray[Any], name: str, path: Path) -> NDArray[Any]:
 
 def _names(array: NDArray[Any], path: Path) -> list[str]:
     """Return each particle's micrograph; text of fixed width, as bytes of UTF-8 or as it is."""
-    values = array[_PATH]
-    if values.ndim != 1 or values.dtype.kind not in "SU":
-        raise CryofixError(
-            f"{path}: the field {_PATH} is {array.dtype[_PATH]}, not one path for each particle: "
-            "give the file that cryoSPARC wrote"
-        )
+    values = _field(array, _PATH, path, "path")
     try:
         names = values.tolist()
         if values.dtype.kind == "S":
