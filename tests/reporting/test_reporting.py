@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from cryofix.reporting.figures import PARTICLE, inline_svg, sized, style, tip
-from cryofix.reporting.numbers import count, gain_with_interval, percent, plain, signed
-from cryofix.reporting.pages import environment, page
-from cryofix.reporting.tables import (
+from cryofix.reporting.frame_tables import (
     Column,
     html_table,
     markdown_code,
     markdown_table,
     terminal_table,
 )
+from cryofix.reporting.numbers import count, gain_with_interval, percent, plain, signed
+from cryofix.reporting.pages import environment, page
 
 HOSTILE = "<script>alert(1)</script>\"'|`[red]$x$"
 

@@ -16,16 +16,20 @@ from rich.console import Console
 
 from cryofix.errors import CryofixError
 from cryofix.sweeps import Summary, collect, render, summarise, write_report
-from cryofix.sweeps.curve_figures import ratio_curves
 from cryofix.sweeps.gains_figure import gains_figure
-from cryofix.sweeps.heatmap import heat_map, quantities
-from cryofix.sweeps.html import page
-from cryofix.sweeps.keep_figures import mask_panels, start_panels
-from cryofix.sweeps.markdown import markdown
-from cryofix.sweeps.svg import DIVERGING, colour, ink_on, signed
-from cryofix.sweeps.table import csv_table, runs_table
+from cryofix.sweeps.report_forms import html, markdown
+from cryofix.sweeps.report_tables import rows_csv, runs_csv
+from cryofix.sweeps.sweep_figures import (
+    Quantity,
+    figures_of_scene,
+    heat_map,
+    ink_on,
+    quantities,
+    ratio_curves,
+)
 from support import growth
 
+SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = "<script>alert(1)</script>\"'&|`=cmd()[red]\x1b[31m"
 VOID = {"meta", "link"}
 
@@ -77,8 +81,8 @@ def hostile(sweep: Any, make_results: Any) -> Summary:
 
 
 def test_page_is_well_formed_and_has_every_section(summary: Summary) -> None:
-    outline = Outline(page(summary))
-    heads = re.findall(r"<h2[^>]*>([^<]*)", page(summary))
+    outline = Outline(html(summary))
+    heads = re.findall(r"<h2[^>]*>([^<]*)", html(summary))
     assert heads == [
         "Best setting",
         "Settings and label ratios",
@@ -102,24 +106,24 @@ def test_page_is_well_formed_and_has_every_section(summary: Summary) -> None:
 
 
 def test_page_needs_no_network_and_runs_one_script(summary: Summary) -> None:
-    outline = Outline(page(summary))
+    outline = Outline(html(summary))
     for tag, attributes in outline.tags:
         for name in ("src", "href", "action", "data"):
             target = attributes.get(name) or ""
             assert target.startswith(("#", "data:")) or not target, (tag, target)
     assert sum(tag == "script" for tag, _ in outline.tags) == 1
-    assert "url(" not in page(summary)
+    assert "url(" not in html(summary).replace("url(#", ""), "no address but in the page itself"
     policy = next(a["content"] for t, a in outline.tags if t == "meta" and "http-equiv" in a)
     assert policy is not None
     assert policy.startswith("default-src 'none'")
 
 
 def test_hostile_names_stay_text_in_the_page(hostile: Summary) -> None:
-    outline = Outline(page(hostile))
+    outline = Outline(html(hostile))
     assert sum(tag == "script" for tag, _ in outline.tags) == 1
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
     assert "<script>alert(1)</script>" in " ".join(outline.words)
-    assert "\x1b" not in page(hostile)
+    assert "\x1b" not in html(hostile)
 
 
 def prose(written: str) -> str:
@@ -145,7 +149,7 @@ def test_hostile_names_stay_text_in_markdown_csv_and_terminal(hostile: Summary) 
         if block.startswith("|"):
             bars = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
             assert len(bars) == 1, f"a name has broken out of its cell: {block}"
-    for cells_of_line in csv.DictReader(io.StringIO(csv_table(hostile))):
+    for cells_of_line in csv.DictReader(io.StringIO(rows_csv(hostile.rows))):
         assert not any(cell.startswith(("=", "+", "@")) for cell in cells_of_line.values())
     console = Console(width=150, record=True, file=io.StringIO(), color_system=None)
     console.print(render(hostile, 150))
@@ -157,15 +161,15 @@ def test_hostile_names_stay_text_in_markdown_csv_and_terminal(hostile: Summary) 
 def test_formulas_are_disarmed_for_spreadsheets(sweep: Any, make_results: Any) -> None:
     result = make_results("none", 0.1, 0) | {"mask": "=HYPERLINK(1)"}
     sweep.run("0", [], result, {"state": "finished"})
-    (line,) = csv.DictReader(io.StringIO(csv_table(summarise(collect(sweep.path)))))
+    (line,) = csv.DictReader(io.StringIO(rows_csv(summarise(collect(sweep.path)).rows)))
     assert line["mask"] == "'=HYPERLINK(1)"
 
 
 def test_csv_holds_the_numbers_of_the_rows(summary: Summary) -> None:
-    lines = list(csv.DictReader(io.StringIO(csv_table(summary))))
+    lines = list(csv.DictReader(io.StringIO(rows_csv(summary.rows))))
     assert len(lines) == len(summary.rows) == 8
-    for line, row in zip(lines, summary.rows, strict=True):
-        gain = row.gains["particle_f1"]
+    for line, (_, row) in zip(lines, summary.rows.iterrows(), strict=True):
+        gain = row.gain
         assert line["mask"] == row.setting.mask
         assert float(line["ratio"]) == row.ratio
         assert float(line["gain_particle_f1"]) == gain.mean
@@ -175,17 +179,17 @@ def test_csv_holds_the_numbers_of_the_rows(summary: Summary) -> None:
 
 
 def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: Summary) -> None:
-    lines = list(csv.DictReader(io.StringIO(runs_table(summary))))
+    lines = list(csv.DictReader(io.StringIO(runs_csv(summary.runs))))
     assert len(lines) == 24
-    for row in summary.rows:
+    for _, row in summary.rows.iterrows():
         found = [
             float(line["fixmatch_particle_f1"]) - float(line["supervised_particle_f1"])
             for line in lines
             if (line["mask"], line["settings"], float(line["ratio"]))
-            == (row.setting.mask, summary.namer.settings(row.setting), row.ratio)
+            == (row.setting.mask, row.settings, row.ratio)
         ]
-        assert len(found) == row.n
-        assert sum(found) / row.n == pytest.approx(row.gains["particle_f1"].mean)
+        assert len(found) == row.runs
+        assert sum(found) / row.runs == pytest.approx(row.gain.mean)
 
 
 def test_markdown_has_rows_maps_and_jobs(summary: Summary) -> None:
@@ -210,31 +214,56 @@ def test_terminal_fits_its_width_and_ends_with_the_line_to_paste(
     assert "24 finished, 1 failed, 1 unreadable" in written
 
 
+def titles(svg: str) -> list[str]:
+    return [each.text or "" for each in ET.fromstring(svg).iter(f"{SVG}title")]
+
+
 def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: Summary) -> None:
+    rows, runs = summary.rows, summary.runs
     for quantity in quantities("particle_f1"):
-        drawn = ET.fromstring(heat_map(summary.rows, summary.namer, quantity))
-        assert len(drawn.findall("g/rect")) == 8
-    curves = ET.fromstring(ratio_curves(summary.rows, summary.namer, "particle_f1"))
-    assert len(curves.findall("g[@data-curve]")) == 4 + 1, "four settings and the control"
-    starts = start_panels(summary.rows)
-    assert list(starts) == [0.05, 0.1]
-    assert len(ET.fromstring(starts[0.05]).findall("g/path")) == 2, "particle and background"
-    kept = ET.fromstring(mask_panels(summary.rows, summary.namer)[0.1])
-    assert len(kept.findall("g/circle")) == 2 * 4
-    assert "symmetric 0.9" in "".join(kept.itertext())
+        cells = titles(heat_map(rows, quantity, quantity.scale(rows)))
+        assert len([cell for cell in cells if cell.startswith(quantity.title)]) == 8
+    curves = ET.fromstring(ratio_curves(rows, runs, "particle_f1"))
+    marks = {each.get("data-curve") for each in curves.iter()} - {None}
+    assert marks == {"-1", "0", "1", "2", "3"}, "four settings and the control"
+    found = figures_of_scene(rows, runs, rows, "particle_f1")
+    assert [title for title, _ in found["starts"]] == ["5 % labelled", "10 % labelled"]
+    assert titles(found["starts"][0][1]) == ["background pixels kept", "particle pixels kept"]
+    kept = dict(found["masks"])["10 % labelled"]
+    assert len([each for each in titles(kept) if each.startswith("symmetric 0.9, 10 %")]) == 3
+    assert len(titles(kept)) == 3 * 4, "two dots and what joins them for each setting"
+
+
+def test_heat_maps_of_one_quantity_share_their_colours(sweep: Any, make_results: Any) -> None:
+    for number, (data, f1) in enumerate([("a", 0.9), ("a", 0.2), ("b", 0.2)]):
+        result = make_results("symmetric", 0.05 + 0.05 * number, 0) | {"data": data}
+        result["fixmatch"]["particle"]["f1"] = f1
+        sweep.run(str(number), [f"data={data}"], result, {"state": "finished"})
+    rows = summarise(collect(sweep.path)).rows
+    quantity: Quantity = quantities("particle_f1")[0]
+    fills = {}
+    for scene, group in rows.groupby("scene"):
+        cells = ET.fromstring(heat_map(group, quantity, quantity.scale(rows)))
+        fills[scene] = {
+            (each.find(f"{SVG}title").text, each.find(f"{SVG}path").get("style"))  # type: ignore[union-attr] # both are there
+            for each in cells.iter(f"{SVG}g")
+            if each.find(f"{SVG}title") is not None and "0.2000" in str(each[0].text)
+        }
+    assert len(fills["a"]) == 1
+    assert fills["a"] == fills["b"]
 
 
 def test_gains_are_drawn_with_every_run(summary: Summary) -> None:
     figure = gains_figure(summary)
     assert figure is not None
     (axis,) = figure.axes
-    rows = [row for row in summary.rows if "particle_f1" in row.gains]
+    rows = summary.rows
     dots = [line for line in axis.lines if line.get_marker() == "o"]
-    assert sum(np.size(line.get_xdata()) for line in dots) == sum(row.n for row in rows)
+    assert sum(np.size(line.get_xdata()) for line in dots) == rows.runs.sum()
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert len(names) == len(rows) + 1, "and the name of the one data set"
     low, high = axis.get_xlim()
-    means = [row.gains["particle_f1"].mean for row in rows]
+    means = [gain.mean for gain in rows.gain]
     assert low < min(means)
     assert max(means) < high
 
@@ -249,15 +278,16 @@ def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
     (folder / "0").mkdir(parents=True)
     result = make_results("none", 0.05, 0) | {"fixmatch": None}
     (folder / "0" / "results.json").write_text(json.dumps(result))
+    (folder / "0" / "status.json").write_text(json.dumps({"state": "finished"}))
     assert gains_figure(summarise(collect(folder))) is None
 
 
 def test_missing_cells_are_left_open(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("symmetric", 0.05, 0, threshold=0.6))
     sweep.finished("1", make_results("symmetric", 0.1, 0, threshold=0.7))
-    summary = summarise(collect(sweep.path))
-    drawn = heat_map(summary.rows, summary.namer, quantities("particle_f1")[0])
-    assert drawn.count('class="open"') == 2
+    rows = summarise(collect(sweep.path)).rows
+    quantity = quantities("particle_f1")[0]
+    assert titles(heat_map(rows, quantity, quantity.scale(rows))).count("no finished run") == 2
 
 
 @pytest.mark.parametrize("broken", ["keep_rates", "collapse", "gain", "supervised", "mask_config"])
@@ -269,8 +299,8 @@ def test_a_report_is_made_without_any_one_optional_key(
         result = make_results("symmetric", 0.05 + 0.05 * number, 0) | {broken: value}
         sweep.run(str(number), [f"seed={number}"], result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    assert sum(row.n for row in summary.rows) == 5
-    for content in (page(summary), markdown(summary), csv_table(summary)):
+    assert summary.rows.runs.sum() == 5
+    for content in (html(summary), markdown(summary), rows_csv(summary.rows)):
         assert "simulated" in content
 
 
@@ -298,26 +328,14 @@ def test_the_time_of_a_report_grows_with_its_runs_alone(sweep: Any, tmp_path: Pa
     def report(count: int) -> None:
         summary = summarise(collect(sweep.path if count == 200 else tmp_path / "20"))
         write_report(summary, tmp_path / "report")
-        assert sum(row.n for row in summary.rows) == count
+        assert summary.rows.runs.sum() == count
 
     assert growth(report, 20, 200) < 40  # 10 times the runs; 100 if it were quadratic
 
 
-def test_colours_interpolate_and_text_stays_readable() -> None:
-    assert colour(DIVERGING, 0.0) == DIVERGING[0]
-    assert colour(DIVERGING, 0.5) == DIVERGING[2]
-    assert colour(DIVERGING, 7.0) == DIVERGING[-1]
-    assert colour(("#000000", "#ffffff"), 0.5) == "#808080"
+def test_text_stays_readable_on_its_colour() -> None:
     assert ink_on("#ffffff") == "#111111"
     assert ink_on("#000000") == "#ffffff"
-
-
-def test_signs_are_written_out() -> None:
-    minus = "\N{MINUS SIGN}"
-    assert (signed(0.058), signed(-0.058)) == ("+0.058", f"{minus}0.058")
-    assert (signed(0.004), signed(-0.004)) == ("+0.004", f"{minus}0.004")
-    assert (signed(0.0), signed(-0.0)) == ("+0.000", "+0.000")
-    assert signed(-0.0004) == f"{minus}0.000"
 
 
 def test_of_five_rows_one_that_chance_may_have_lifted_is_not_called_better(
@@ -347,6 +365,6 @@ def test_a_gain_of_0_004_is_shown_in_every_report(sweep: Any, make_results: Any)
     summary = summarise(collect(sweep.path))
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render(summary, 160))
-    for written in (console.export_text(), page(summary), markdown(summary).replace("\\", "")):
+    for written in (console.export_text(), html(summary), markdown(summary).replace("\\", "")):
         assert "+0.004" in written
         assert "\N{MINUS SIGN}0.004" in written

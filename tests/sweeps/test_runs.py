@@ -33,7 +33,7 @@ def test_a_finished_run_is_read_with_its_overrides(sweep: Any, make_results: Any
     assert run.state is State.FINISHED
     assert run.overrides == ("mask=symmetric", "mask.threshold=0.6", "ratio=0.05", "seed=3")
     assert run.result is not None
-    assert (run.result.mask, run.result.ratio, run.result.seed) == ("symmetric", 0.05, 3)
+    assert tuple(run.result[key] for key in ("mask", "ratio", "seed")) == ("symmetric", 0.05, 3)
 
 
 def test_runs_are_found_at_any_depth_and_sorted_by_number(sweep: Any, make_results: Any) -> None:
@@ -120,10 +120,11 @@ def test_a_job_of_which_submitit_saw_the_end_is_not_waited_for(sweep: Any) -> No
     assert only(sweep.path).state is State.FAILED
 
 
-def test_results_without_a_status_file_are_finished(sweep: Any, make_results: Any) -> None:
+def test_results_without_a_status_file_do_not_count(sweep: Any, make_results: Any) -> None:
     (sweep.path / "old").mkdir()
     (sweep.path / "old" / "results.json").write_text(json.dumps(make_results("none", 0.1, 0)))
-    assert only(sweep.path).state is State.FINISHED
+    run = only(sweep.path)
+    assert (run.state, run.reason) == (State.MISSING, "begun, but wrote no status.json")
 
 
 def test_a_finished_status_without_results_is_missing(sweep: Any) -> None:
@@ -260,7 +261,7 @@ def test_control_characters_and_direction_marks_are_dropped(sweep: Any, make_res
     sweep.run("0", [], result, FINISHED)
     result_read = only(sweep.path).result
     assert result_read is not None
-    assert result_read.mask == "[31mnone"
+    assert result_read["mask"] == "[31mnone"
 
 
 def test_a_folder_without_runs_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Means, intervals and groups, checked against numbers worked out by other means."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,14 @@ from hypothesis import strategies as st
 from cryofix.errors import CryofixError
 from cryofix.sweeps import collect, summarise
 from cryofix.sweeps.gains import holm, t_interval, t_test
-from cryofix.sweeps.html import page
-from cryofix.sweeps.markdown import markdown
+from cryofix.sweeps.report_forms import html, markdown
 from cryofix.sweeps.selection import judge_selection
-from cryofix.sweeps.statistics import Row, control_by_ratio, keep_rates_by_ratio, make_rows, spread
-from cryofix.sweeps.varied import make_namer, override_line
+from cryofix.sweeps.statistics import control_by_ratio, keep_rates_by_ratio, spread
+from cryofix.sweeps.varied import override_line
 
 
-def rows(folder: Path) -> tuple[Row, ...]:
-    return make_rows(collect(folder).finished)
+def rows(folder: Path) -> list[Any]:
+    return [row for _, row in summarise(collect(folder)).rows.iterrows()]
 
 
 def set_f1(result: dict[str, Any], supervised: float, fixmatch: float) -> dict[str, Any]:
@@ -51,15 +49,14 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
             result["validation"][branch] = {"particle_f1": score}
         sweep.run(str(seed), [f"seed={seed}"], result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    results = [run.result for run in summary.sweep.finished if run.result]
-    judged = judge_selection(results, "particle_f1")
+    judged = judge_selection(summary.runs, "particle_f1")
     assert [(each.n, each.wrong) for each in judged] == [(4, 2), (4, 1), (4, 2)]
     assert [each.cost for each in judged] == pytest.approx([0.12 / 4, 0.1 / 4, 0.12 / 4])
     assert [each.gain for each in judged] == pytest.approx([0.28 / 4, 0.3 / 4, 0.28 / 4])
     assert [each.worst for each in judged] == pytest.approx([-0.02, -0.1, -0.1])
     assert any("took the worse branch in 2 of 4 runs" in note for note in summary.notes)
     assert any("F1 on validation would have taken" in note for note in summary.notes)
-    assert judge_selection([replace(each, selected=None) for each in results], "particle_f1") == []
+    assert judge_selection(summary.runs.assign(selected=None), "particle_f1") == []
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=12))
@@ -83,7 +80,7 @@ def test_one_value_has_neither_spread_nor_interval() -> None:
 def test_seeds_are_repetitions_and_thresholds_are_not(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": t}) for t in (0.6, 0.7)], (0.05, 0.1), (0, 1, 2))
     found = rows(sweep.path)
-    assert [(dict(r.setting.mask_config)["threshold"], r.ratio, r.n) for r in found] == [
+    assert [(dict(r.setting.mask_config)["threshold"], r.ratio, r.runs) for r in found] == [
         ("0.6", 0.05, 3),
         ("0.6", 0.1, 3),
         ("0.7", 0.05, 3),
@@ -96,7 +93,7 @@ def test_gain_is_paired_within_runs(sweep: Any, make_results: Any) -> None:
     for seed, (control, student) in enumerate([(0.3, 0.35), (0.45, 0.51), (0.6, 0.64)]):
         sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), control, student))
     (row,) = rows(sweep.path)
-    gain = row.gains["particle_f1"]
+    gain = row.gain
     assert gain.mean == pytest.approx(0.05)
     assert gain.interval == pytest.approx((0.05 - 0.024841, 0.05 + 0.024841), abs=1e-6)
     assert gain.worst == pytest.approx(0.04)
@@ -112,8 +109,8 @@ def test_label_draws_are_the_units_when_there_are_several(sweep: Any, make_resul
             sweep.finished(str(number), set_f1(result, 0.5, 0.5 + lift + wobble))
             number += 1
     (row,) = rows(sweep.path)
-    gain = row.gains["particle_f1"]
-    assert gain.n == 9
+    gain = row.gain
+    assert row.runs == 9
     assert gain.interval == pytest.approx((0.02 - 0.024841, 0.02 + 0.024841), abs=1e-6)
     assert gain.basis == "t over 3 label draws"
     assert gain.verdict == "unclear"
@@ -129,7 +126,7 @@ def test_better_needs_three_seeds_and_three_draws(
             result = make_results("none", 0.05, seed, draw)
             sweep.finished(str(number), set_f1(result, 0.5, 0.5 + gain + 0.001 * draw))
             number += 1
-    assert rows(sweep.path)[0].gains["particle_f1"].verdict == verdict
+    assert rows(sweep.path)[0].gain.verdict == verdict
 
 
 def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) -> None:
@@ -142,7 +139,7 @@ def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) ->
                 gain = lift + spread_of_draws * (draw - 1)
                 result = set_f1(make_results(mask, 0.05, seed, draw), 0.5, 0.5 + gain)
                 sweep.finished(f"{mask}{draw}{seed}", result)
-    found = {row.setting.mask: row.gains["particle_f1"] for row in rows(sweep.path)}
+    found = {row.setting.mask: row.gain for row in rows(sweep.path)}
     assert found["none"].p == pytest.approx(0.01307, abs=1e-5)
     assert found["none"].interval is not None
     assert found["none"].interval[0] > 0
@@ -183,7 +180,7 @@ def test_runs_that_the_guard_stopped_are_said_to_compare_unequal_training(
 
 def test_one_run_says_so(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("none", 0.05, 0))
-    gain = rows(sweep.path)[0].gains["particle_f1"]
+    gain = rows(sweep.path)[0].gain
     assert gain.interval is None
     assert gain.verdict == "one run"
     assert gain.basis.startswith("one run: no interval over seeds; over test micrographs [")
@@ -195,7 +192,7 @@ def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: A
         overrides = ["mask=none", "ratio=0.05", "seed=0", *teacher]
         sweep.run(str(number), overrides, result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    scenes = [summary.namer.scene(row.setting) for row in summary.rows]
+    scenes = list(summary.rows.scene)
     assert scenes == ["simulated", "simulated, teacher ema", "simulated, teacher student"]
 
 
@@ -205,7 +202,7 @@ def test_what_goes_with_the_data_is_not_said(sweep: Any, make_results: Any) -> N
         overrides = [f"data={data}", *(["data.root=/far/away"] if number else []), "mask=none"]
         sweep.run(str(number), overrides, result, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    scenes = [summary.namer.scene(row.setting) for row in summary.rows]
+    scenes = list(summary.rows.scene)
     assert scenes == ["real", "simulated"]
 
 
@@ -217,42 +214,41 @@ def test_supervised_runs_have_a_row_of_their_own_without_a_gain(
     overrides = ["mask=none", "ratio=0.1", "seed=0", "method=supervised"]
     sweep.run("1", overrides, alone, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    found = {row.setting.mask: row for row in summary.rows}
+    found = {row["mask"]: row for _, row in summary.rows.iterrows()}
     assert set(found) == {"none", "supervised only"}
-    assert not found["supervised only"].gains
-    assert list(control_by_ratio(summary.rows, "particle_f1")) == [0.05, 0.1]
+    assert found["supervised only"].gain is None
+    assert list(control_by_ratio(summary.runs, "particle_f1")) == [0.05, 0.1]
     assert [choice.row.setting.mask for choice in summary.best] == ["none"]
-    assert "supervised only" in page(summary)
+    assert "supervised only" in html(summary)
     assert "supervised only" in markdown(summary)
 
 
 def test_controls_shared_by_masks_count_once(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": t}) for t in (0.6, 0.7, 0.8)], (0.05,), (0, 1, 2))
-    control = control_by_ratio(rows(sweep.path), "particle_f1")
-    assert control[0.05].n == 3
+    runs = summarise(collect(sweep.path)).runs
+    (control,) = control_by_ratio(runs, "particle_f1").values()
+    assert control == spread(runs.supervised_particle_f1[:3])
+    assert control_by_ratio(runs[:3], "particle_f1") == {0.05: control}
 
 
 def test_alarms_drift_and_keep_rates_are_summarised(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": 0.9})], (0.05,), (0, 1))
     (row,) = rows(sweep.path)
-    assert (row.alarmed, row.watched) == (2, 2)
-    assert row.drift is not None
-    assert row.drift.low <= row.drift.mean < -1.5
-    assert row.mask_keep is not None
-    assert row.mask_keep.particle < 0.2 * row.mask_keep.background
-    (rates,) = keep_rates_by_ratio([row]).values()
-    assert rates[0].particle_keep == pytest.approx(1.0)
-    kept = [rate.particle_keep for rate in rates]
-    assert kept == sorted(kept, reverse=True)
+    assert (row.alarms, row.alarm_share, row.collapse_alarms) == ("2/2", 1, 2)
+    assert row.min_drift_worst <= row.min_drift_mean < -1.5
+    assert row.particle_keep < 0.2 * row.background_keep
+    (rates,) = keep_rates_by_ratio(summarise(collect(sweep.path)).runs).values()
+    assert rates.particle.iloc[0] == pytest.approx(1.0)
+    assert rates.particle.is_monotonic_decreasing
 
 
 def test_older_and_newer_schemas_are_read_and_noted(sweep: Any, make_results: Any) -> None:
     newer = make_results("none", 0.05, 0) | {"schema": 7, "hologram": {}}
     flat = {"mask": "none", "ratio": 0.05, "seed": 1, "fixmatch": {"pixel_f1": 0.4}}
     sweep.run("0", ["mask=none", "ratio=0.05", "seed=0"], newer, {"state": "finished"})
-    sweep.run("1", ["mask=none", "ratio=0.05", "seed=1"], flat)
+    sweep.run("1", ["mask=none", "ratio=0.05", "seed=1"], flat, {"state": "finished"})
     summary = summarise(collect(sweep.path))
-    assert sum(row.n for row in summary.rows) == 2
+    assert summary.rows.runs.sum() == 2
     assert any("schema 7, newer" in note for note in summary.notes)
     assert any("no schema number" in note for note in summary.notes)
 
@@ -307,17 +303,14 @@ def test_override_line_without_recorded_overrides_comes_from_the_result(
     sweep: Any, make_results: Any
 ) -> None:
     sweep.run("0", [], make_results("symmetric", 0.05, 0, threshold=0.6), {"state": "finished"})
-    summary = summarise(collect(sweep.path))
-    (row,) = summary.rows
-    line = override_line(row.runs, row.setting, row.ratio)
+    (row,) = rows(sweep.path)
+    line = override_line(row.members, row.setting, row.ratio)
     assert line == "mask=symmetric mask.target=hard mask.threshold=0.6 ratio=0.05"
 
 
 def test_names_say_only_what_differs(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": 0.7}), ("none", {})], (0.05,), (0,))
-    settings = [row.setting for row in rows(sweep.path)]
-    namer = make_namer(settings)
-    assert [namer.curve(setting) for setting in settings] == ["none", "symmetric 0.7"]
+    assert [row.curve for row in rows(sweep.path)] == ["none", "symmetric 0.7"]
 
 
 def test_an_unknown_metric_names_the_known_ones(sweep: Any, make_results: Any) -> None:

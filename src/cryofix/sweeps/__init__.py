@@ -5,11 +5,10 @@ report takes a second and works on any machine that sees the folder.
 """
 
 from cryofix.sweeps.collect import Expand, Sweep, collect
+from cryofix.sweeps.report_forms import render, write_report
 from cryofix.sweeps.run_results import METRICS, Result, read_result
 from cryofix.sweeps.runs import Run, State
 from cryofix.sweeps.summarise import Summary, summarise
-from cryofix.sweeps.terminal import render
-from cryofix.sweeps.write import write_report
 
 __all__ = [
     "METRICS",

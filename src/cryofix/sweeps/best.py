@@ -1,27 +1,30 @@
 """Which setting to use next, as a line to paste after ``python -m cryofix.train``."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from cryofix.sweeps.gains import Gain
-from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.varied import Namer, Setting, override_line
+from cryofix.sweeps.varied import override_line
 
 
 @dataclass(frozen=True)
 class Choice:
     """The best setting of one scene (data and other overrides) at one ratio."""
 
-    scene: str
-    row: Row
-    name: str  # short name of the setting
-    score: float  # mean of the metric that ranked, on ``source``
-    source: str  # 'validation', or 'test' where the results hold no validation scores
-    gain: Gain | None  # of the same metric, on test
+    row: Any
+    """The winner's line in the frame of rows."""
+    score: float
+    """Mean of the metric that ranked, on ``source``."""
+    source: str
+    """'validation', or 'test' where the results hold no validation scores."""
+    gain: Gain | None
+    """Of the same metric, on test."""
     line: str
     candidates: int
-    passed_over: int  # settings with too few finished runs to be ranked
+    passed_over: int
+    """Settings with too few finished runs to be ranked."""
 
     @property
     def advice(self) -> str:
@@ -41,38 +44,32 @@ class Choice:
         return "The gain is clear: its interval leaves out zero, over enough seeds and label draws."
 
 
-def choose(rows: Sequence[Row], namer: Namer, metric: str) -> tuple[Choice, ...]:
+def choose(rows: pd.DataFrame, metric: str) -> list[Choice]:
     """Return the best setting for each scene and ratio.
 
     Rows are ranked by their mean FixMatch score: on validation if every candidate has one,
     otherwise on test, which flatters the winner. A setting of which half or more of the runs are
     missing, measured by the fullest row, is passed over, because a lucky seed would win.
     """
-    contests: dict[tuple[str, float], list[Row]] = defaultdict(list)
-    for row in rows:
-        if metric in row.fixmatch:
-            contests[namer.scene(row.setting), row.ratio].append(row)
+    if rows.empty:
+        return []
     choices = []
-    for (scene, ratio), entered in contests.items():
-        most = max(row.n for row in entered)
-        candidates = [row for row in entered if 2 * row.n > most]
-        by_validation = all(metric in row.validation for row in candidates)
-        scores: Mapping[Setting, float] = {
-            row.setting: (row.validation if by_validation else row.fixmatch)[metric].mean
-            for row in candidates
-        }
-        best = max(candidates, key=lambda row: scores[row.setting])
+    test, validation = f"fixmatch_{metric}_mean", f"validation_fixmatch_{metric}_mean"
+    scored = rows.dropna(subset=test)
+    for _, entered in scored.groupby(["scene", "ratio"], sort=False):
+        candidates = entered[2 * entered.runs > entered.runs.max()]
+        by_validation = candidates[validation].notna().all()
+        scores = candidates[validation if by_validation else test].astype(float)
+        best: Any = candidates.loc[scores.idxmax()]
         choices.append(
             Choice(
-                scene=scene,
                 row=best,
-                name=namer.curve(best.setting),
-                score=scores[best.setting],
+                score=scores.max(),
                 source="validation" if by_validation else "test",
-                gain=best.gains.get(metric),
-                line=override_line(best.runs, best.setting, ratio),
+                gain=best.gain,
+                line=override_line(best.members, best.setting, best.ratio),
                 candidates=len(candidates),
                 passed_over=len(entered) - len(candidates),
             )
         )
-    return tuple(choices)
+    return choices

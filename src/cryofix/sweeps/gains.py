@@ -13,17 +13,18 @@ An interval looks at one row. Of twenty rows without any effect one is expected 
 so 'better' and 'worse' are said after Holm's method (1979) over all rows with enough repetitions.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtr, stdtrit
 
-from cryofix.sweeps.run_results import Result
-from cryofix.sweeps.svg import signed
+from cryofix.reporting.numbers import gain_with_interval
 
-Draw = tuple[int | None, int | None]
+DRAW = ["split_seed", "label_draw"]
+"""Columns that say which micrographs are what."""
 
 ENOUGH_SEEDS = ENOUGH_DRAWS = 3
 """Repetitions that a word like 'better' needs (EVALUATION: 3 seeds x 3 label draws)."""
@@ -36,20 +37,22 @@ ALONE = {"better": "higher, one of many", "worse": "lower, one of many"}
 class Gain:
     """Mean paired difference FixMatch - control, in the score's unit, with a 95 % interval."""
 
-    n: int  # runs
     mean: float
-    interval: tuple[float, float] | None  # None for a single unit
-    worst: float  # of the runs' own differences
-    basis: str  # what the interval is over, in words
-    p: float | None  # two-sided, of the mean being zero, over the same units
-    enough: bool  # whether there are the repetitions that 'better' needs
+    interval: tuple[float, float] | None
+    """None for a single unit."""
+    worst: float
+    """Of the runs' own differences."""
+    basis: str
+    """What the interval is over, in words."""
+    p: float | None
+    """Two-sided, of the mean being zero, over the same units."""
+    enough: bool
+    """Whether there are the repetitions that 'better' needs."""
     verdict: str
 
     def __str__(self) -> str:
         """Write the mean with its interval."""
-        if self.interval is None:
-            return f"{signed(self.mean)} (n = 1)"
-        return f"{signed(self.mean)} [{signed(self.interval[0])}, {signed(self.interval[1])}]"
+        return gain_with_interval(self.mean, self.interval, "n = 1")
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
@@ -86,31 +89,48 @@ def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
     return rejected
 
 
-def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
+def take_back_chance(gains: Sequence[Gain | None]) -> list[Gain | None]:
+    """Take back 'better' and 'worse' where that many rows may say so by chance."""
+    judged = list(gains)
+    entered = [
+        (number, gain, gain.p)
+        for number, gain in enumerate(gains)
+        if gain is not None and gain.p is not None and gain.enough
+    ]
+    rejected = holm([p for _, _, p in entered])
+    for (number, gain, _), sure in zip(entered, rejected, strict=True):
+        if gain.verdict in ALONE and not sure:
+            judged[number] = replace(gain, verdict=ALONE[gain.verdict])
+    return judged
+
+
+def differences(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
+    """Return FixMatch - control of each run that has both."""
+    both = runs[[f"fixmatch_{metric}", f"supervised_{metric}"]].dropna().astype(float)
+    return both.iloc[:, 0] - both.iloc[:, 1]
+
+
+def paired_gain(runs: pd.DataFrame, metric: str) -> Gain | None:
     """Return the mean difference FixMatch - control of a metric over runs that have both."""
-    pairs = [r for r in results if metric in r.fixmatch and metric in r.supervised]
-    if not pairs:
+    found = differences(runs, metric)
+    if found.empty:
         return None
-    differences = [r.fixmatch[metric] - r.supervised[metric] for r in pairs]
-    seeds = {r.seed for r in pairs if r.seed is not None}
-    draws: dict[Draw, list[float]] = defaultdict(list)
-    for result, difference in zip(pairs, differences, strict=True):
-        draws[result.draw].append(difference)
-    units = differences
-    if len(pairs) == 1:
-        basis = "one run: no interval over seeds" + _over_micrographs(pairs[0], metric)
+    pairs = runs.loc[found.index]
+    draws = found.groupby([pairs[key] for key in DRAW], dropna=False, sort=False)
+    units = found.to_list()
+    if len(units) == 1:
+        basis = "one run: no interval over seeds" + _over_micrographs(pairs.iloc[0], metric)
     elif len(draws) > 1:
-        units = [float(np.mean(values)) for values in draws.values()]
+        units = [float(np.mean(values.to_list())) for _, values in draws]
         basis = f"t over {len(draws)} label draws"
     else:
-        basis = f"t over {len(pairs)} seeds"
+        basis = f"t over {len(units)} seeds"
     interval = t_interval(units)
-    enough = len(seeds) >= ENOUGH_SEEDS and len(draws) >= ENOUGH_DRAWS
+    enough = pairs.seed.nunique() >= ENOUGH_SEEDS and len(draws) >= ENOUGH_DRAWS
     return Gain(
-        n=len(pairs),
-        mean=float(np.mean(differences)),
+        mean=float(np.mean(found.to_list())),
         interval=interval,
-        worst=min(differences),
+        worst=min(found),
         basis=basis,
         p=t_test(units),
         enough=enough,
@@ -118,9 +138,9 @@ def paired_gain(results: Sequence[Result], metric: str) -> Gain | None:
     )
 
 
-def _over_micrographs(result: Result, metric: str) -> str:
+def _over_micrographs(run: "pd.Series[Any]", metric: str) -> str:
     """Say what the run's own interval over test micrographs is, which is another question."""
-    known = result.run_intervals
+    known = run.run_intervals
     within = known.get(metric) or known.get(metric.removeprefix("pixel_"))
     return "" if within is None else f"; over test micrographs [{within[0]:.3f}, {within[1]:.3f}]"
 

@@ -4,9 +4,9 @@ from itertools import groupby
 
 from matplotlib.figure import Figure
 
-from cryofix.sweeps.statistics import Row
-from cryofix.sweeps.summarise import METRIC_TITLES, Summary
-from cryofix.sweeps.svg import percent
+from cryofix.reporting.numbers import percent
+from cryofix.sweeps.run_results import METRICS
+from cryofix.sweeps.summarise import Summary
 
 RUNS, MEAN, ZERO = "#4c78a8", "#222222", "#999999"
 LINE_INCHES = 0.23
@@ -20,15 +20,13 @@ def gains_figure(summary: Summary) -> Figure | None:
     A line for each setting and ratio, grouped by data: dots are runs, the diamond is their mean,
     the bar its 95 % interval (none for a single run), cut off where it leaves all dots behind.
     """
-    metric = summary.metric
-    rows = [row for row in summary.rows if metric in row.gains][:MOST_ROWS]
-    if not rows:
+    if summary.rows.empty:
         return None
-    rows.sort(key=lambda row: (summary.namer.scene(row.setting), row.ratio))
-    groups = [
-        (scene, list(group))
-        for scene, group in groupby(rows, key=lambda row: summary.namer.scene(row.setting))
-    ]
+    shown = summary.rows.dropna(subset="gain")[:MOST_ROWS]
+    if shown.empty:
+        return None
+    rows = [row for _, row in shown.sort_values(["scene", "ratio"], kind="stable").iterrows()]
+    groups = [(scene, list(group)) for scene, group in groupby(rows, key=lambda row: row.scene)]
     lines = len(rows) + len(groups)
     figure = Figure(figsize=(8, 0.8 + LINE_INCHES * lines), layout="constrained")
     axis = figure.subplots()
@@ -37,14 +35,20 @@ def gains_figure(summary: Summary) -> Figure | None:
     for scene, group in groups:
         names.append(scene)
         for row in group:
-            gain, height = row.gains[metric], len(names)
-            runs = _differences(row, metric)
-            axis.plot(runs, [height] * len(runs), "o", color=RUNS, alpha=0.5, markersize=4)
+            gain, height = row.gain, len(names)
+            axis.plot(
+                row.differences,
+                [height] * len(row.differences),
+                "o",
+                color=RUNS,
+                alpha=0.5,
+                markersize=4,
+            )
             if gain.interval is not None:
                 axis.plot(gain.interval, [height] * 2, color=MEAN, linewidth=1.3, scalex=False)
             axis.plot(gain.mean, height, "D", color=MEAN, markersize=4)
-            names.append(f"{summary.namer.curve(row.setting)}, {percent(row.ratio)}")
-    every = [0.0, *(each for row in rows for each in _differences(row, metric))]
+            names.append(f"{row.curve}, {percent(row.ratio)}")
+    every = [0.0, *(each for row in rows for each in row.differences)]
     room = ROOM * (max(every) - min(every)) or 0.01
     axis.set_xlim(min(every) - room, max(every) + room)
     axis.set_ylim(lines - 0.4, -0.6)
@@ -52,15 +56,7 @@ def gains_figure(summary: Summary) -> Figure | None:
     for tick in axis.set_yticks(range(lines), names, fontsize=8, parse_math=False):
         if tick.label1.get_text() in heads:
             tick.label1.set_fontweight("bold")
-    axis.set_xlabel(f"{METRIC_TITLES[metric]}, FixMatch minus its control")
+    axis.set_xlabel(f"{METRICS[summary.metric][0]}, FixMatch minus its control")
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
     return figure
-
-
-def _differences(row: Row, metric: str) -> list[float]:
-    return [
-        result.fixmatch[metric] - result.supervised[metric]
-        for result in row.results
-        if metric in result.fixmatch and metric in result.supervised
-    ]

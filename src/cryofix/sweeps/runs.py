@@ -50,13 +50,16 @@ _WITHOUT_TRACEBACK = {State.RUNNING, State.REQUEUED, State.STOPPED}
 class Run:
     """One job of a sweep: its folder (if it has one), its state, and its result (if finished)."""
 
-    name: str  # folder relative to the sweep, or "job 7" for one without a folder
+    name: str
+    """Folder relative to the sweep, or "job 7" for one without a folder."""
     folder: Path | None
     state: State
     overrides: tuple[str, ...] = ()
     result: Result | None = None
-    reason: str = ""  # one line: why there is no result
-    detail: str = ""  # the end of the traceback or log
+    reason: str = ""
+    """One line: why there is no result."""
+    detail: str = ""
+    """The end of the traceback or log."""
     log: Path | None = None
 
 
@@ -128,15 +131,10 @@ def job_ended(log: Path) -> bool:
 
 
 def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
-    """Return the state that ``status.json`` claims, a reason and the end of the traceback.
-
-    Without one, the presence of results decides (results of cryofix before ``status.json``).
-    """
+    """Return the state that ``status.json`` claims, a reason and the end of the traceback."""
     path = folder / "status.json"
     if not path.exists():
-        if (folder / "results.json").exists():
-            return State.FINISHED, "", ""
-        return State.MISSING, "begun, but wrote neither status.json nor results.json", ""
+        return State.MISSING, "begun, but wrote no status.json", ""
     try:
         status = read_json(path)
     except Unreadable as error:

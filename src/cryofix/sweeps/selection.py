@@ -1,52 +1,52 @@
 """How often a choice between the branches of a run is wrong, and what that costs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-from cryofix.sweeps.run_results import Result
-
-Rule = Callable[[Result], str | None]
-"""From a run to ``supervised`` or ``fixmatch``; None where it lacks what the rule looks at."""
-
-
-def higher_on_validation(metric: str) -> Rule:
-    """Return the rule that takes the branch with the higher score, the control of equal ones."""
-
-    def choose(result: Result) -> str | None:
-        control, fixmatch = (
-            each.get(metric) for each in (result.validation_control, result.validation)
-        )
-        if control is None or fixmatch is None:
-            return None
-        return "fixmatch" if fixmatch > control else "supervised"
-
-    return choose
-
+import pandas as pd
 
 AS_SELECTED = "Selection on validation"
-RULES: Mapping[str, Rule] = {
-    AS_SELECTED: lambda result: result.selected,
-    "Going by particle F1 on validation": higher_on_validation("particle_f1"),
-    "Going by particle average precision on validation": higher_on_validation(
-        "particle_average_precision"
+RULES: Mapping[str, Callable[[pd.DataFrame], "pd.Series[Any]"]] = {
+    AS_SELECTED: lambda runs: runs.selected,
+    "Going by particle F1 on validation": lambda runs: _higher(runs, "particle_f1"),
+    "Going by particle average precision on validation": lambda runs: _higher(
+        runs, "particle_average_precision"
     ),
-    "Always taking FixMatch": lambda result: "fixmatch",
+    "Always taking FixMatch": lambda runs: pd.Series("fixmatch", runs.index),
 }
-"""What the runs did, and what they could have done; each name begins a sentence."""
+"""What the runs did, and what they could have done: from runs to branches, None where unknown.
+
+Each name begins a sentence.
+"""
+
+
+def _higher(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
+    """Take the branch with the higher score on validation, the control of equal ones."""
+    control, fixmatch = (
+        runs[f"validation_{branch}_{metric}"] for branch in ("supervised", "fixmatch")
+    )
+    known = control.notna() & fixmatch.notna()
+    better = fixmatch.where(known, 0) > control.where(known, 0)
+    return better.map({True: "fixmatch", False: "supervised"}).where(known)
 
 
 @dataclass(frozen=True)
 class Selection:
     """Choices between control and FixMatch, judged on test, over runs that have both."""
 
-    rule: str  # of RULES
+    rule: str
+    """Of RULES."""
     n: int
-    wrong: int  # runs in which the other branch is better
-    cost: float  # mean of better branch - selected branch, in the score's unit
-    gain: float  # mean of selected branch - control
-    worst: float  # least of selected branch - control
+    wrong: int
+    """Runs in which the other branch is better."""
+    cost: float
+    """Mean of better branch - selected branch, in the score's unit."""
+    gain: float
+    """Mean of selected branch - control."""
+    worst: float
+    """Least of selected branch - control."""
 
     def __str__(self) -> str:
         """Say it in a sentence."""
@@ -58,35 +58,32 @@ class Selection:
         )
 
 
-def judge_selection(results: Sequence[Result], metric: str) -> list[Selection]:
+def judge_selection(runs: pd.DataFrame, metric: str) -> list[Selection]:
     """Return the judgement of each of RULES by one of METRICS.
 
     All rules are judged by the same runs: those with both branches that say what was selected.
     Rules that one of these runs does not allow are left out.
     """
-    runs = [
-        result
-        for result in results
-        if result.selected and metric in result.supervised and metric in result.fixmatch
+    if runs.empty:
+        return []
+    runs = runs.dropna(subset=["selected", f"supervised_{metric}", f"fixmatch_{metric}"])
+    chosen = {name: rule(runs) for name, rule in RULES.items()}
+    return [
+        _judged(name, branch, runs, metric)
+        for name, branch in chosen.items()
+        if len(runs) and branch.notna().all()
     ]
-    judged: list[Selection] = []
-    if not runs:
-        return judged
-    for name, rule in RULES.items():
-        chosen = [(result, branch) for result in runs if (branch := rule(result))]
-        if len(chosen) == len(runs):
-            judged.append(_judged(name, chosen, metric))
-    return judged
 
 
-def _judged(name: str, chosen: Sequence[tuple[Result, str]], metric: str) -> Selection:
-    control = np.array([result.supervised[metric] for result, _ in chosen])
-    fixmatch = np.array([result.fixmatch[metric] for result, _ in chosen])
-    selected = np.where([branch == "fixmatch" for _, branch in chosen], fixmatch, control)
+def _judged(name: str, branch: "pd.Series[Any]", runs: pd.DataFrame, metric: str) -> Selection:
+    control, fixmatch = (
+        runs[f"{each}_{metric}"].to_numpy(dtype=float) for each in ("supervised", "fixmatch")
+    )
+    selected = np.where(branch == "fixmatch", fixmatch, control)
     cost, gain = np.maximum(control, fixmatch) - selected, selected - control
     return Selection(
         rule=name,
-        n=len(chosen),
+        n=len(runs),
         wrong=int((cost > 0).sum()),
         cost=float(cost.mean()),
         gain=float(gain.mean()),

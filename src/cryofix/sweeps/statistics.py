@@ -1,170 +1,146 @@
-"""From runs to rows: means, spreads and gains over repetitions."""
+"""From runs to rows: frames of all runs, and of their means, spreads and gains over repetitions."""
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from cryofix.sweeps.gains import ALONE, Draw, Gain, holm, paired_gain
-from cryofix.sweeps.run_results import METRICS, KeepRate, MaskKeep, Result
+from cryofix.reporting.numbers import plain, signed
+from cryofix.sweeps.gains import DRAW, differences, paired_gain, take_back_chance
+from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.runs import Run
-from cryofix.sweeps.varied import Setting, setting_of, sort_key
+from cryofix.sweeps.varied import Names, make_names, setting_of, sort_key
+
+ROW = ("data", "mask", "settings", "mask_config", "other_overrides", "ratio")
+"""Columns that say what a row is about."""
+START = ["ratio", "seed", *DRAW]
+"""What a burn-in and its supervised control depend on; all masks share them."""
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (None for one value) of ``n`` values."""
+class Spread(NamedTuple):
+    """Mean and sample standard deviation of some values; None of one value."""
 
-    n: int
     mean: float
     sd: float | None
-    low: float  # smallest value
-    high: float  # largest value
 
     def __str__(self) -> str:
         """Write mean and standard deviation."""
-        return f"{self.mean:.3f}" + ("" if self.sd is None else f" ± {self.sd:.3f}")
-
-
-@dataclass(frozen=True)
-class Row:
-    """All repetitions of one setting at one label ratio."""
-
-    setting: Setting
-    ratio: float
-    runs: tuple[Run, ...]
-    results: tuple[Result, ...]
-    fixmatch: Mapping[str, Spread]
-    supervised: Mapping[str, Spread]
-    gains: Mapping[str, Gain]
-    validation: Mapping[str, Spread]  # FixMatch on validation; empty in files without it
-    drift: Spread | None  # of each run's minimum
-    alarmed: int  # runs in which the collapse guard spoke
-    watched: int  # runs that say whether it did
-    mask_keep: MaskKeep | None  # means over runs
-    seconds: Spread | None
+        return plain(self.mean) + ("" if self.sd is None else f" ± {plain(self.sd)}")
 
     @property
-    def n(self) -> int:
-        """Number of runs."""
-        return len(self.runs)
+    def signed(self) -> str:
+        """Write them with a sign."""
+        return signed(self.mean) + ("" if self.sd is None else f" ± {plain(self.sd)}")
 
 
-def spread(values: Sequence[float]) -> Spread | None:
-    """Summarise values; none at all give None."""
-    if not values:
-        return None
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Spread(len(values), float(np.mean(values)), sd, min(values), max(values))
-
-
-def make_rows(runs: Sequence[Run]) -> tuple[Row, ...]:
-    """Group finished runs by setting and ratio; the order is that of the table."""
-    groups: dict[tuple[Setting, float], list[tuple[Run, Result]]] = defaultdict(list)
-    for run in runs:
-        if run.result is not None:
-            groups[setting_of(run, run.result), run.result.ratio].append((run, run.result))
-    rows = [_make_row(setting, ratio, pairs) for (setting, ratio), pairs in groups.items()]
-    for metric in METRICS:
-        rows = _judged_together(rows, metric)
-    return tuple(sorted(rows, key=lambda row: (*sort_key(row.setting), row.ratio)))
-
-
-def _judged_together(rows: Sequence[Row], metric: str) -> list[Row]:
-    """Take back 'better' and 'worse' where that many rows may say so by chance."""
-    entered = [
-        (number, gain.p)
-        for number, row in enumerate(rows)
-        if (gain := row.gains.get(metric)) is not None and gain.p is not None and gain.enough
-    ]
-    judged = list(rows)
-    for (number, _), rejected in zip(entered, holm([p for _, p in entered]), strict=True):
-        gain = rows[number].gains[metric]
-        if gain.verdict in ALONE and not rejected:
-            changed = replace(gain, verdict=ALONE[gain.verdict])
-            judged[number] = replace(rows[number], gains={**rows[number].gains, metric: changed})
-    return judged
-
-
-def _make_row(setting: Setting, ratio: float, pairs: Sequence[tuple[Run, Result]]) -> Row:
-    results = [result for _, result in pairs]
-    gains = {name: gain for name in METRICS if (gain := paired_gain(results, name)) is not None}
-    return Row(
-        setting=setting,
-        ratio=ratio,
-        runs=tuple(run for run, _ in pairs),
-        results=tuple(results),
-        fixmatch=_spreads(results, lambda result: result.fixmatch),
-        supervised=_spreads(results, lambda result: result.supervised),
-        gains=gains,
-        validation=_spreads(results, lambda result: result.validation),
-        drift=spread([r.min_drift for r in results if r.min_drift is not None]),
-        alarmed=sum(r.alarmed is True for r in results),
-        watched=sum(r.alarmed is not None for r in results),
-        mask_keep=_mean_mask_keep(results),
-        seconds=spread([r.seconds for r in results if r.seconds is not None]),
-    )
-
-
-def _spreads(
-    results: Sequence[Result], branch: Callable[[Result], Mapping[str, float]]
-) -> dict[str, Spread]:
-    found = {}
-    for name in METRICS:
-        summary = spread([branch(r)[name] for r in results if name in branch(r)])
-        if summary is not None:
-            found[name] = summary
-    return found
-
-
-def _mean_mask_keep(results: Sequence[Result]) -> MaskKeep | None:
-    known = [result.mask_keep for result in results if result.mask_keep is not None]
+def spread(values: "Sequence[float] | pd.Series[Any]") -> Spread | None:
+    """Summarise the known values; none at all give None."""
+    known = [float(value) for value in values if value is not None]
     if not known:
         return None
-    particle = float(np.mean([keep.particle for keep in known]))
-    return MaskKeep(particle, float(np.mean([keep.background for keep in known])))
+    return Spread(float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None)
 
 
-def keep_rates_by_ratio(rows: Sequence[Row]) -> Mapping[float, tuple[KeepRate, ...]]:
+def runs_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return a line for each finished run: its result, its :class:`Setting`, and the run itself.
+
+    Unknown values are None. Lines stand in the order of the table's rows.
+    """
+    lines = [
+        {**run.result, "run": run, "setting": setting_of(run, run.result)}
+        for run in runs
+        if run.result is not None
+    ]
+    lines.sort(key=lambda line: (*sort_key(line["setting"]), line["ratio"]))
+    names = make_names(list(dict.fromkeys(line["setting"] for line in lines)))
+    for line in lines:
+        setting = line["setting"]
+        line |= {
+            **names[setting]._asdict(),
+            "mask_config": json.dumps(dict(setting.mask_config)),
+            "other_overrides": json.dumps(dict(setting.others)),
+        }
+    return pd.DataFrame(lines, dtype=object)
+
+
+def rows_frame(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a line for each setting and ratio, with statistics over its runs.
+
+    It has the columns of ``report.csv`` and the :class:`Names` of settings. ``gain`` is the
+    :class:`cryofix.sweeps.gains.Gain` of ``metric``, and columns that end in ``_spread`` hold a
+    :class:`Spread`.
+    """
+    if runs.empty:
+        return pd.DataFrame()
+    rows = [_row(group, metric) for _, group in runs.groupby(["setting", "ratio"], sort=False)]
+    for row, gain in zip(rows, take_back_chance([row["gain"] for row in rows]), strict=True):
+        row |= {
+            "gain": gain,
+            "verdict": gain.verdict if gain else "",
+            "interval_basis": gain.basis if gain else "",
+        }
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
+    first = runs.iloc[0]
+    spreads = {
+        f"{branch}_{name}": spread(runs[f"{branch}_{name}"])
+        for branch in ("fixmatch", "supervised", "validation_fixmatch")
+        for name in METRICS
+    } | {name: spread(runs[name]) for name in ("min_drift", "seconds")}
+    watched, drifts = runs.alarmed.dropna(), runs.min_drift.dropna()
+    row: dict[str, Any] = {
+        **{name: first[name] for name in (*ROW, "setting", *Names._fields)},
+        "runs": len(runs),
+        "seeds": " ".join(sorted({str(seed) for seed in runs.seed.dropna()})),
+        "label_draws": len(runs[DRAW].drop_duplicates()),
+        "members": tuple(runs.run),
+        "scored": any(spreads[f"fixmatch_{name}"] for name in METRICS),
+    }
+    for name, found in spreads.items():
+        row |= {f"{name}_spread": found, f"{name}_mean": found and found.mean}
+        row[f"{name}_sd"] = found and found.sd
+    gains = {name: paired_gain(runs, name) for name in METRICS}
+    for name, gain in gains.items():
+        low, high = (gain and gain.interval) or (None, None)
+        row |= {f"gain_{name}": gain and gain.mean, f"gain_{name}_worst": gain and gain.worst}
+        row |= {f"gain_{name}_low95": low, f"gain_{name}_high95": high}
+    keeps = {name: spread(runs[name]) for name in ("particle_keep", "background_keep")}
+    return row | {
+        "gain": gains[metric],
+        "differences": tuple(differences(runs, metric)),
+        "min_drift_worst": min(drifts) if len(drifts) else None,
+        "collapse_alarms": int(watched.sum()) if len(watched) else None,
+        "alarms": f"{int(watched.sum())}/{len(watched)}" if len(watched) else None,
+        "alarm_share": watched.sum() / len(watched) if len(watched) else None,
+        **{name: keep and keep.mean for name, keep in keeps.items()},
+    }
+
+
+def control_by_ratio(runs: pd.DataFrame, metric: str) -> dict[float, Spread]:
+    """Return the supervised control at each ratio, each control that masks share once."""
+    column = f"supervised_{metric}"
+    controls = runs.dropna(subset=column).drop_duplicates(START, keep="last")
+    groups: Any = controls.groupby("ratio")[column]
+    return {ratio: found for ratio, values in groups if (found := spread(values)) is not None}
+
+
+def keep_rates_by_ratio(runs: pd.DataFrame) -> dict[float, pd.DataFrame]:
     """Return the mean keep rates, over starts, of the models that FixMatch starts from.
 
-    A start is shared by all masks, and counts once for each seed and label draw. Thresholds
-    that not all starts have are left out.
+    Each frame has the columns ``particle`` and ``background``, by threshold; thresholds that not
+    all starts have are left out.
     """
-    starts: dict[float, dict[tuple[int | None, Draw], tuple[KeepRate, ...]]] = defaultdict(dict)
-    for row in rows:
-        for result in row.results:
-            if result.keep_rates:
-                starts[row.ratio][result.seed, result.draw] = result.keep_rates
-    return {ratio: _mean_rates(list(tables.values())) for ratio, tables in sorted(starts.items())}
-
-
-def _mean_rates(tables: Sequence[tuple[KeepRate, ...]]) -> tuple[KeepRate, ...]:
-    found = [{rate.threshold: rate for rate in table} for table in tables]
-    return tuple(
-        KeepRate(
-            threshold,
-            float(np.mean([table[threshold].particle_keep for table in found])),
-            float(np.mean([table[threshold].background_keep for table in found])),
-        )
-        for threshold in sorted(set.intersection(*(set(table) for table in found)))
-    )
-
-
-def control_by_ratio(rows: Sequence[Row], metric: str) -> Mapping[float, Spread]:
-    """Return the supervised control at each ratio over all ``rows``, each control once.
-
-    Rows that differ only in the mask share their controls: one for each seed and label draw.
-    """
-    controls: dict[float, dict[tuple[int | None, Draw], float]] = defaultdict(dict)
-    for row in rows:
-        for result in row.results:
-            if metric in result.supervised:
-                key = (result.seed, result.draw)
-                controls[row.ratio][key] = result.supervised[metric]
-    return {
-        ratio: summary
-        for ratio, values in sorted(controls.items())
-        if (summary := spread(list(values.values()))) is not None
-    }
+    starts = runs[runs.keep_rates.map(len) > 0].drop_duplicates(START, keep="last")
+    means: dict[float, pd.DataFrame] = {}
+    groups: Any = starts.groupby("ratio").keep_rates
+    for ratio, tables in groups:
+        every = pd.DataFrame(
+            [rate for table in tables for rate in table],
+            columns=["threshold", "particle", "background"],
+        ).groupby("threshold")
+        means[ratio] = every.mean()[every.size() == len(tables)]
+    return means

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import pandas as pd
+
 from cryofix.errors import CryofixError
 from cryofix.sweeps.best import Choice, choose
 from cryofix.sweeps.collect import Sweep
@@ -11,8 +13,7 @@ from cryofix.sweeps.reading import text
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.runs import State
 from cryofix.sweeps.selection import judge_selection
-from cryofix.sweeps.statistics import Row, make_rows
-from cryofix.sweeps.varied import Namer, make_namer
+from cryofix.sweeps.statistics import rows_frame, runs_frame
 
 CAVEATS = (
     "n counts runs. Gain is FixMatch minus its supervised control (same burn-in, same labelled "
@@ -30,30 +31,19 @@ CAVEATS = (
 )
 """What a reader has to know to read the numbers; every form of the report ends with it."""
 
-METRIC_TITLES = {
-    "particle_f1": "Particle F1",
-    "particle_precision": "Particle precision",
-    "particle_recall": "Particle recall",
-    "particle_average_precision": "Particle average precision",
-    "pixel_f1": "Pixel F1 at 0.5",
-    "pixel_precision": "Pixel precision at 0.5",
-    "pixel_recall": "Pixel recall at 0.5",
-    "pixel_f1_at_validation_threshold": "Pixel F1 at the validation threshold",
-    "pixel_average_precision": "Pixel average precision",
-    "pixel_ece": "Pixel calibration error",
-}
-"""How a score is called in titles, by its name in METRICS."""
-
 
 @dataclass(frozen=True)
 class Summary:
     """Everything a report shows."""
 
     sweep: Sweep
-    rows: tuple[Row, ...]
-    namer: Namer
-    best: tuple[Choice, ...]
-    metric: str  # of METRICS: the one that gains and the best setting are about
+    runs: pd.DataFrame
+    """Finished ones; see :func:`cryofix.sweeps.statistics.runs_frame`."""
+    rows: pd.DataFrame
+    """Settings at each ratio; see :func:`cryofix.sweeps.statistics.rows_frame`."""
+    best: list[Choice]
+    metric: str
+    """Of METRICS: the one that gains and the best setting are about."""
     made: datetime
 
     @property
@@ -62,40 +52,46 @@ class Summary:
         return text("/".join(self.sweep.folder.resolve().parts[-2:]))
 
     @property
-    def counts(self) -> str:
-        """How many jobs there are in each state, in words."""
-        counted = [(state, self.sweep.count(state)) for state in State]
-        return ", ".join(f"{n} {state.value}" for state, n in counted if n) or "no jobs"
+    def metric_title(self) -> str:
+        """How the metric is called."""
+        return METRICS[self.metric][0]
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def states(self) -> dict[State, int]:
+        """How many jobs are in each state that there is."""
+        return {state: n for state in State if (n := self.sweep.count(state))}
+
+    @property
+    def counts(self) -> str:
+        """How many jobs there are in each state, in words."""
+        return ", ".join(f"{n} {state.value}" for state, n in self.states.items()) or "no jobs"
+
+    @property
+    def notes(self) -> list[str]:
         """Remarks on completeness, on selection, and on results of other schema versions."""
-        versions: dict[str, int] = {}
-        for run in self.sweep.finished:
-            for note in run.result.notes if run.result else ():
-                versions[note] = versions.get(note, 0) + 1
-        results = [run.result for run in self.sweep.finished if run.result is not None]
-        selections = judge_selection(results, self.metric)
-        stopped = sum(result.stopped for result in results)
+        if self.runs.empty:
+            return list(self.sweep.notes)
         remarks = []
-        if stopped:
+        if stopped := int(self.runs.stopped.sum()):
             remarks.append(
-                f"In {stopped} of {len(results)} runs the guard stopped FixMatch "
+                f"In {stopped} of {len(self.runs)} runs the guard stopped FixMatch "
                 "(guard.action=stop), and the control took all steps: their gains compare unequal "
                 "training."
             )
-        gains = [row.gains[self.metric] for row in self.rows if self.metric in row.gains]
-        if any(gain.verdict in ALONE.values() for gain in gains):
+        if self.rows.verdict.isin(ALONE.values()).any():
             remarks.append(
                 "'One of many' is a row whose own interval leaves out zero; among the "
-                f"{sum(gain.enough for gain in gains)} rows compared here that may be chance."
+                f"{sum(gain.enough for gain in self.rows.gain.dropna())} rows compared here that "
+                "may be chance."
             )
-        return (
+        judged = judge_selection(self.runs, self.metric)
+        versions = self.runs.note[self.runs.note != ""].value_counts(sort=False)
+        return [
             *self.sweep.notes,
             *remarks,
-            *(f"{METRIC_TITLES[self.metric]}: {selection}" for selection in selections),
+            *(f"{self.metric_title}: {selection}" for selection in judged),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
-        )
+        ]
 
 
 def summarise(sweep: Sweep, metric: str = "particle_f1") -> Summary:
@@ -106,6 +102,6 @@ def summarise(sweep: Sweep, metric: str = "particle_f1") -> Summary:
     higher_is_better = [name for name in METRICS if name != "pixel_ece"]
     if metric not in higher_is_better:
         raise CryofixError(f"metric={metric}: choose one of {', '.join(higher_is_better)}.")
-    rows = make_rows(sweep.finished)
-    namer = make_namer([row.setting for row in rows])
-    return Summary(sweep, rows, namer, choose(rows, namer, metric), metric, datetime.now(UTC))
+    runs = runs_frame(sweep.finished)
+    rows = rows_frame(runs, metric)
+    return Summary(sweep, runs, rows, choose(rows, metric), metric, datetime.now(UTC))

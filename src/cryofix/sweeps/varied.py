@@ -3,8 +3,10 @@
 import json
 import re
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from cryofix.experiment.run_folder import WITHOUT_EFFECT
 from cryofix.sweeps.reading import text
@@ -25,14 +27,16 @@ class Setting:
 
     data: str
     mask: str
-    mask_config: tuple[tuple[str, str], ...]  # flattened: dotted key, value as JSON
-    others: tuple[tuple[str, str], ...]  # overrides outside data, mask, ratio and seeds
+    mask_config: tuple[tuple[str, str], ...]
+    """Flattened: dotted key, and value as JSON."""
+    others: tuple[tuple[str, str], ...]
+    """Overrides outside data, mask, ratio and seeds."""
 
 
 def setting_of(run: Run, result: Result) -> Setting:
     """Return the setting of a finished run, from its result and its overrides."""
     pairs = dict(split_override(line) for line in run.overrides)
-    config = dict(_flatten(result.mask_config))
+    config = dict(_flatten(result["mask_config"]))
     if not config:  # results without mask_config: the overrides are all that is known
         config = {k[5:]: v for k, v in pairs.items() if k.startswith("mask.")}
     others = {
@@ -43,7 +47,7 @@ def setting_of(run: Run, result: Result) -> Setting:
         and (key, value) != ("method", "supervised")  # whose row is named after it
     }
     return Setting(
-        result.data, result.mask, tuple(sorted(config.items())), tuple(sorted(others.items()))
+        result["data"], result["mask"], tuple(sorted(config.items())), tuple(sorted(others.items()))
     )
 
 
@@ -67,60 +71,59 @@ def _flatten(config: Mapping[str, object], prefix: str = "") -> Iterable[tuple[s
             yield name, text(json.dumps(value), 80)
 
 
-@dataclass(frozen=True)
-class Namer:
-    """Short names for settings: only what differs within the sweep is said."""
+class Names(NamedTuple):
+    """Short names of a setting: only what differs within the sweep is said."""
 
-    mask_keys: Mapping[str, tuple[str, ...]]  # by mask: the configuration keys worth saying
-    other_keys: tuple[str, ...]
-    several_data: bool
-
-    def mask_values(self, setting: Setting) -> tuple[tuple[str, str], ...]:
-        """Return the (key, value) pairs that tell this setting from others of its mask."""
-        values = dict(setting.mask_config)
-        keys = self.mask_keys.get(setting.mask, ())
-        return tuple((key, values[key]) for key in keys if key in values)
-
-    def values(self, setting: Setting) -> str:
-        """Return the values alone, for column heads: '0.7' or '0.6 / 0.2'."""
-        return " / ".join(value for _, value in self.mask_values(setting))
-
-    def settings(self, setting: Setting) -> str:
-        """Return keys and values: 'threshold 0.7, target hard'."""
-        return ", ".join(f"{key} {value}" for key, value in self.mask_values(setting))
-
-    def curve(self, setting: Setting) -> str:
-        """Return the name of a line in a figure: 'symmetric 0.7'."""
-        return f"{setting.mask} {self.values(setting)}".strip()
-
-    def scene(self, setting: Setting) -> str:
-        """Return what is the same for all masks that may be compared: data and other overrides."""
-        others = dict(setting.others)
-        said = [f"{key} {others[key]}" for key in self.other_keys if key in others]
-        return ", ".join([setting.data, *said])
+    keys: str
+    """Of the mask's values: ``threshold``, or ``particle_threshold / background_threshold``."""
+    values: str
+    """For the head of a column: ``0.7``, or ``0.6 / 0.2``."""
+    settings: str
+    """Keys and values: ``threshold 0.7, target hard``."""
+    curve: str
+    """Of a line in a figure: ``symmetric 0.7``."""
+    scene: str
+    """What is the same for all masks that may be compared: data and other overrides."""
 
 
-def make_namer(settings: Sequence[Setting]) -> Namer:
-    """Find which keys differ within the sweep; a mask's threshold is always said."""
-    mask_keys: dict[str, tuple[str, ...]] = {}
-    for mask in sorted({setting.mask for setting in settings}):
-        tables = [dict(setting.mask_config) for setting in settings if setting.mask == mask]
-        differing = [
-            key
-            for key in sorted({key for table in tables for key in table})
-            if key == "threshold" or len({table.get(key) for table in tables}) > 1
-        ]
-        mask_keys[mask] = tuple(sorted(differing, key=lambda key: key != "threshold"))
-    all_data = {setting.data for setting in settings}
-    other_keys: set[str] = set()
-    for data in all_data:  # what goes with the data, such as their folder, their name says
-        others = [dict(setting.others) for setting in settings if setting.data == data]
-        other_keys |= {
-            key
-            for key in {key for table in others for key in table}
-            if len({table.get(key) for table in others}) > 1
-        }
-    return Namer(mask_keys, tuple(sorted(other_keys)), len(all_data) > 1)
+def make_names(settings: Sequence[Setting]) -> dict[Setting, Names]:
+    """Name each setting by the keys that differ within the sweep; thresholds are always said."""
+    masks, others = defaultdict(list), defaultdict(list)
+    for each in settings:
+        masks[each.mask].append(dict(each.mask_config))
+        others[each.data].append(dict(each.others))
+    mask_keys = {
+        mask: sorted(
+            (key for key in _keys(tables) if key == "threshold" or _differ(tables, key)),
+            key=lambda key: (key != "threshold", key),
+        )
+        for mask, tables in masks.items()
+    }
+    other_keys = sorted(  # what goes with the data, such as their folder, their name says
+        {key for tables in others.values() for key in _keys(tables) if _differ(tables, key)}
+    )
+    return {setting: _named(setting, mask_keys[setting.mask], other_keys) for setting in settings}
+
+
+def _named(setting: Setting, mask_keys: Sequence[str], other_keys: Sequence[str]) -> Names:
+    config, others = dict(setting.mask_config), dict(setting.others)
+    keys = [key for key in mask_keys if key in config]
+    values = " / ".join(config[key] for key in keys)
+    return Names(
+        keys=" / ".join(keys),
+        values=values,
+        settings=", ".join(f"{key} {config[key]}" for key in keys),
+        curve=f"{setting.mask} {values}".strip(),
+        scene=", ".join([setting.data, *(f"{k} {others[k]}" for k in other_keys if k in others)]),
+    )
+
+
+def _keys(tables: Iterable[Mapping[str, str]]) -> set[str]:
+    return {key for table in tables for key in table}
+
+
+def _differ(tables: Iterable[Mapping[str, str]], key: str) -> bool:
+    return len({table.get(key) for table in tables}) > 1
 
 
 def sort_key(setting: Setting) -> tuple[object, ...]:

@@ -1,0 +1,160 @@
+"""The report as a page, as Markdown, as CSV and on a terminal; and writing its files."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from cryofix.errors import CryofixError
+from cryofix.files import atomic_write
+from cryofix.reporting.frame_tables import (
+    escape_markdown,
+    html_table,
+    markdown_code,
+    markdown_table,
+    terminal_table,
+)
+from cryofix.reporting.numbers import percent
+from cryofix.reporting.pages import environment, page
+from cryofix.sweeps.report_tables import (
+    JOB_COLUMNS,
+    STATE_STYLES,
+    jobs_frame,
+    row_columns,
+    rows_csv,
+    runs_csv,
+    shown_rows,
+    terminal_columns,
+)
+from cryofix.sweeps.summarise import CAVEATS, Summary
+
+WIDE = 120
+"""Columns from which on the table shows the control, verdict, recall, drift and alarms too."""
+MOST_JOBS = 500
+"""A page lists no more jobs without a result."""
+
+
+def html(summary: Summary) -> str:
+    """Return the whole page."""
+    from cryofix.sweeps.sweep_figures import figures_of_scene  # Matplotlib takes its time
+
+    rows, jobs = summary.rows, summary.sweep.unfinished
+    scenes = [] if rows.empty else list(rows.groupby("scene", sort=False))
+    figures = [
+        (
+            scene,
+            figures_of_scene(
+                group, summary.runs[summary.runs.scene == scene], rows, summary.metric
+            ),
+        )
+        for scene, group in scenes
+    ]
+    return "".join(
+        page(
+            "report.html",
+            summary=summary,
+            figures=[(scene, found) for scene, found in figures if found["maps"]],
+            table=""
+            if rows.empty
+            else html_table(shown_rows(rows), row_columns(summary, page=True)),
+            jobs=html_table(jobs_frame(jobs[:MOST_JOBS]), JOB_COLUMNS) if jobs else "",
+            more_jobs=len(jobs) - MOST_JOBS,
+            caveats=CAVEATS,
+        )
+    )
+
+
+def markdown(summary: Summary) -> str:
+    """Return the whole report; everything that came from files is escaped."""
+    rows, jobs = summary.rows, summary.sweep.unfinished
+    return (
+        environment()
+        .get_template("report.md")
+        .render(
+            summary=summary,
+            table="" if rows.empty else markdown_table(rows, row_columns(summary)),
+            maps=list(_maps(summary)),
+            jobs=markdown_table(jobs_frame(jobs), JOB_COLUMNS) if jobs else "",
+            caveats=CAVEATS,
+            escape=escape_markdown,
+            code=markdown_code,
+        )
+    )
+
+
+def _maps(summary: Summary) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
+    """Yield a table of settings x ratios for each quantity of the heat maps."""
+    from cryofix.sweeps.sweep_figures import quantities
+
+    if summary.rows.empty:
+        return
+    scored = summary.rows[summary.rows.scored.astype(bool)]
+    for scene, rows in scored.groupby("scene", sort=False):
+        for quantity in quantities(summary.metric):
+            cells = {(row.setting, row.ratio): quantity.written(row) for _, row in rows.iterrows()}
+            settings = rows.drop_duplicates("setting")
+            body = [
+                [percent(ratio), *(cells.get((setting, ratio), "") for setting in settings.setting)]
+                for ratio in sorted(rows.ratio.unique())
+            ]
+            yield quantity.title, str(scene), list(settings.curve), body
+
+
+def render(summary: Summary, width: int = WIDE, most_jobs: int = 20) -> RenderableType:
+    """Return what a :class:`rich.console.Console` of ``width`` columns prints."""
+    counts = [
+        Text(f"{n} {state.value}", STATE_STYLES[state]) for state, n in summary.states.items()
+    ]
+    parts: list[RenderableType] = [
+        Text(f"Sweep {summary.title}: ", style="bold") + Text(", ").join(counts)
+    ]
+    if not summary.rows.empty:
+        title = f"FixMatch against its control: {summary.metric_title}"
+        columns = terminal_columns(summary, width >= WIDE)
+        parts.append(terminal_table(shown_rows(summary.rows), columns, title))
+    if jobs := summary.sweep.unfinished:
+        table = terminal_table(jobs_frame(jobs[:most_jobs]), JOB_COLUMNS, "Jobs without a result")
+        if len(jobs) > most_jobs:
+            table.add_row("…", "", f"{len(jobs) - most_jobs} more in report.html", "")
+        parts.append(table)
+    parts += [Text(f"Note: {note}", style="yellow") for note in summary.notes]
+    for choice in summary.best:
+        where = f"Best at {percent(choice.row.ratio)} labelled ({choice.row.scene}): "
+        parts.append(Text(where) + Text(choice.line, style="bold green"))
+        parts.append(Text(f"  {choice.score:.3f} on {choice.source}. {choice.advice}", style="dim"))
+    return Group(*parts)
+
+
+def write_report(summary: Summary, folder: str | Path) -> list[Path]:
+    """Write ``report.html``, ``.md``, ``.csv``, ``runs.csv`` and ``gains.png``; return their paths.
+
+    Without a gain there is no picture of gains.
+
+    Raises CryofixError: the folder cannot be written.
+    """
+    from cryofix.sweeps.gains_figure import gains_figure  # Matplotlib takes its time
+
+    contents = {
+        "report.html": html(summary).encode(),
+        "report.md": markdown(summary).encode(),
+        "report.csv": rows_csv(summary.rows).encode(),
+        "runs.csv": runs_csv(summary.runs).encode(),
+    }
+    figure = gains_figure(summary)
+    if figure is not None:
+        drawn = io.BytesIO()
+        figure.savefig(drawn, dpi=120, facecolor="white")
+        contents["gains.png"] = drawn.getvalue()
+    for name, content in contents.items():
+        path = Path(folder) / name
+        try:
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(content)
+        except OSError as error:
+            raise CryofixError(
+                f"Cannot write {path} ({error.strerror or error}); give another folder with "
+                "output=FOLDER."
+            ) from error
+    return [Path(folder) / name for name in contents]

@@ -1,0 +1,231 @@
+"""The tables of a report: its columns, for a page, for Markdown and for a terminal; and its CSV."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from cryofix.reporting.frame_tables import Column, markdown_code
+from cryofix.reporting.numbers import percent, plain, signed
+from cryofix.reporting.pages import fragment
+from cryofix.sweeps.gains import Gain
+from cryofix.sweeps.reading import text
+from cryofix.sweeps.run_results import METRICS
+from cryofix.sweeps.runs import Run, State
+from cryofix.sweeps.statistics import ROW, Spread
+from cryofix.sweeps.summarise import Summary
+
+STATE_STYLES = {
+    State.FINISHED: "green",
+    State.RUNNING: "cyan",
+    State.REQUEUED: "cyan",
+    State.FAILED: "red",
+    State.STALLED: "red",
+    State.UNREADABLE: "red",
+    State.STOPPED: "yellow",
+    State.MISSING: "yellow",
+}
+_VERDICTS = {"better": ("green", "good"), "worse": ("red", "bad")}
+_SMALL = Markup('{} <span class="sd">{}</span>')
+
+
+def row_columns(summary: Summary, page: bool = False) -> list[Column]:
+    """Return the columns of all settings, in a page or in Markdown."""
+    gains = summary.rows.gain.dropna()
+    ends = [abs(end) for gain in gains for end in (gain.mean, *(gain.interval or ()))]
+    metric, reach = summary.metric, max(ends, default=0.0)
+
+    def spread(title: str, column: str) -> Column:
+        return Column(title, f"{column}_spread", html=_spread, key=lambda found: found.mean)
+
+    mask = Column("Mask", "mask", text=True)
+    settings = Column("Settings", "settings", text=True)
+    data = Column("Data", "scene", text=True)
+    if page:
+        settings = Column(
+            "Settings", "setting_words", html=_settings, key=_first, text=True, css="narrow"
+        )
+        several = [data] if summary.rows.scene.nunique() > 1 else []
+        first = [mask, settings, *several]
+    else:
+        first = [data, mask, settings]
+    forest = Column("", "gain", html=lambda gain: _forest(gain, reach), key=_mean)
+    return [
+        *first,
+        Column("Labelled", "ratio", percent),
+        Column("n", "runs"),
+        spread(summary.metric_title, f"fixmatch_{metric}"),
+        spread("Control", f"supervised_{metric}"),
+        Column("Gain [95 %]", "gain", html=_gain, key=_mean),
+        *([forest] if page else []),
+        Column("Worst run", f"gain_{metric}_worst", signed),
+        Column("Verdict", "verdict", html=_verdict, style=_verdict_style, text=True),
+        spread("Particle recall", "fixmatch_particle_recall"),
+        spread("Particle AP", "fixmatch_particle_average_precision"),
+        spread("Pixel F1", "fixmatch_pixel_f1"),
+        spread("Pixel recall", "fixmatch_pixel_recall"),
+        Column("Min. drift", "min_drift_spread", _drift, html=_signed_spread, key=_mean),
+        Column("Alarms", "alarms", key=_share),
+    ]
+
+
+def terminal_columns(summary: Summary, wide: bool) -> list[Column]:
+    """Return the columns of a terminal; a narrow one shows the most important."""
+    metric = summary.metric
+    several = summary.rows.scene.nunique() > 1
+    columns = [
+        Column("data", "scene", text=True) if several else None,
+        Column("mask", "mask_words" if wide else "curve", text=True),
+        Column("labelled", "ratio", percent),
+        Column("n", "runs"),
+        Column("score", f"fixmatch_{metric}_spread"),
+        Column("control", f"supervised_{metric}_spread") if wide else None,
+        Column("gain [95 %]", "gain"),
+        Column("verdict", "verdict", style=_verdict_style, text=True) if wide else None,
+        Column("recall", f"fixmatch_{metric.split('_')[0]}_recall_mean", plain) if wide else None,
+        Column("drift", "min_drift_mean", signed) if wide else None,
+        Column("alarms", "alarms", style=lambda said: "" if said[:2] == "0/" else "red")
+        if wide
+        else None,
+    ]
+    return [column for column in columns if column is not None]
+
+
+def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with what tables say of their settings."""
+    full = [", ".join(f"{k} {v}" for k, v in each.mask_config) for each in rows.setting]
+    words = pd.Series(zip(rows.settings, full, strict=True), rows.index, dtype=object)
+    return rows.assign(setting_words=words, mask_words=rows["mask"] + " " + rows.settings)
+
+
+JOB_COLUMNS = (
+    Column("Job", "name", text=True),
+    Column(
+        "State",
+        "state",
+        lambda state: state.value,
+        html=lambda state: Markup('<span class="chip {0}">{0}</span>').format(state.value),
+        key=lambda state: state.value,
+        style=lambda state: STATE_STYLES[state],
+        text=True,
+    ),
+    Column(
+        "Why",
+        "run",
+        lambda run: run.reason,
+        html=lambda run: fragment("job.html", run=run, log=run.log and text(str(run.log), 500)),
+        key=lambda run: run.reason,
+        text=True,
+        css="wrap",
+    ),
+    Column(
+        "Overrides",
+        "overrides",
+        html=lambda line: Markup("<code>{}</code>").format(line),
+        markdown=markdown_code,
+        text=True,
+        css="wrap",
+    ),
+)
+"""The columns of the jobs without a result, in every form."""
+
+
+def jobs_frame(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return a line for each job."""
+    lines = [(run.name, run.state, run, " ".join(run.overrides)) for run in runs]
+    return pd.DataFrame(lines, columns=["name", "state", "run", "overrides"], dtype=object)
+
+
+def rows_csv(rows: pd.DataFrame) -> str:
+    """Return a line for each setting and ratio, with numbers in full; unknown cells are empty."""
+    branches = [f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in METRICS]
+    return _csv(
+        rows,
+        *(*ROW, "runs", "seeds", "label_draws"),
+        *(f"{name}_{what}" for name in branches for what in ("mean", "sd")),
+        *(f"gain_{name}{what}" for name in METRICS for what in ("", "_low95", "_high95", "_worst")),
+        *("verdict", "interval_basis", "min_drift_mean", "min_drift_worst", "collapse_alarms"),
+        *("particle_keep", "background_keep", "seconds_mean"),
+    )
+
+
+def runs_csv(runs: pd.DataFrame) -> str:
+    """Return a line for each finished run, in the order of the rows that they belong to."""
+    named = {
+        "validation_fixmatch_particle_f1": "validation_particle_f1",
+        "alarmed": "collapse_alarm",
+    }
+    return _csv(
+        runs.rename(columns=named),
+        *(*ROW, "seed", "split_seed", "label_draw", "selected"),
+        *(f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in METRICS),
+        *("validation_particle_f1", "min_drift", "collapse_alarm"),
+        *("particle_keep", "background_keep", "seconds"),
+    )
+
+
+def _csv(frame: pd.DataFrame, *columns: str) -> str:
+    if frame.empty:
+        return ""
+    texts = {name: frame[name].map(_inert) for name in ("data", "mask", "settings")}
+    return frame.assign(**texts)[list(columns)].to_csv(index=False, lineterminator="\n")
+
+
+def _inert(cell: str) -> str:
+    """Keep a spreadsheet from taking a name for a formula."""
+    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell
+
+
+def _settings(words: tuple[str, str]) -> str:
+    return Markup('<span title="{1}">{0}</span>').format(words[0] or "defaults", words[1])
+
+
+def _first(words: tuple[str, str]) -> str:
+    return words[0]
+
+
+def _mean(found: Gain | Spread) -> float:
+    return found.mean
+
+
+def _drift(found: Spread) -> str:
+    return signed(found.mean)
+
+
+def _share(alarms: str) -> float:
+    alarmed, watched = alarms.split("/")
+    return int(alarmed) / int(watched)
+
+
+def _spread(found: Spread) -> str:
+    return _small(plain(found.mean), found)
+
+
+def _signed_spread(found: Spread) -> str:
+    return _small(signed(found.mean), found)
+
+
+def _small(mean: str, found: Spread) -> str:
+    return mean if found.sd is None else _SMALL.format(mean, f"±{plain(found.sd)}")
+
+
+def _gain(gain: Gain) -> str:
+    mean, _, interval = str(gain).partition(" ")
+    return Markup('<span title="{}">{}</span>').format(
+        gain.basis, _SMALL.format(mean, interval.strip("()"))
+    )
+
+
+def _verdict(verdict: str) -> str:
+    tone = _VERDICTS.get(verdict, ("", ""))[1]
+    return Markup('<span class="verdict {}">{}</span>').format(tone, verdict)
+
+
+def _verdict_style(verdict: str) -> str:
+    return _VERDICTS.get(verdict, ("", ""))[0]
+
+
+def _forest(gain: Any, reach: float) -> str:
+    """Draw a gain and its interval about zero, on the scale that all rows share."""
+    return fragment("forest.html", gain=gain, reach=reach) if reach > 0 else ""
