@@ -17,16 +17,10 @@ from rich.console import Console
 from cryofix.errors import CryofixError
 from cryofix.sweeps import Summary, collect, render, summarise, write_report
 from cryofix.sweeps.gains_figure import gains_figure
+from cryofix.sweeps.heat_maps import Quantity, heat_map, ink_on, quantities
 from cryofix.sweeps.report_forms import html, markdown
 from cryofix.sweeps.report_tables import rows_csv, runs_csv
-from cryofix.sweeps.sweep_figures import (
-    Quantity,
-    figures_of_scene,
-    heat_map,
-    ink_on,
-    quantities,
-    ratio_curves,
-)
+from cryofix.sweeps.sweep_figures import figures_of_scene, ratio_curves
 from support import growth
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,9 +14,9 @@ from cryofix.files import atomic_write
 from cryofix.picking.pick_summary import BANDS, Summary
 from cryofix.picking.picked import Job, Selection, read_result, scores
 from cryofix.reporting import figures
+from cryofix.reporting.frame_tables import Column, html_table
 from cryofix.reporting.numbers import count, plain
 from cryofix.reporting.pages import page
-from cryofix.reporting.tables import Column, html_table
 
 STEP = 0.05  # of the slider
 MOST_ROWS = 2000

@@ -10,6 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cryofix.reporting.numbers import gain_with_interval, percent, signed
+
 NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 ROWS = (
     ("pixel", "precision"),
@@ -164,10 +166,7 @@ def _label(kind: str, name: str) -> str:
 
 def gain_text(gain: Mapping[str, Any]) -> str:
     """Return a gain with its interval, for example ``+0.021 [-0.003, +0.044]``."""
-    if gain["ci95"] is None:
-        return f"{gain['value']:+.3f} (no interval)"
-    low, high = gain["ci95"]
-    return f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return gain_with_interval(gain["value"], gain["ci95"])
 
 
 def keep_rate_line(results: Mapping[str, Any]) -> str:
@@ -175,17 +174,17 @@ def keep_rate_line(results: Mapping[str, Any]) -> str:
     kept = results["mask_keep_rates"]
     if kept is None:
         return ""
-
-    def percent(key: str) -> str:
-        return "unknown" if kept[key] is None else f"{100 * kept[key]:.1f} %"
-
     if kept["particle_keep"] is None:
         return "keep rates at the end: no pixel was predicted to be particle"
-    drift = "minus infinity" if kept["drift"] is None else f"{kept['drift']:+.2f}"
+    drift = "minus infinity" if kept["drift"] is None else signed(kept["drift"], 2)
+    particle, background, share = (
+        percent(kept[key], 1) or "unknown"
+        for key in ("particle_keep", "background_keep", "particle_share")
+    )
     alarm = results["collapse"]["first_step"]
     return (
-        f"keep rates at the end: {percent('particle_keep')} of predicted particles,"
-        f" {percent('background_keep')} of background; drift {drift}; particle share"
-        f" {percent('particle_share')} of what is kept, prior {100 * results['prior']:.1f} %"
+        f"keep rates at the end: {particle} of predicted particles,"
+        f" {background} of background; drift {drift}; particle share"
+        f" {share} of what is kept, prior {percent(results['prior'], 1)}"
         + (f"; collapse alarm at step {alarm}" if alarm is not None else "")
     )

@@ -86,7 +86,7 @@ def markdown(summary: Summary) -> str:
 
 def _maps(summary: Summary) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
     """Yield a table of settings x ratios for each quantity of the heat maps."""
-    from cryofix.sweeps.sweep_figures import quantities
+    from cryofix.sweeps.heat_maps import quantities
 
     if summary.rows.empty:
         return

@@ -5,21 +5,17 @@ Import this module late: Matplotlib takes a quarter of a second.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import colors
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 from matplotlib.transforms import ScaledTranslation
 
 from cryofix.reporting.figures import (
     BACKGROUND,
     INK,
-    LINE,
     MUTED,
     PARTICLE,
     inline_svg,
@@ -27,20 +23,12 @@ from cryofix.reporting.figures import (
     style,
     tip,
 )
-from cryofix.reporting.numbers import percent, plain, signed
+from cryofix.reporting.numbers import percent, signed
+from cryofix.sweeps.heat_maps import LETTER, heat_map, quantities
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.statistics import Spread, control_by_ratio, keep_rates_by_ratio
 
 WIDTH, HEIGHT = 340, 230
-LEFT, TOP, ROW = 44, 40, 34
-"""Of a heat map: room for ratios and for names of settings, and the height of a cell."""
-CELL, GAP = 48, 6
-"""Of a heat map: the least width of a cell, and the room between masks."""
-LETTER = 6.2
-MIN_RANGE = 0.05
-"""A colour scale never spans less than this, so that noise looks like noise."""
-FATAL_DRIFT = 2.0
-"""The colours of drift reach no further, so that the range that matters keeps its shades."""
 CURVE_METRICS = (
     "particle_f1",
     "particle_precision",
@@ -49,127 +37,8 @@ CURVE_METRICS = (
     "pixel_f1",
     "pixel_recall",
 )
-SEQUENTIAL = ("#2b2f6b", "#2a6f97", "#2f9e8f", "#8cc26a", "#f4e36b")
-DIVERGING = ("#a63a1f", "#e8a987", "#f3f1ec", "#93c0dc", "#1f5f99")
-ALARM = ("#dfe6e1", "#f0b27a", "#b8321f")
 CURVES = ("#4a6fd0", "#1f98ad", "#3fa267", "#a4982a", "#dd8127", "#c94a3f", "#b0569a")
 """Colours that read on white and on near-black alike, so one page serves both themes."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What one heat map shows: a column of the rows."""
-
-    title: str
-    column: str
-    colours: tuple[str, ...] = SEQUENTIAL
-    reach: float = math.inf
-    """A scale about zero reaches no further."""
-
-    def written(self, row: Any) -> str:
-        """Return what stands in a cell."""
-        if row[self.column] is None:
-            return ""
-        if self.colours is ALARM:
-            return str(row.alarms)
-        value = row[self.column]
-        return signed(value) if self.colours is DIVERGING else plain(value, 2)
-
-    def scale(self, rows: pd.DataFrame) -> colors.Normalize:
-        """Return the scale that all heat maps of this quantity share."""
-        known = rows[self.column].dropna().astype(float)
-        if self.colours is ALARM:
-            return colors.Normalize(0, 1)
-        if self.colours is DIVERGING:
-            reach = min(max([*known.abs(), MIN_RANGE]), self.reach)
-            return colors.Normalize(-reach, reach)
-        middle, half = (known.max() + known.min()) / 2, (known.max() - known.min()) / 2
-        half = max(half, MIN_RANGE / 2)
-        return colors.Normalize(middle - half, middle + half)
-
-
-def quantities(metric: str) -> tuple[Quantity, ...]:
-    """Return what a report has heat maps of; the gain is that of ``metric``."""
-    scores = ("particle_f1", "pixel_f1", "particle_recall", "pixel_recall")
-    gain = METRICS[metric][0].lower().replace(" f1", " F1")
-    return (
-        *(Quantity(METRICS[name][0], f"fixmatch_{name}_mean") for name in scores),
-        Quantity(f"Gain over control, {gain}", f"gain_{metric}", DIVERGING),
-        Quantity("Minimum drift (log-odds)", "min_drift_mean", DIVERGING, FATAL_DRIFT),
-        Quantity("Collapse alarms (runs)", "alarm_share", ALARM),
-    )
-
-
-def heat_map(rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) -> Markup:
-    """Draw settings across and label ratios down; cells without a run are left open."""
-    settings = rows.drop_duplicates("setting")
-    ratios = sorted(rows.ratio.unique())
-    cells = {(row.setting, row.ratio): row for _, row in rows.iterrows()}
-    colours = colors.LinearSegmentedColormap.from_list("", quantity.colours)
-    heads: list[tuple[float, float, str, dict[str, Any]]] = []
-    columns: list[tuple[Any, float, float]] = []
-    x = float(LEFT)
-    for mask, group in groupby(settings.itertuples(), key=lambda row: str(row.mask)):
-        members: list[Any] = list(group)
-        width = max(CELL, *(LETTER * len(each.values) + 8 for each in members))
-        width = max(width, (6.8 * len(mask) + 8) / len(members))
-        named = f"{mask}: {members[0].keys}" if members[0].keys else mask
-        named = named if 6.8 * len(named) < width * len(members) else mask
-        heads.append((x + width * len(members) / 2, 14, named, {"weight": "bold", "color": INK}))
-        for each in members:
-            heads.append((x + width / 2, 31, each.values, {"color": MUTED}))
-            columns.append((each.setting, x, width))
-            x += width
-        x += GAP
-    width, height = x - GAP + 2, TOP + ROW * len(ratios) + 2
-    with style():
-        figure = sized(width, height)
-        axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-        axis.axis("off")
-        for place, y, words, look in heads:
-            axis.text(place, y, words, horizontalalignment="center", **look)
-        for number, ratio in enumerate(ratios):
-            y = TOP + ROW * number
-            axis.text(LEFT - 6, y + 0.62 * ROW, percent(ratio), horizontalalignment="right")
-            for setting, left, across in columns:
-                box = Rectangle((left + 1, y + 1), across - 2, ROW - 2)
-                middle = left + across / 2, y + 0.62 * ROW
-                _cell(axis, box, middle, cells.get((setting, ratio)), quantity, scale, colours)
-        described = f"Heat map of {quantity.title}: settings across, labelled share down"
-        return inline_svg(figure, described)
-
-
-def _cell(
-    axis: Axes,
-    box: Rectangle,
-    middle: tuple[float, float],
-    row: Any,
-    quantity: Quantity,
-    scale: colors.Normalize,
-    colours: colors.Colormap,
-) -> None:
-    axis.add_patch(box)
-    if row is None or row[quantity.column] is None:
-        box.set(facecolor="none", edgecolor=LINE, linestyle="--")
-        tip(box, "no finished run")
-        dash, ink = "\N{EN DASH}", MUTED
-    else:
-        value = float(row[quantity.column])
-        fill = colours(scale(value))
-        box.set(facecolor=fill, edgecolor="none")
-        tip(box, f"{quantity.title}: {value:.4f}, {row.runs} runs")
-        dash, ink = quantity.written(row), ink_on(fill)
-    axis.text(*middle, dash, color=ink, horizontalalignment="center")
-
-
-def ink_on(background: Any) -> str:
-    """Return black or white, whichever has the better contrast on a colour."""
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in colors.to_rgb(background)
-    ]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#111111" if luminance > 0.179 else "#ffffff"  # where WCAG's contrasts are equal
 
 
 def curve_colours(rows: pd.DataFrame) -> dict[str, str]:
