@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.bins import BINS, CENTRES, CHUNK, EDGES, MIDDLE, Counter, confidence_bins
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram, shifted
 from cryofix.errors import CryofixError
-from cryofix.metrics.keep_rates import THRESHOLDS, ConfidenceHistogram
+from cryofix.metrics.bins import BINS, CENTRES, CHUNK, EDGES, MIDDLE, Counter, confidence_bins
+from cryofix.metrics.histogram import ProbabilityHistogram, shifted
 from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.rates import THRESHOLDS
 from support import REFERENCE
 
 probabilities = st.floats(0, 1, width=32)
@@ -34,12 +34,21 @@ def counted(p: NDArray[np.float32], truth: NDArray[np.bool_] | None = None) -> C
     return counter
 
 
+def searched(p: NDArray[np.float32], truth: NDArray[np.bool_] | None) -> NDArray[np.int64]:
+    """Count pixels by class and confidence with a search, shape (3, 2, 500)."""
+    edges = (np.arange(500, 1000) / 1000).astype(np.float32)
+    bins = np.searchsorted(edges, np.maximum(p, 1 - p), side="right") - 1
+    classes = np.full(len(p), 2) if truth is None else truth.astype(int)
+    index = (classes * 2 + (p >= 0.5)) * 500 + bins
+    return np.bincount(index, minlength=3000).reshape(3, 2, 500).astype(np.int64)
+
+
 @pytest.mark.parametrize("with_truth", [False, True])
 def test_confidences_are_exact_on_both_sides_of_every_thousandth(with_truth: bool) -> None:
     p = beside_every_edge()
     truth = np.arange(len(p)) % 3 == 0 if with_truth else None
     ours = confidence_bins(counted(p, truth).counts())
-    np.testing.assert_array_equal(ours, ConfidenceHistogram.from_arrays(p, truth).counts)
+    np.testing.assert_array_equal(ours, searched(p, truth))
 
 
 @settings(deadline=None)
@@ -50,7 +59,7 @@ def test_confidences_are_those_of_a_search_for_any_floats(
     p = np.array([pixel[0] for pixel in pixels], np.float32)
     truth = np.array([pixel[1] for pixel in pixels], np.bool_) if labelled else None
     ours = confidence_bins(counted(p, truth).counts())
-    np.testing.assert_array_equal(ours, ConfidenceHistogram.from_arrays(p, truth).counts)
+    np.testing.assert_array_equal(ours, searched(p, truth))
 
 
 def test_every_bin_holds_its_centre_and_bins_rise_with_p() -> None:
@@ -96,7 +105,7 @@ def test_the_reference_table_is_reproduced_to_the_printed_decimal(
     reference: NDArray[np.float32],
 ) -> None:
     histogram = ProbabilityHistogram.from_arrays(reference)
-    rows = histogram.confidences().table([row[0] for row in REFERENCE])
+    rows = histogram.table([row[0] for row in REFERENCE])
     names = ("kept", "particle_share", "particle_keep", "background_keep")
     printed = [tuple(round(100 * (row[name] or 0), 1) for name in names) for row in rows]
     assert printed == [row[1:] for row in REFERENCE]
@@ -114,7 +123,7 @@ def test_the_tables_identities_hold_for_any_input(
     assert histogram.pixels == len(p)
     share = histogram.predicted_share()
     assert share == (pytest.approx((p >= 0.5).mean()) if len(p) else None)
-    for row in histogram.confidences().table(THRESHOLDS):
+    for row in histogram.table(THRESHOLDS):
         parts = [(share or 0.0, row["particle_keep"]), (1 - (share or 0.0), row["background_keep"])]
         kept = sum(weight * rate for weight, rate in parts if rate is not None)
         assert (row["kept"] or 0.0) == pytest.approx(kept)

@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.bins import BINS
 from cryofix.diagnosis.policies import apply_policy, build_policy, changed
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.masking import (
     AdaMatch,
@@ -33,7 +31,9 @@ from cryofix.masking import (
     SoftWeight,
     Symmetric,
 )
-from cryofix.metrics.keep_rates import WeightTally
+from cryofix.metrics.bins import BINS
+from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.rates import WeightTally
 
 CONTEXT = PolicyContext(prior=0.04, progress=1.0)
 STATELESS = [

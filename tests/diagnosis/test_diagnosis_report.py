@@ -20,7 +20,6 @@ from cryofix.diagnosis.map_figure import map_figure
 from cryofix.diagnosis.observation import FIXMATCH, Example, Observation
 from cryofix.diagnosis.policies import apply_policy, build_policy
 from cryofix.diagnosis.remedy import NO_DRIFT
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.terminal import show
 from cryofix.diagnosis.verdict import words
 from cryofix.errors import CryofixError
@@ -34,6 +33,7 @@ from cryofix.masking import (
     SoftWeight,
     Symmetric,
 )
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 Teacher = tuple[NDArray[np.float32], NDArray[np.bool_]]
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.generations import MOST_GENERATIONS, follow
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.masking import Adsh, ClassAware, FreeMatch, NoMask, PolicyContext, Quota, Symmetric
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 CONTEXT = PolicyContext(prior=0.04, progress=1.0)
 Teacher = tuple[NDArray[np.float32], NDArray[np.bool_]]

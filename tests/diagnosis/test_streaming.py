@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from cryofix.diagnosis import streaming
 from cryofix.diagnosis.arrays import find_arrays
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.streaming import count, pair_up, segments
 from cryofix.errors import CryofixError
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 SHAPE = (3, 40, 50)
 

@@ -9,7 +9,7 @@ from cryofix.errors import CryofixError
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT, LOG_ODDS_STEPS, Audit, audit
 from cryofix.learning.losses import NORMALISERS, UNLABELLED, unlabelled_loss
 from cryofix.masking import PolicyContext, PseudoLabels, Symmetric
-from cryofix.metrics import WeightTally
+from cryofix.metrics.rates import WeightTally
 
 P = (0.9, 0.6, 0.1, 0.4)  # of the teacher: kept as particle, unsure, kept as background, unsure
 TRUTH = (1.0, 1.0, 1.0, 0.0)

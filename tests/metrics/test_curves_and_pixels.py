@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from torchmetrics.classification import BinaryAveragePrecision, BinaryCalibrationError
 
 from cryofix.errors import CryofixError
-from cryofix.metrics import PixelHistogram, curves
+from cryofix.metrics import curves
+from cryofix.metrics.pixels import PixelHistogram
 
 
 def maps(seed: int, size: int = 4000) -> tuple[np.ndarray, np.ndarray]:

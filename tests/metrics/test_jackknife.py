@@ -3,9 +3,8 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from cryofix.errors import CryofixError
-from cryofix.metrics import interval, paired_interval
 from cryofix.metrics.curves import FloatArray
-from cryofix.metrics.jackknife import f1, mean
+from cryofix.metrics.jackknife import f1, interval, mean, paired_interval
 from support import growth
 
 TRIALS = 1500

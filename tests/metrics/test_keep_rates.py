@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
-from cryofix.metrics import THRESHOLDS, ConfidenceHistogram, WeightTally, drift
+from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.rates import THRESHOLDS, WeightTally, drift
 from support import PARTICLE_SHARE, REFERENCE, UNROUNDED
 
 
@@ -30,7 +31,7 @@ def reference_maps(pixels: int = 400_000) -> np.ndarray:
 
 
 def test_the_reference_table_is_reproduced_to_the_printed_decimal() -> None:
-    histogram = ConfidenceHistogram.from_arrays(reference_maps())
+    histogram = ProbabilityHistogram.from_arrays(reference_maps())
     rows = histogram.table([row[0] for row in REFERENCE])
     names = ("kept", "particle_share", "particle_keep", "background_keep")
     printed = [tuple(round(100 * (row[name] or 0), 1) for name in names) for row in rows]
@@ -57,7 +58,7 @@ def test_the_identities_between_the_rates_hold_for_any_map(
     seed: int, size: int, labelled: bool
 ) -> None:
     probability, truth = random_maps(seed, size)
-    table = ConfidenceHistogram.from_arrays(probability, truth if labelled else None).table()
+    table = ProbabilityHistogram.from_arrays(probability, truth if labelled else None).table()
     share = float((probability >= 0.5).mean()) if size else 0.0
     for row in table:
         parts = [(share, row["particle_keep"]), (1 - share, row["background_keep"])]
@@ -82,7 +83,7 @@ def test_counts_are_those_of_the_symmetric_mask_in_torch(seed: int, threshold: f
     probability, _ = random_maps(seed, 200)
     teacher = torch.from_numpy(probability)
     kept = torch.maximum(teacher, 1 - teacher) >= threshold
-    (row,) = ConfidenceHistogram.from_arrays(teacher.numpy()).table([threshold])
+    (row,) = ProbabilityHistogram.from_arrays(teacher.numpy()).table([threshold])
     assert row["kept"] == pytest.approx(kept.double().mean().item())
 
 
@@ -93,7 +94,7 @@ def test_the_tally_of_a_symmetric_mask_equals_the_histograms_row(
     probability, truth = random_maps(seed, 150)
     weight = np.maximum(probability, 1 - probability) >= np.float32(threshold)
     known = truth if labelled else None
-    (row,) = ConfidenceHistogram.from_arrays(probability, known).table([threshold], prior=0.1)
+    (row,) = ProbabilityHistogram.from_arrays(probability, known).table([threshold], prior=0.1)
     rates = WeightTally.from_arrays(probability, probability >= 0.5, weight, known).rates(prior=0.1)
     assert set(rates) == set(row) - {"threshold"}
     for name, rate in rates.items():
@@ -103,7 +104,7 @@ def test_the_tally_of_a_symmetric_mask_equals_the_histograms_row(
 def test_rates_by_true_class_are_their_definitions() -> None:
     probability = np.array([0.9, 0.9, 0.6, 0.2, 0.1, 0.45], np.float32)
     truth = np.array([1, 0, 1, 1, 0, 0])
-    (row,) = ConfidenceHistogram.from_arrays(probability, truth).table([0.8])
+    (row,) = ProbabilityHistogram.from_arrays(probability, truth).table([0.8])
     assert row["true_particle_keep"] == pytest.approx(2 / 3)
     assert row["true_background_keep"] == pytest.approx(2 / 3)
     assert row["pseudo_precision"] == pytest.approx(1 / 2)
@@ -145,10 +146,10 @@ def test_tallies_and_histograms_of_parts_add_up(seed: int, cut: int) -> None:
     rng = np.random.default_rng(seed)
     target, weight = rng.random(100), rng.random(100) * 3
     parts = [slice(None, cut), slice(cut, None)]
-    whole = ConfidenceHistogram.from_arrays(probability, truth)
+    whole = ProbabilityHistogram.from_arrays(probability, truth)
     summed = sum(
-        (ConfidenceHistogram.from_arrays(probability[p], truth[p]) for p in parts),
-        ConfidenceHistogram.empty(),
+        (ProbabilityHistogram.from_arrays(probability[p], truth[p]) for p in parts),
+        ProbabilityHistogram.empty(),
     )
     assert (whole.counts == summed.counts).all()
     tally = WeightTally.from_arrays(probability, target, weight, truth).rates()
@@ -161,13 +162,15 @@ def test_tallies_and_histograms_of_parts_add_up(seed: int, cut: int) -> None:
 
 def test_a_threshold_at_or_below_a_half_is_no_mask() -> None:
     probability, _ = random_maps(1, 500)
-    for row in ConfidenceHistogram.from_arrays(probability).table([0.0, 0.3, 0.5]):
+    for row in ProbabilityHistogram.from_arrays(probability).table([0.0, 0.3, 0.5]):
         assert row["kept"] == 1.0
         assert row["drift"] == 0.0
 
 
 def test_a_threshold_above_one_keeps_nothing_and_is_still_json() -> None:
-    (row,) = ConfidenceHistogram.from_arrays(np.array([0.9, 0.1], np.float32), [1, 0]).table([1.01])
+    (row,) = ProbabilityHistogram.from_arrays(np.array([0.9, 0.1], np.float32), [1, 0]).table(
+        [1.01]
+    )
     assert row["kept"] == 0.0
     assert row["particle_share"] is None
     assert row["drift"] is None
@@ -184,7 +187,7 @@ def test_drift_is_unknown_when_a_keep_rate_is_zero_or_unknown() -> None:
 def test_invalid_pixels_count_for_nothing_even_when_nan() -> None:
     probability = np.array([0.9, np.nan, 0.2], np.float32)
     valid = np.array([True, False, True])
-    assert ConfidenceHistogram.from_arrays(probability, valid=valid).counts.sum() == 2
+    assert ProbabilityHistogram.from_arrays(probability, valid=valid).counts.sum() == 2
     tally = WeightTally.from_arrays(probability, probability, probability, valid=valid)
     assert tally.pixels.sum() == 2
 
@@ -192,7 +195,7 @@ def test_invalid_pixels_count_for_nothing_even_when_nan() -> None:
 def test_nan_probabilities_are_refused() -> None:
     broken = np.array([0.9, np.nan], np.float32)
     with pytest.raises(CryofixError, match=r"teacher probabilities.*NaN"):
-        ConfidenceHistogram.from_arrays(broken)
+        ProbabilityHistogram.from_arrays(broken)
     with pytest.raises(CryofixError, match=r"pseudo-label targets.*NaN"):
         WeightTally.from_arrays(np.array([0.1, 0.2], np.float32), broken, [1.0, 1.0])
 
@@ -205,4 +208,4 @@ def test_weights_that_are_none_are_refused(bad: float) -> None:
 
 def test_maps_of_different_shapes_are_refused() -> None:
     with pytest.raises(CryofixError, match="shapes"):
-        ConfidenceHistogram.from_arrays(np.zeros((2, 3), np.float32), np.zeros((3, 2)))
+        ProbabilityHistogram.from_arrays(np.zeros((2, 3), np.float32), np.zeros((3, 2)))

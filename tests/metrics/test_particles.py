@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
-from cryofix.metrics import ParticleRecord, match
+from cryofix.metrics.matching import match
+from cryofix.metrics.particles import ParticleRecord
 
 
 def particles(xy: object, score: object = None) -> Particles:

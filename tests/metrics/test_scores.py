@@ -6,15 +6,10 @@ import pytest
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
-from cryofix.metrics import (
-    MicrographRecord,
-    PixelHistogram,
-    Thresholds,
-    choose_thresholds,
-    paired_gain,
-    summarise,
-)
+from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
 from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise
 
 SIZE, DIAMETER = 120, 12.0
 

@@ -13,7 +13,7 @@ from cryofix.formats import (
     read_coordinates,
     read_info,
 )
-from cryofix.metrics import ParticleRecord
+from cryofix.metrics.particles import ParticleRecord
 
 DIAMETER = 108.0
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cryofix.diagnosis.bins import CENTRES
 from cryofix.diagnosis.generations import Course, balance_step, follow
 from cryofix.diagnosis.observation import Observation
 from cryofix.diagnosis.policies import Masked, apply_policy
 from cryofix.diagnosis.remedy import Change, changes
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.masking.equivalence import find_equivalents
-from cryofix.metrics.keep_rates import Rates
+from cryofix.metrics.bins import CENTRES
+from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.rates import Rates
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 
         context=context,
         policy=policy,
         masked=masked,
-        rows=histogram.confidences().table(prior=prior),
+        rows=histogram.table(prior=prior),
         rates=masked.rates(prior),
         step=balance_step(masked, CENTRES, total, policy.target == "soft"),
         course=follow(policy, histogram, context),

@@ -37,7 +37,7 @@ def keep_rates_figure(diagnosis: Diagnosis) -> Figure:
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axis = figure.subplots()
     thresholds = np.arange(500, 1000) / 1000
-    fine = diagnosis.histogram.confidences().table(list(thresholds))
+    fine = diagnosis.histogram.table(list(thresholds))
     curves = [
         100 * np.array([np.nan if row[key] is None else row[key] for row in fine], dtype=float)
         for key in ("particle_keep", "background_keep")

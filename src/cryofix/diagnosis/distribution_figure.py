@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cryofix.diagnosis.bins import BINS, EDGES, MIDDLE, IntArray
 from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
 from cryofix.diagnosis.diagnosis import Diagnosis
+from cryofix.metrics.bins import BINS, EDGES, MIDDLE, IntArray
 from cryofix.metrics.rates import PARTICLE, UNKNOWN
 
 

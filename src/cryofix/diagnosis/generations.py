@@ -20,10 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cryofix.diagnosis.bins import LOGITS, MIDDLE, FloatArray
 from cryofix.diagnosis.policies import QUICK_SIDE, Masked, apply_policy
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram, shifted
 from cryofix.masking import MaskingPolicy, PolicyContext
+from cryofix.metrics.bins import LOGITS, MIDDLE, FloatArray
+from cryofix.metrics.histogram import ProbabilityHistogram, shifted
 from cryofix.metrics.rates import PARTICLE, divide
 
 COLLAPSED = 0.10  # recall below this is the collapse

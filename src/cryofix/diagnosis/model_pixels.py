@@ -7,9 +7,9 @@ import numpy as np
 from torch import nn
 
 from cryofix.diagnosis.observation import Example, Observation, checked_prior
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.learning.sliding import predict_map
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 if TYPE_CHECKING:  # the data module knows Lightning, which nothing in this room is to load
     from cryofix.data.datamodule import CryoDataModule

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.bins import CENTRES, MIDDLE, IntArray
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.diagnosis.streaming import Pair
 from cryofix.errors import CryofixError
 from cryofix.masking import PolicyContext
+from cryofix.metrics.bins import CENTRES, MIDDLE, IntArray
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 LABELLED_SIDE = 256  # of the square of pixels that stands for the labelled batch
 SHOWN_SIDE = 768  # of the part of a map that is shown

@@ -9,12 +9,11 @@ import torch
 
 from cryofix.checking import shown
 from cryofix.construct import construct
-from cryofix.diagnosis.bins import BINS, CENTRES, FloatArray, IntArray
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.errors import CryofixError
 from cryofix.masking import MaskingPolicy, PolicyContext
-from cryofix.metrics.keep_rates import Rates, WeightTally
-from cryofix.metrics.rates import divide
+from cryofix.metrics.bins import BINS, CENTRES, FloatArray
+from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.rates import Rates, WeightTally, divide
 
 SIDE = 512  # of the square tile of sampled pixels that stands for all
 QUICK_SIDE = 256  # the same where a rate to a percent is enough; still more pixels than bins
@@ -110,7 +109,7 @@ def apply_policy(
         scalars.get("particle_threshold"),
         scalars.get("background_threshold"),
         0.0 if shift is None else float(shift),
-        _tally(histogram.counts, probability, mean_weight, mean_target, kept),
+        WeightTally.from_bins(histogram.counts, probability, mean_target, mean_weight, kept),
         policy,
     )
 
@@ -119,33 +118,8 @@ def _tile(values: FloatArray, side: int) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.float32)).reshape(1, 1, side, side)
 
 
-def _tally(
-    counts: IntArray,
-    probability: FloatArray,
-    weight: FloatArray,
-    target: FloatArray,
-    kept: FloatArray,
-) -> WeightTally:
-    """Add up bins by true class, predicted class and label."""
-    group = 2 * (probability >= 0.5) + (target >= 0.5)
-
-    def by_class(values: FloatArray) -> FloatArray:
-        rows = [np.bincount(group, weights=row * values, minlength=4) for row in counts]
-        return np.stack(rows).astype(np.float64).reshape(3, 2, 2)
-
-    return WeightTally(
-        by_class(np.ones(BINS)).round().astype(np.int64),
-        by_class(kept).round().astype(np.int64),
-        by_class(weight),
-        float((counts.sum(axis=0) * weight) @ target),
-    )
-
-
 def changed(one: Masked, other: Masked, histogram: ProbabilityHistogram) -> float:
     """Return the share of pixels whose weight or label two policies do not agree on."""
     labels = np.where(one.kept * other.kept > 0, np.abs(one.target - other.target), 0.0)
     differs = np.maximum(np.abs(one.weight - other.weight), labels)
     return divide(histogram.total @ np.minimum(differs, 1.0), histogram.pixels) or 0.0
-
-
-__all__ = ["Masked", "apply_policy", "build_policy", "changed"]

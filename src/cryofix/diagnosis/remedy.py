@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryofix.diagnosis.bins import BINS, EDGES, MIDDLE
 from cryofix.diagnosis.policies import Masked, apply_policy, build_policy, changed
-from cryofix.diagnosis.score_histogram import ProbabilityHistogram
 from cryofix.masking import PolicyContext
-from cryofix.metrics.keep_rates import Rates
+from cryofix.metrics.bins import BINS, EDGES, MIDDLE
+from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.rates import Rates
 
 NO_DRIFT = 0.05  # keep rates within 5 % of each other
 FEWEST_DECIMALS, MOST_DECIMALS = 3, 7

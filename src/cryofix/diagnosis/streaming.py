@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.arrays import StoredArray
-from cryofix.diagnosis.bins import BINS, CHUNK, Checked, Counter, IntArray
 from cryofix.errors import CryofixError
+from cryofix.metrics.bins import BINS, CHUNK, Checked, Counter, IntArray
 
 SEGMENT = 256 * CHUNK  # values that one thread takes at a time
 MOST_THREADS = 8  # a disk hardly feeds more

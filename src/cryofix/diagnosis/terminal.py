@@ -9,7 +9,7 @@ from rich.text import Text
 
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.verdict import words
-from cryofix.metrics.keep_rates import Rates
+from cryofix.metrics.rates import Rates
 
 COLUMNS = {
     "kept %": "kept",

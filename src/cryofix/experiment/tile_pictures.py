@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from cryofix.diagnosis.bins import FloatArray
 from cryofix.diagnosis.overlay import Overlay, grey
 from cryofix.learning.evaluation import Prediction
+from cryofix.metrics.bins import FloatArray
 
 NOT_SCORED = 0.35  # level of grey in the map of the truth
 

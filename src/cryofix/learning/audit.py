@@ -5,15 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cryofix.distributed import gathered
 from cryofix.learning.losses import unlabelled_push
 from cryofix.masking import PseudoLabels
 from cryofix.metrics.curves import IntArray
-from cryofix.metrics.keep_rates import WeightTally
-from cryofix.metrics.rates import PARTICLE, UNKNOWN, Rates, divide
+from cryofix.metrics.device_counts import counted
+from cryofix.metrics.rates import PARTICLE, UNKNOWN, Rates, WeightTally, divide
 
 LOG_ODDS_LIMIT = 12.0  # p from 6e-6 to 1 - 6e-6; what lies beyond is counted at the ends
 LOG_ODDS_STEPS = 4  # bins for each unit of log-odds
@@ -25,7 +24,7 @@ class Audit:
     """What was found in the batch of all processes."""
 
     rates: Rates
-    """Those of :meth:`~cryofix.metrics.WeightTally.rates`, and ``mean_p``, ``predicted_positive``
+    """Those of `rates.WeightTally.rates`, and ``mean_p``, ``predicted_positive``
     (share of p >= 0.5), ``disagreement`` (share of pixels to which student and teacher give
     different classes), ``gradient_particle_share`` and ``gradient_background_share``. None where
     there is nothing to divide by."""
@@ -89,7 +88,11 @@ def audit(
         ]
     )
     parts = gathered(
-        (_tally(valid, classes, prob, pseudo), _log_odds(valid, classes, prob), sums.cpu().numpy())
+        (
+            WeightTally.from_arrays(prob, pseudo.target, pseudo.weight, classes, valid),
+            _log_odds(valid, classes, prob),
+            sums.cpu().numpy(),
+        )
     )
     tallies, histograms, all_sums = zip(*parts, strict=True)
     pixels, total_p, positive, disagreeing, *gradient = np.sum(all_sums, axis=0).tolist()
@@ -106,34 +109,10 @@ def audit(
     return Audit(rates, np.sum(histograms, axis=0))
 
 
-def _tally(valid: Tensor, classes: Tensor, prob: Tensor, pseudo: PseudoLabels) -> WeightTally:
-    """Count pixels and weights on their device."""
-    target, weight = pseudo.target, pseudo.weight
-    sound = (prob >= 0) & (prob <= 1) & (target >= 0) & (target <= 1) & (weight >= 0)
-    if not bool((sound & weight.isfinite() | ~valid).all()):
-        p, label, share, mask = (part.cpu().numpy() for part in (prob, target, weight, valid))
-        return WeightTally.from_arrays(p, label, share, valid=mask)  # says what is wrong
-    cell = (classes * 2 + (prob >= 0.5)) * 2 + (target >= 0.5)
-    cell = torch.where(valid, cell, 12).flatten()
-    taught = torch.where(valid, weight, 0.0).double()
-
-    def by_cell(values: Tensor) -> NDArray[np.float64]:
-        sums = torch.bincount(cell, values.flatten().double(), minlength=13)[:12]
-        return sums.reshape(3, 2, 2).cpu().numpy()
-
-    return WeightTally(
-        by_cell(torch.ones_like(taught)).astype(np.int64),
-        by_cell(taught > 0).astype(np.int64),
-        by_cell(taught),
-        float((taught * torch.where(valid, target, 0.0)).sum()),
-    )
-
-
 def _log_odds(valid: Tensor, classes: Tensor, prob: Tensor) -> IntArray:
     """Count pixels by true class and log-odds."""
     # logit's eps keeps 0 and 1 finite; the clamp after it keeps them inside the last bins.
     steps = (torch.logit(prob, eps=1e-7) + LOG_ODDS_LIMIT) * LOG_ODDS_STEPS
     bins = steps.long().clamp(0, LOG_ODDS_BINS - 1)
-    index = torch.where(valid, classes * LOG_ODDS_BINS + bins, 3 * LOG_ODDS_BINS).flatten()
-    counts = torch.bincount(index, minlength=3 * LOG_ODDS_BINS + 1)[:-1]
+    counts = counted(classes * LOG_ODDS_BINS + bins, valid, 3 * LOG_ODDS_BINS)
     return counts.reshape(3, LOG_ODDS_BINS).cpu().numpy()

@@ -12,7 +12,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.tiles import Annotated
 from cryofix.formats import Particles
 from cryofix.learning.sliding import predict_map
-from cryofix.metrics.keep_rates import ConfidenceHistogram
+from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.peaks import find_peaks
 from cryofix.metrics.scores import MicrographRecord
 
@@ -68,12 +68,12 @@ def score_all(
 
 def confidence_histogram(
     network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
-) -> ConfidenceHistogram:
+) -> ProbabilityHistogram:
     """Count pixels by confidence, and by true class where labels are at hand."""
-    total = ConfidenceHistogram.empty()
+    total = ProbabilityHistogram.empty()
     for annotated in micrographs:
         probability = predict_map(network, annotated.read(), device=device)
         target, valid = data.maps(annotated)
         truth = target if annotated.particles is not None else None
-        total += ConfidenceHistogram.from_arrays(probability, truth, valid)
+        total += ProbabilityHistogram.from_arrays(probability, truth, valid)
     return total

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cryofix.masking.checks import require_decay
 from cryofix.masking.probability import scalar
 from cryofix.masking.ranks import sum_over_ranks
+from cryofix.metrics.device_counts import counted
 
 _DROPPED_BITS = 23 - 8  # of float32's 23 bits of mantissa, 8 tell the parts of an octave
 _HALF = 126 << 8  # 0.5, as the exponent and mantissa bits that are left
@@ -86,11 +87,7 @@ class Histogram(nn.Module):
 
     def move(self, prob: Float32[Tensor, "*shape"], valid: Bool[Tensor, "*shape"]) -> None:
         """Enter one batch, summed over ranks; one without valid pixels changes nothing."""
-        # Invalid pixels go to a bin of their own, which costs no wait for the device, and
-        # torch.bincount would wait for it twice.
-        index = torch.where(valid, bin_index(prob), BINS).flatten()
-        counts = index.new_zeros(BINS + 1).scatter_add_(0, index, torch.ones_like(index))
-        counts = sum_over_ranks(counts[:BINS].contiguous())
+        counts = sum_over_ranks(counted(bin_index(prob), valid, BINS))
         seen = counts.sum() > 0
         decay = (self.updates / (self.updates + 1)).clamp(max=self.decay)
         moved = decay * self.counts + (1.0 - decay) * counts

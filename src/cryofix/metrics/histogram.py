@@ -1,11 +1,14 @@
 """The distribution of a teacher's probabilities: all that the diagnosis needs of the pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cryofix.diagnosis.bins import (
+from cryofix.errors import CryofixError
+from cryofix.metrics import curves
+from cryofix.metrics.bins import (
     BINS,
     CENTRES,
     EDGES,
@@ -16,13 +19,18 @@ from cryofix.diagnosis.bins import (
     IntArray,
     confidence_bins,
 )
-from cryofix.errors import CryofixError
-from cryofix.metrics import curves
-from cryofix.metrics.keep_rates import ConfidenceHistogram
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.rates import PARTICLE, UNKNOWN, divide, valid_pixels
+from cryofix.metrics.rates import (
+    PARTICLE,
+    THRESHOLDS,
+    UNKNOWN,
+    Rates,
+    class_rates,
+    divide,
+    require_one_shape,
+)
 
-__all__ = ["CENTRES", "EDGES", "LOGITS", "MIDDLE", "ProbabilityHistogram"]
+_CONFIDENCES = (np.arange(500, 1000) / 1000).astype(np.float32)  # edges of `confidence_bins`
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class ProbabilityHistogram:
 
     counts: IntArray
     """int64, shape (3, BINS): true class (background, particle, unknown), bins of
-    ``bins.EDGES``."""
+    `bins.EDGES`."""
 
     @classmethod
     def empty(cls) -> "ProbabilityHistogram":
@@ -55,9 +63,17 @@ class ProbabilityHistogram:
         valid
             False where a pixel does not count.
         """
-        score, true_class, _ = valid_pixels(probability, truth, valid)
+        probability = np.asarray(probability)
+        mask = np.ones(probability.shape, bool) if valid is None else np.asarray(valid, dtype=bool)
+        require_one_shape(probability.shape, mask.shape)
+        score = curves.checked_scores(probability[mask], "teacher probabilities")
+        particle = None
+        if truth is not None:
+            truth = np.asarray(truth)
+            require_one_shape(truth.shape, mask.shape)
+            particle = truth[mask] >= 0.5
         counter = Counter()
-        counter.add(score, None if truth is None else true_class == PARTICLE)
+        counter.add(score, particle)
         return cls(counter.counts())
 
     def __add__(self, other: "ProbabilityHistogram") -> "ProbabilityHistogram":
@@ -91,9 +107,42 @@ class ProbabilityHistogram:
         """Return the mean of p, to a bin's width."""
         return divide(self.total @ CENTRES, self.pixels)
 
-    def confidences(self) -> ConfidenceHistogram:
-        """Return the same pixels by confidence: the table of symmetric masks, exactly."""
-        return ConfidenceHistogram(confidence_bins(self.counts))
+    def table(
+        self, thresholds: Sequence[float] = THRESHOLDS, *, prior: float | None = None
+    ) -> list[Rates]:
+        """Return one row of keep rates for each confidence threshold: symmetric masks, exactly.
+
+        Each has ``threshold``, ``kept``, ``particle_share``, ``particle_keep``,
+        ``background_keep``, ``drift`` and ``share_over_prior`` (healthy: 0.3 to 3). If any true
+        class is known, also ``true_particle_keep``, ``true_background_keep``,
+        ``pseudo_precision`` (of the kept particle labels, how many are right) and
+        ``pseudo_recall`` (of the true particle pixels, how many are kept as such).
+
+        Parameters
+        ----------
+        thresholds
+            Confidences in [0.5, 1]; exact for multiples of 0.001, otherwise rounded up to the
+            next one. Smaller ones mask nothing, as the confidence is never below 0.5.
+        prior
+            Share of particle pixels to compare with; None takes the true share where the truth
+            is known, and leaves ``share_over_prior`` null where it is not.
+        """
+        counts = confidence_bins(self.counts)
+        total = counts.sum(axis=2)
+        rows: list[Rates] = []
+        for threshold in thresholds:
+            first = np.searchsorted(_CONFIDENCES, np.float32(threshold), side="left")
+            kept = counts[:, :, first:].sum(axis=2)
+            rates = class_rates(
+                total,
+                kept,
+                particle_share=divide(kept[:, PARTICLE].sum(), kept.sum()),
+                pseudo_precision=divide(kept[PARTICLE, PARTICLE], kept[:UNKNOWN, PARTICLE].sum()),
+                pseudo_recall=divide(kept[PARTICLE, PARTICLE], total[PARTICLE].sum()),
+                prior=prior,
+            )
+            rows.append({"threshold": float(threshold), **rates})
+        return rows
 
     def scored(self) -> PixelHistogram:
         """Return the pixels of known truth for scores and calibration, to a bin's width.

@@ -23,7 +23,6 @@ IntArray = NDArray[np.int64]
 STEPS = 16_000  # linear bins between c = 0 and 1
 BINS_PER_MILLI = STEPS // 1000
 LINEAR = STEPS // 2 - 1  # of one predicted class; the rest is the tail
-TAIL_PER_OCTAVE = 16
 CHUNK = 1 << 17  # pixels; its buffers stay in a core's second-level cache
 
 _SHIFT = np.uint32(17)
