@@ -12,8 +12,9 @@ from matplotlib.patches import FancyArrowPatch
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src" / "cryofix"
-COMMANDS = "commands"
-SHARED = "shared"
+COMMANDS = "commands"  # the files beside the rooms: commands, and what reads their configuration
+SHARED = "shared"  # these of them, which every room may import
+FOR_ALL = {"errors", "files", "construct", "checking", "stopping", "distributed", "orphans"}
 LEVELS = [
     [COMMANDS],
     ["sweeps"],
@@ -38,7 +39,7 @@ ABOUT = {
     "metrics": "everything that counts",
     "reporting": "tables, figures, pages",
     "formats": "other programs' files",
-    SHARED: "errors, files, configuration, processes",
+    SHARED: "errors, files, checks, processes",
 }
 
 
@@ -47,7 +48,7 @@ def room_of(module: str) -> str:
     first = module.split(".")[0]
     if (SOURCE / first).is_dir():
         return first
-    return COMMANDS if (SOURCE.parents[1] / "conf" / f"{first}.yaml").is_file() else SHARED
+    return SHARED if first in FOR_ALL else COMMANDS
 
 
 def survey() -> tuple[Counter[str], Counter[tuple[str, str]]]:
