@@ -37,8 +37,7 @@ class Particles:
     y: NDArray[np.float64]
     """Pixels; shape (n,)."""
     score: NDArray[np.float64] | None = None
-    """Shape (n,). Higher is more certain; its range is the picker's. NaN where a particle has
-    none."""
+    """Shape (n,). Higher is more certain; its range is the picker's. NaN where there is none."""
     diameter_px: NDArray[np.float64] | None = None
     """Shape (n,). Pixels at full resolution. NaN where a particle has none."""
 
@@ -174,8 +173,7 @@ class Format:
     no_files: str = ""
     """What to say of a folder in which no pattern matches; empty if ``read`` takes the folder."""
     from_bottom: tuple[ImageKind, ...] | None = ()
-    """Kinds of images of which y counts from the last row in the file; None if the user has to say
-    where it counts from."""
+    """Kinds of images whose y counts from the last row in the file; None if the user has to say."""
     keeps_empty: bool = True
     """Whether a micrograph without particles leaves a trace in the files."""
     sniff: Callable[[Path], bool] | None = None
