@@ -1,13 +1,13 @@
 """``python -m cryofix.simulate``: a folder of simulated micrographs with their true particles."""
 
 import json
-import os
 from typing import Any
 
 from omegaconf import DictConfig
 
 from cryofix.config import entry_point, to_plain
 from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.processes import cores_at_hand
 
 
 @entry_point("simulate")
@@ -23,7 +23,7 @@ def main(config: DictConfig) -> float:
         marker = write_dataset(
             settings,
             folder,
-            workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+            workers=cores_at_hand() if workers is None else workers,
             progress=lambda done, total: tick(),
         )
     truth: dict[str, Any] = json.loads(marker.read_text())

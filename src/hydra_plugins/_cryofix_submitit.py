@@ -15,7 +15,7 @@ class JobOfALauncher(LocalLauncher):
 
     def __call__(self, *arguments: object) -> JobReturn:
         """Run one job in a process of its own."""
-        from cryofix.orphans import end_with
+        from cryofix.processes import end_with
 
         end_with(self.launcher, GRACE_SECONDS)
         returned: JobReturn = super().__call__(*arguments)

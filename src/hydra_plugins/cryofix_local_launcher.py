@@ -165,11 +165,12 @@ class LocalLauncher(Launcher):
     def _slots(self) -> list[tuple[str, ...]]:
         """Return the GPUs of each slot, none at all on a machine without."""
         from cryofix.errors import CryofixError
+        from cryofix.processes import cores_at_hand
 
         devices = _gpus() if self.gpus_per_node != 0 else []
         each = self.gpus_per_node if self.gpus_per_node is not None else min(len(devices), 1)
         if each == 0:
-            cores = len(os.sched_getaffinity(0))
+            cores = cores_at_hand()
             return [()] * (self.jobs_at_once or max(1, cores // self.cpus_per_task))
         groups = [tuple(devices[i : i + each]) for i in range(0, len(devices) - each + 1, each)]
         if not groups:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 import random
 import signal
 import typing
@@ -30,6 +29,7 @@ from cryofix.data.twins import check_twins
 from cryofix.errors import CryofixError, check_range
 from cryofix.files import write_json
 from cryofix.formats.option_keys import CommandKeys
+from cryofix.processes import cores_at_hand
 
 log = logging.getLogger(__name__)
 
@@ -250,10 +250,7 @@ class CryoDataModule(LightningDataModule):
         if not is_complete(config, folder):
             tick = self.progress("simulating", config.micrographs)
             write_dataset(
-                config,
-                folder,
-                workers=len(os.sched_getaffinity(0)),
-                progress=lambda done, total: tick(),
+                config, folder, workers=cores_at_hand(), progress=lambda done, total: tick()
             )
         truth = folder / "ground_truth"
         parts = (

@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from cryofix.data.order_statistics import median, percentiles
 from cryofix.errors import CryofixError, check_range
 from cryofix.files import A_DAY, atomic_write, remove_leftovers
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
+from cryofix.processes import cores_at_hand
 
 log = logging.getLogger(__name__)
 
@@ -344,7 +344,7 @@ def cache_all(
         done()
         return result
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores_at_hand()) as pool:
         futures = [pool.submit(one, job) for job in zip(infos, scales, strict=True)]
         try:
             return [future.result() for future in futures]

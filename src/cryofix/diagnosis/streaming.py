@@ -1,6 +1,5 @@
 """Counting probability maps of any size: piece by piece, on all cores, in constant memory."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from cryofix.diagnosis.arrays import StoredArray
 from cryofix.errors import CryofixError
 from cryofix.metrics.bins import BINS, CHUNK, Checked, Counter, IntArray
+from cryofix.processes import cores_at_hand
 
 SEGMENT = 256 * CHUNK  # values that one thread takes at a time
 MOST_THREADS = 8  # a disk hardly feeds more
@@ -84,7 +84,7 @@ def count(
     threads
         None takes the cores that this process may use.
     """
-    threads = threads or min(len(os.sched_getaffinity(0)), MOST_THREADS)
+    threads = threads or min(cores_at_hand(), MOST_THREADS)
     total = np.zeros((3, BINS), np.int64)
     with ThreadPoolExecutor(threads) as pool:
         for pair in pairs:

@@ -25,9 +25,9 @@ from cryofix.errors import CryofixError, reason
 from cryofix.files import explain_os_error
 from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
-from cryofix.orphans import end_with
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.picked import Job, scores, write_result
+from cryofix.processes import cores_at_hand, end_with
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
     ``asked`` is what the user typed, and None chooses by the cores; ``jobs`` is the number of
     micrographs.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = cores_at_hand()
     if asked is not None and not (isinstance(asked, int) and asked >= 1):
         raise CryofixError(f"workers={asked} must be a whole number of at least 1")
     # Starting a process takes as long as picking several micrographs.

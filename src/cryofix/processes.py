@@ -1,4 +1,4 @@
-"""Processes that end when the one that wants their work does, also when it was killed."""
+"""How many processes work at once, and that they end with the one that wants their work."""
 
 import os
 import select
@@ -7,6 +7,12 @@ import threading
 import time
 
 POLL_SECONDS = 1.0  # where the system cannot wait for a process that is no child
+
+
+def cores_at_hand() -> int:
+    """Return on how many cores this process may run; a system that does not say has all of them."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it, macOS does not
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def end_with(process: int, grace_seconds: float = 0.0) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from cryofix.processes import cores_at_hand
+
 CHILD = """
 import sys, time
-from cryofix.orphans import end_with
+from cryofix.processes import end_with
 try:
     end_with({process}, {grace})
     print("ready", flush=True)
@@ -58,3 +60,11 @@ def test_a_process_that_starts_too_late_ends_at_once() -> None:
         gone.wait()
     with child(gone.pid, 0) as process:
         assert process.wait(timeout=20) == 1
+
+
+def test_a_system_that_does_not_say_which_cores_are_allowed_has_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    assert cores_at_hand() == 5
