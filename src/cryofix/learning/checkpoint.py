@@ -88,17 +88,10 @@ def _refuse_compressed(path: Path) -> None:
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Say of which checkpoint it is that its content makes no sense to whom it is given."""
+    """Name the checkpoint in errors about what it holds."""
     try:
         yield
-    except (
-        CryofixError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except (CryofixError, *OF_WRONG_CONTENT) as error:
         raise CryofixError(
             f"checkpoint={path} cannot be used: {reason(error)}; the file is damaged or of another"
             " version of cryofix: give another one, or train again"

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from cryofix.distributed import sum_over_processes
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_known
 
 Maps = Float[Tensor, "batch 1 height width"]
 Mask = Bool[Tensor, "batch 1 height width"]
@@ -69,7 +69,7 @@ def supervised_loss(logits: Maps, target: Maps, valid: Mask, terms: Mapping[str,
 def unlabelled_loss(
     logits: Maps, target: Maps, weight: Maps, valid: Mask, normaliser: str, kind: str = "bce"
 ) -> Tensor:
-    """Weighted distance of the student from pseudo-labels.
+    """Return the weighted distance of the student from pseudo-labels, 0-d; 0 if nothing is kept.
 
     Parameters
     ----------
@@ -86,32 +86,20 @@ def unlabelled_loss(
     kind
         ``bce``: binary cross-entropy; ``mse``: squared difference of probabilities, which is 0
         where student and teacher agree (mean teacher, Tarvainen & Valpola 2017).
-
-    Returns
-    -------
-    0-d tensor; 0 where nothing is kept.
     """
+    check_known("unlabelled.loss", kind, UNLABELLED)
+    check_known("unlabelled.normaliser", normaliser, NORMALISERS)
     weight = weight * valid
     if kind == "bce":
         loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    elif kind == "mse":
-        loss = (torch.sigmoid(logits) - target) ** 2
     else:
-        raise CryofixError(
-            f"unlabelled.loss={kind} is not known; use one of {', '.join(UNLABELLED)}"
-        )
+        loss = (torch.sigmoid(logits) - target) ** 2
     if normaliser == "valid":
         return _ratio((loss * weight).sum(), valid.sum().float())
     if normaliser == "kept":
         return masked_mean(loss, weight)
-    if normaliser == "class":
-        particle = (target >= 0.5).float()
-        return (
-            masked_mean(loss, weight * particle) + masked_mean(loss, weight * (1 - particle))
-        ) / 2
-    raise CryofixError(
-        f"unlabelled.normaliser={normaliser} is not known; use one of {', '.join(NORMALISERS)}"
-    )
+    particle = (target >= 0.5).float()
+    return (masked_mean(loss, weight * particle) + masked_mean(loss, weight * (1 - particle))) / 2
 
 
 def unlabelled_push(logits: Maps, target: Maps, kind: str = "bce") -> Maps:

@@ -36,12 +36,8 @@ class FixMatch(LightningModule):
     ----------
     network
         The student: (batch, 1, height, width) images to logits of the same shape.
-    policy
-        None trains on labels alone.
-    data
-        Gives the micrographs; None for a model that is only used.
-    regulariser
-        Holds the student to the prior beside the pseudo-labels; None does not.
+    policy, data
+        Without a policy, labels alone teach; a model that is only used needs no data.
     metadata
         Plain containers written into every checkpoint, so that it can be used by itself.
     """
@@ -65,9 +61,8 @@ class FixMatch(LightningModule):
         if policy is not None and data is not None and settings.teacher.kind == "frozen":
             unlabelled = data.stream("unlabelled").micrographs
             labelled = len(data.part("labelled"))
-            self.frozen = FrozenTeacher(
-                self.average.network, settings.teacher, unlabelled, labelled
-            )
+            first = self.average.network
+            self.frozen = FrozenTeacher(first, settings.teacher, unlabelled, labelled)
         self.policy = policy
         self.regulariser = regulariser
         self.fallback: MaskingPolicy | None = None  # what the guard may switch to

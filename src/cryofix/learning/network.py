@@ -153,12 +153,9 @@ def _load_encoder(network: nn.Module, path: Path) -> None:
         own = network.encoder.state_dict()  # type: ignore[union-attr] # untyped
         for key, value in own.items():
             stored = state.get(key)
-            if (
-                stored is not None
-                and value.ndim == 4
-                and (stored.shape[1], value.shape[1]) == (3, 1)
-            ):
-                state[key] = state[key].sum(dim=1, keepdim=True)
+            is_stem = stored is not None and value.ndim == 4
+            if is_stem and (stored.shape[1], value.shape[1]) == (3, 1):
+                state[key] = stored.sum(dim=1, keepdim=True)
         network.encoder.load_state_dict(state)  # type: ignore[union-attr] # untyped
     except Exception as error:
         raise CryofixError(
@@ -184,18 +181,8 @@ def without_features(
     Whole channels at every depth are silenced and the others scaled up, as in spatial dropout
     (Tompson et al. 2015); the image itself, the first of the encoder's outputs, stays.
 
-    Raises CryofixError for architectures without an encoder that gives one tensor for each depth.
-
-    Parameters
-    ----------
-    network
-        Of segmentation-models-pytorch.
-    images
-        (batch, 1, height, width).
-    share
-        Of the channels to silence, in [0, 1).
-    keys
-        What each image's draw depends on.
+    ``share``, in [0, 1), of the channels are silenced; each image's draw depends on its key. Raises
+    CryofixError for architectures without an encoder that gives one tensor for each depth.
     """
     parts: Any = network
     features = parts.encoder(images)
@@ -218,12 +205,8 @@ def folded(network: nn.Module) -> nn.Module:
     """Return a network that predicts the same with its batch norms folded into convolutions.
 
     Saves a seventh of our small U-Net's time on a CPU; logits agree to rounding. Of the
-    architectures torch.fx can follow the U-Net alone; the others are returned as they are.
-
-    Parameters
-    ----------
-    network
-        In eval mode; it is not changed.
+    architectures torch.fx can follow the U-Net alone; the others are returned as they are. The
+    network, in eval mode, is not changed.
     """
     try:
         return fuse(network)

@@ -63,16 +63,13 @@ class Prior:
 
     def describe(self) -> str:
         """Return one sentence for the log."""
-        said = f"labels say {100 * self.labelled:.2f} %"
+        over = f" ({self.resampled}, too few for an interval)"
         if self.ci95 is not None:
-            low, high = self.ci95
-            said += f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
-        else:
-            said += f" ({self.resampled}, too few for an interval)"
-        said += f"; validation says {100 * self.validation:.2f} %"
-        if self.given is None:
-            return f"prior: {said}."
-        return f"prior: {100 * self.given:.2f} % as given; {said}."
+            over = " [{:.2f}, {:.2f}]".format(*(100 * end for end in self.ci95))
+            over += f", over {self.resampled}"
+        given = "" if self.given is None else f"{100 * self.given:.2f} % as given; "
+        validation = f"validation says {100 * self.validation:.2f} %"
+        return f"prior: {given}labels say {100 * self.labelled:.2f} %{over}; {validation}."
 
 
 def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
@@ -93,11 +90,8 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
         return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", validation, given)
-    counts = [
-        row
-        for annotated in data.part("labelled")
-        for row in region_counts(*data.maps(annotated), data.tile_px)
-    ]
+    only = data.part("labelled")[0]
+    counts = region_counts(*data.maps(only), data.tile_px)
     return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", validation, given)
 
 
@@ -108,21 +102,14 @@ def _mean(shares: Sequence[float]) -> float:
 def region_counts(
     target: NDArray[np.bool_], valid: NDArray[np.bool_], side: int
 ) -> Sequence[tuple[int, int]]:
-    """Return (particle, valid) pixels of each square region that has valid ones.
+    """Return (particle, valid) pixels of each square region of maps that has valid ones.
 
-    Parameters
-    ----------
-    target, valid
-        Maps of a micrograph, (rows, columns).
-    side
-        Of the squares; those at the right and the bottom are smaller.
+    Regions at the right and the bottom may be smaller.
     """
-    rows, columns = target.shape
-    counts = []
-    for top in range(0, rows, side):
-        for left in range(0, columns, side):
-            part = slice(top, top + side), slice(left, left + side)
-            count = int(valid[part].sum())
-            if count:
-                counts.append((int((target[part] & valid[part]).sum()), count))
-    return counts
+
+    def counts(mask: NDArray[np.bool_]) -> list[int]:
+        rows, columns = (range(0, length, side) for length in mask.shape)
+        by_row = np.add.reduceat(mask.astype(np.int64), rows, axis=0)
+        return np.add.reduceat(by_row, columns, axis=1).ravel().tolist()
+
+    return [pair for pair in zip(counts(target & valid), counts(valid), strict=True) if pair[1]]

@@ -1,7 +1,7 @@
 """What holds the student's predictions to the prior, beside the pseudo-labels.
 
-Both look at the student on the weak view of the unlabelled tiles, under which labels are seen too
-and which has no holes; that takes one more pass forward and backward.
+Both look at the student on the weak view of the unlabelled tiles, which has no cutout mask and is
+that of labelled tiles too; that takes one more pass forward and backward.
 """
 
 import math
@@ -52,22 +52,10 @@ class Regulariser(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, logits: Maps, valid: Mask, labelled: LabelledPart, prior: float) -> Tensor:
-        """Return the term, without its weight.
+        """Return the term, without its weight: 0-d, the same on all processes.
 
-        Parameters
-        ----------
-        logits
-            Of the student on the weak view of the unlabelled tiles, float32.
-        valid
-            Pixels that count.
-        labelled
-            The labelled tiles.
-        prior
-            Share of particle pixels.
-
-        Returns
-        -------
-        0-d tensor, the same on all processes.
+        ``logits`` are the student's on the weak view of the unlabelled tiles, float32; ``valid``
+        pixels count; ``prior`` is the share of particle pixels.
         """
 
 
@@ -78,12 +66,7 @@ class GeneralisedExpectation(Regulariser):
     may well be empty. The value is that of the average; the gradient is what the batch would
     have as all of it.
 
-    Parameters
-    ----------
-    weight
-        See :class:`Regulariser`.
-    decay
-        Of the moving average, in [0, 1); 0 looks at each batch alone.
+    ``decay``, in [0, 1), is that of the moving average; 0 looks at each batch alone.
     """
 
     def __init__(self, weight: float = 1.0, decay: float = 0.9) -> None:
@@ -116,15 +99,8 @@ class NonNegativePU(Regulariser):
     Tiles centred on particles do little harm to P: they show all particles alike, in surroundings a
     few per cent denser than they have. U has no such tiles.
 
-    Parameters
-    ----------
-    weight
-        See :class:`Regulariser`.
-    beta, gamma
-        Of algorithm 1.
-    supervised_weight
-        Less than 1 where micrographs are picked incompletely: the supervised loss teaches
-        background wherever nobody picked, and this one does not.
+    Give ``supervised_weight`` below 1 where micrographs are picked incompletely: the supervised
+    loss teaches background wherever nobody picked, and this one does not.
     """
 
     def __init__(

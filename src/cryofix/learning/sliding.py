@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -52,11 +52,9 @@ def predict_map(
         gradients; the modes of its modules are restored.
     image
         Preprocessed micrograph, shape (rows, columns), float32.
-    tile
-        Side of the tiles, a multiple of 32; None takes the whole micrograph.
-    margin
-        Context that a tile has beyond the part that is used, in pixels; a multiple of 16 and less
-        than half a tile.
+    tile, margin
+        Side of the tiles, a multiple of 32; and the context, a multiple of 16 and less than half a
+        tile, that a tile has beyond the part that is used. In pixels.
     batch
         Tiles in one pass.
     device
@@ -65,10 +63,6 @@ def predict_map(
         Precision of the network (autocast); the sigmoid is always taken in float32.
     dihedral
         Average the probabilities over the eight flips and quarter turns; eight times the work.
-
-    Returns
-    -------
-    Probabilities, shape (rows, columns), float32, on the CPU.
     """
     pixels = torch.as_tensor(image, dtype=torch.float32)
     if pixels.ndim != 2 or 0 in pixels.shape:
@@ -80,7 +74,7 @@ def predict_map(
     device = torch.device(device)
     with _evaluating(network), torch.autocast(device.type, dtype, dtype != torch.float32):
         views = []
-        for turns, flipped in _views(dihedral):
+        for turns, flipped in product(range(4), (False, True)) if dihedral else [(0, False)]:
             seen = torch.rot90(pixels, turns, (0, 1))
             seen = seen.flip(1) if flipped else seen
             found = _predict(network, seen, tile, margin, batch, device)
@@ -103,23 +97,17 @@ def _predict(
     padded = _reflected(pixels)
     height, width = padded.shape
     tile_height, tile_width = (min(tile or side, side) for side in padded.shape)
-    boxes = [
-        (down, across)
-        for down in _spans(height, tile_height, margin)
-        for across in _spans(width, tile_width, margin)
-    ]
+    boxes = [*product(_spans(height, tile_height, margin), _spans(width, tile_width, margin))]
     result = torch.empty(height, width)
     # A network trained in double or half precision takes no other input.
     precision = next((weight.dtype for weight in network.parameters()), pixels.dtype)
     for start in range(0, len(boxes), batch):
         chosen = boxes[start : start + batch]
-        tiles = torch.stack(
-            [
-                padded[down.start : down.start + tile_height, across.start :][:, :tile_width]
-                for down, across in chosen
-            ]
-        )
-        probability = _probability(network, tiles[:, None].to(device, precision))
+        tiles = [
+            padded[down.start : down.start + tile_height, across.start :][:, :tile_width]
+            for down, across in chosen
+        ]
+        probability = _probability(network, torch.stack(tiles)[:, None].to(device, precision))
         for (down, across), one in zip(chosen, probability, strict=True):
             result[down.first : down.last, across.first : across.last] = one[
                 down.first - down.start : down.last - down.start,
@@ -141,8 +129,7 @@ def _probability(
     return torch.sigmoid(logits.float())[:, 0].cpu()
 
 
-@dataclass(frozen=True)
-class _Span:
+class _Span(NamedTuple):
     """One axis of a tile: where it starts, and the part [first, last) that is taken from it."""
 
     start: int
@@ -175,13 +162,6 @@ def _reflected(pixels: Float[Tensor, "rows columns"]) -> Float[Tensor, "height w
     pad = [(0, -side % STRIDE) for side in pixels.shape]
     # torch's reflection cannot pad by more than the side.
     return torch.from_numpy(np.pad(pixels.cpu().numpy(), pad, mode="reflect"))
-
-
-def _views(dihedral: bool) -> list[tuple[int, bool]]:
-    """Return (quarter turns, flipped) of each view."""
-    if not dihedral:
-        return [(0, False)]
-    return [(turns, flipped) for turns in range(4) for flipped in (False, True)]
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""Settings of a stage: one source of defaults."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_class
+
+from cryofix.config import config_folder, to_plain
+from cryofix.data.intensity import Intensity
+from cryofix.learning.settings import (
+    CutMix,
+    FeatureDropout,
+    Optimiser,
+    StageSettings,
+    Steps,
+    TeacherSettings,
+    Unlabelled,
+    Views,
+)
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        yield
+
+
+def defaults(taker: Callable[..., Any]) -> dict[str, Any]:
+    parameters = inspect.signature(taker).parameters.values()
+    return {each.name: each.default for each in parameters if each.default is not each.empty}
+
+
+@pytest.mark.parametrize(
+    ("key", "taker"),
+    [
+        ("steps", Steps),
+        ("optimiser", Optimiser),
+        ("unlabelled", Unlabelled),
+        ("augment.cutmix", CutMix),
+        ("augment.feature_dropout", FeatureDropout),
+    ],
+)
+def test_the_defaults_in_code_are_those_of_the_configuration(
+    key: str, taker: Callable[..., Any]
+) -> None:
+    config = to_plain(compose("train", overrides=["names={data: a, mask: b}", "output=none"]))
+    for part in key.split("."):
+        config = config[part]
+    assert config == defaults(taker)
+
+
+@pytest.mark.parametrize("kind", ["ema", "self", "frozen"])
+def test_each_teacher_has_the_defaults_of_the_code(kind: str) -> None:
+    given = compose("train", overrides=[f"teacher={kind}"]).teacher
+    assert dict(given) == {
+        key: value for key, value in vars(TeacherSettings(kind)).items() if key in given
+    }
+
+
+@pytest.mark.parametrize("name", ["ge_kl", "nnpu"])
+def test_each_regulariser_has_the_defaults_of_the_code(name: str) -> None:
+    given = dict(compose("train", overrides=[f"regulariser={name}"]).regulariser)
+    assert given == defaults(get_class(given.pop("_target_")))
+
+
+def test_a_stage_is_what_the_configuration_says() -> None:
+    config: Mapping[str, Any] = to_plain(
+        compose("train", overrides=["names={data: a, mask: b}", "output=none"])
+    )
+    settings = StageSettings.of(config, prior=0.04, first_step=7)
+    weak, strong = (Intensity(**config["augment"][key]) for key in ("weak", "strong"))
+    assert settings == StageSettings(
+        prior=0.04, seed=0, first_step=7, views=Views(weak=weak, strong=strong)
+    )
