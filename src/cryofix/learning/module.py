@@ -69,11 +69,8 @@ class FixMatch(LightningModule):
         self.register_buffer("switched", torch.tensor(False))  # for checkpoints
         self._switched = False  # the same, where no device has to be asked
         self.settings = settings
-        self.steps, self.prior, self.first_step = (
-            settings.steps,
-            settings.prior,
-            settings.first_step,
-        )
+        self.steps, self.prior = settings.steps, settings.prior
+        self.first_step = settings.first_step
         self.supervised_precision: float | None = None  # of the burn-in, in pixels, on validation
         self.metadata = dict(metadata or {})
         self.validation = Validation(data)
