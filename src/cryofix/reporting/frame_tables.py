@@ -54,7 +54,7 @@ def html_table(frame: "pd.DataFrame", columns: Sequence[Column]) -> Markup:
 
 def markdown_table(frame: "pd.DataFrame", columns: Sequence[Column]) -> str:
     """Return a table with a bar between two cells."""
-    heads = [escape_markdown(column.title) for column in columns]
+    heads = [column.title for column in columns]
     rule = [":--" if column.text else "--:" for column in columns]
     lines = (heads, rule, *_rows(frame, columns, _markdown))
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
