@@ -18,7 +18,10 @@ def train_config(overrides: Sequence[str], gpu: bool = False) -> DictConfig:
     preset = ["trainer=gpu"] if gpu else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         # Names of results only; there is no run folder here.
-        return compose("train", overrides=["names={data: none, mask: none}", "output=none", *preset, *overrides])
+        return compose(
+            "train",
+            overrides=["names={data: none, mask: none}", "output=none", *preset, *overrides],
+        )
 
 
 class Bare:
