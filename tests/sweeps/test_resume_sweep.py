@@ -82,6 +82,10 @@ HOSTILE = (
     "mask=symmetric,/owned",
     "+mask@guard.switch.to=../owned",
     "+mask/../../owned=x",
+    "logger.mlflow.tracking_uri=http://owned",
+    "callbacks.best_checkpoint.dirpath=owned",
+    "logger={owned: {tracking_uri: x}}",
+    "+logger@callbacks=../owned",
 )
 
 

@@ -24,6 +24,7 @@ keeps it. The average that is scored follows the student, so this is as early as
 frequent.
 """
 
+import copy
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -42,6 +43,9 @@ from cryofix.masking import MaskingPolicy
 from cryofix.metrics.rates import NOTHING, Rates, bounded_drift
 
 ACTIONS = ("warn", "stop", "switch")
+REMEMBERED = (
+    *("latest", "smoothed", "audits", "streak", "alarm", "best_f1", "lost", "student_f1"),
+)
 LOST = 0.5  # of the best pixel F1 of the average, and the student has lost its particles
 
 
@@ -57,101 +61,65 @@ class CollapseRecord:
     """Lowest smoothed drift."""
 
 
+@dataclass(eq=False)
 class CollapseGuard(Callback):
-    """Raise an alarm when the mask drives the student away from the prior.
+    """Raise an alarm when the mask drives the student away from the prior."""
 
-    Parameters
-    ----------
-    drift
-        The healthy drift lies between minus and plus this, or leads back to the prior.
-    share
-        The healthy kept share and predicted share lie between 1/share and share times the prior.
-    smoothing, early_smoothing
-        Weight of the past in the moving averages; the second where each step is audited.
-    warm_up, patience
-        Numbers of audits.
-    lost_patience
-        Number of validations in a row.
-    action
-        ``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``. A stage that was
-        stopped is scored as it is, against a control that has all its steps.
-    switch_to
-        The policy that takes over. Its state starts fresh and the student as its running average,
-        which also teaches from then on where the student taught itself.
-    recommend
-        Override that the panel advises.
-    """
+    drift: float = 0.7
+    """The healthy drift lies between minus and plus this, or leads back to the prior."""
+    share: float = 3.0
+    """The healthy kept share and predicted share lie between 1/share and share times the prior."""
+    smoothing: float = 0.7
+    early_smoothing: float = 0.9
+    """Weight of the past in the moving averages; the second where each step is audited."""
+    warm_up: int = 3
+    patience: int = 3
+    """Numbers of audits."""
+    lost_patience: int = 2
+    """Number of validations in a row."""
+    action: str = "warn"
+    """``warn``, ``stop`` the stage, or ``switch`` to the policy ``switch_to``. A stage that was
+    stopped is scored as it is, against a control that has all its steps."""
+    switch_to: MaskingPolicy | None = None
+    """The policy that takes over. Its state starts fresh and the student as its running average,
+    which also teaches from then on where the student taught itself."""
+    recommend: str = "teacher=ema mask=quota"
+    """Override that the panel advises."""
 
-    def __init__(
-        self,
-        drift: float = 0.7,
-        share: float = 3.0,
-        smoothing: float = 0.7,
-        early_smoothing: float = 0.9,
-        warm_up: int = 3,
-        patience: int = 3,
-        lost_patience: int = 2,
-        action: str = "warn",
-        switch_to: MaskingPolicy | None = None,
-        recommend: str = "teacher=ema mask=quota",
-    ) -> None:
-        if action not in ACTIONS:
-            raise CryofixError(f"guard.action={action} is not known; use {', '.join(ACTIONS)}")
-        if action == "switch" and switch_to is None:
+    def __post_init__(self) -> None:
+        if self.action not in ACTIONS:
+            raise CryofixError(f"guard.action={self.action} is not known; use {', '.join(ACTIONS)}")
+        if self.action == "switch" and self.switch_to is None:
             raise CryofixError("guard.action=switch needs a policy in guard.switch_to")
-        for key, value, least in (("drift", drift, 0), ("share", share, 1)):
+        for key, value, least in (("drift", self.drift, 0), ("share", self.share, 1)):
             if not value > least:
                 raise CryofixError(f"guard.{key}={value} must be above {least}")
-        self.limits = {
-            "drift": drift,
-            "kept share": math.log(share),
-            "predicted share": math.log(share),
-        }
-        self.smoothing, self.early_smoothing = smoothing, early_smoothing
-        self.warm_up, self.patience, self.lost_patience = warm_up, patience, lost_patience
-        self.action, self.switch_to, self.recommend = action, switch_to, recommend
-        self.record = CollapseRecord()
-        self.latest: Rates | None = None
+        share = math.log(self.share)
+        self.limits = {"drift": self.drift, "kept share": share, "predicted share": share}
         self.prior: Prior | None = None  # None takes what the policies aim at
         self.console = Console()
         self.listener: Callable[[dict[str, Any]], None] = lambda alarm: None
-        self._smoothed: dict[str, float] = {}
-        self._audits = 0
-        self._streak = 0  # audits in a row that argue against the present state
-        self._alarm = False
+        self.record = CollapseRecord()
+        self.latest: Rates | None = None
+        self.smoothed: dict[str, float] = {}
+        self.audits = 0
+        self.streak = 0  # audits in a row that argue against the present state
+        self.alarm = False
         self.best_f1 = 0.0  # of the average on validation, in pixels; from the fork on
-        self._lost = 0  # validations in a row in which the student is far below the best
-        self._student_f1 = 0.0  # in the latest of them
+        self.lost = 0  # validations in a row in which the student is far below the best
+        self.student_f1 = 0.0  # in the latest of them
         self._by_student = False  # who raised the latest alarm
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, in plain containers."""
-        return {
-            "record": asdict(self.record),
-            "latest": self.latest,
-            "smoothed": dict(self._smoothed),
-            "audits": self._audits,
-            "streak": self._streak,
-            "alarm": self._alarm,
-            "best_f1": self.best_f1,
-            "lost": self._lost,
-            "student_f1": self._student_f1,
-        }
+        state = {name: getattr(self, name) for name in REMEMBERED}
+        return copy.deepcopy(state) | {"record": asdict(self.record)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what was remembered."""
+        """Take up what was remembered; early checkpoints of 0.1 lack what is about the student."""
+        vars(self).update({name: state_dict[name] for name in REMEMBERED if name in state_dict})
+        self.smoothed = dict(self.smoothed)
         self.record = CollapseRecord(**state_dict["record"])
-        self.latest, self._smoothed = state_dict["latest"], dict(state_dict["smoothed"])
-        self._audits, self._streak = state_dict["audits"], state_dict["streak"]
-        self._alarm = state_dict["alarm"]
-        self.best_f1 = state_dict.get("best_f1", self.best_f1)  # not in checkpoints of early 0.1
-        self._lost = state_dict.get("lost", 0)
-        self._student_f1 = state_dict.get("student_f1", 0.0)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it has ended the stage, which then is not to be gone on with."""
-        return self.action == "stop" and self.record.alarmed
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give the module what may take over, before a checkpoint with its state is read."""
@@ -174,11 +142,11 @@ class CollapseGuard(Callback):
             early=trainer.global_step <= pl_module.steps.audit_first,
         )
         pl_module.log_scalars(
-            {"guard/alarm": float(self._alarm)}
-            | {f"guard/{key.replace(' ', '_')}": value for key, value in self._smoothed.items()},
+            {"guard/alarm": float(self.alarm)}
+            | {f"guard/{key.replace(' ', '_')}": value for key, value in self.smoothed.items()},
             pl_module.first_step + trainer.global_step,
         )
-        if changed and self._alarm:
+        if changed and self.alarm:
             self._raise_alarm(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -200,15 +168,15 @@ class CollapseGuard(Callback):
         step
             Of FixMatch.
         """
-        self.best_f1, self._student_f1 = max(self.best_f1, average), student
-        self._lost = self._lost + 1 if student < LOST * self.best_f1 else 0
-        if self._alarm or self._lost < self.lost_patience:
+        self.best_f1, self.student_f1 = max(self.best_f1, average), student
+        self.lost = self.lost + 1 if student < LOST * self.best_f1 else 0
+        if self.alarm or self.lost < self.lost_patience:
             return False
         self._begin(step, by_student=True)
         return True
 
     def _begin(self, step: int, by_student: bool) -> None:
-        self._alarm, self._streak, self._by_student = True, 0, by_student
+        self.alarm, self.streak, self._by_student = True, 0, by_student
         if not self.record.alarmed:
             self.record.alarmed, self.record.first_step = True, step
 
@@ -226,28 +194,28 @@ class CollapseGuard(Callback):
         """
         weight = self.early_smoothing if early else self.smoothing
         for key, value in measured.items():
-            past = self._smoothed.get(key, value)
-            self._smoothed[key] = weight * past + (1 - weight) * value
-        self._audits += 1
-        drift = self._smoothed["drift"]
+            past = self.smoothed.get(key, value)
+            self.smoothed[key] = weight * past + (1 - weight) * value
+        self.audits += 1
+        drift = self.smoothed["drift"]
         least = self.record.min_drift
         self.record.min_drift = drift if least is None else min(least, drift)
-        if self._audits <= self.warm_up:
+        if self.audits <= self.warm_up:
             return False
-        width = 0.5 if self._alarm else 1.0
-        outside = max(self._excess().values()) > width or (self._alarm and self._lost > 0)
-        self._streak = self._streak + 1 if outside != self._alarm else 0
-        if self._streak < self.patience:
+        width = 0.5 if self.alarm else 1.0
+        outside = max(self._excess().values()) > width or (self.alarm and self.lost > 0)
+        self.streak = self.streak + 1 if outside != self.alarm else 0
+        if self.streak < self.patience:
             return False
-        if self._alarm:
-            self._alarm, self._streak = False, 0
+        if self.alarm:
+            self.alarm, self.streak = False, 0
         else:
             self._begin(step, by_student=False)
         return True
 
     def _excess(self) -> dict[str, float]:
         """Return how far each number is from health, relative to its limit."""
-        now = {key: self._smoothed.get(key, 0.0) for key in self.limits}
+        now = {key: self.smoothed.get(key, 0.0) for key in self.limits}
         excess = {key: abs(now[key]) / limit for key, limit in self.limits.items()}
         away = now["drift"] * now["kept share"] > 0
         if not away or excess["kept share"] < 0.5:
@@ -286,11 +254,11 @@ class CollapseGuard(Callback):
         """Return what is wrong in words, with the latest numbers."""
         if self._by_student:
             return (
-                f"The student's pixel F1 on validation is {self._student_f1:.2f}, in {self._lost}"
+                f"The student's pixel F1 on validation is {self.student_f1:.2f}, in {self.lost}"
                 f" validations in a row below half of the average's best, {self.best_f1:.2f}: it"
                 " loses the particles, whatever the shares of its pseudo-labels."
             )
-        latest, smoothed = self.latest or {}, self._smoothed
+        latest, smoothed = self.latest or {}, self.smoothed
         excess = self._excess()
         worst = max(excess, key=lambda key: excess[key])
         if worst == "drift":

@@ -217,7 +217,7 @@ class Experiment:
         every = self.steps.checkpoint_every, self.steps.validate_every
         settings, environment_of_ranks = self.ranks.trainer_settings(self.config["trainer"])
         return Trainer(
-            **settings,
+            **{"log_every_n_steps": self.steps.log_every, **settings},
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=self.steps.validate_every,
