@@ -46,10 +46,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from terminal import Terminal
 
 from cryofix.config import build
-from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
-from cryofix.experiment.run_figures import FIXMATCH, SUPERVISED
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.evaluation import predict
+from cryofix.reporting.plots import BACKGROUND, FIXMATCH, NEUTRAL, PARTICLES, SUPERVISED
 
 plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
 scratch = tempfile.TemporaryDirectory()  # it goes with the kernel; take a folder of yours to keep

@@ -44,12 +44,12 @@ from terminal import Terminal
 
 from cryofix.config import build, config_folder
 from cryofix.data.datamodule import no_progress
-from cryofix.diagnosis.colours import BACKGROUND, IGNORED, PARTICLES, WRONG
 from cryofix.diagnosis.model_pixels import observe_network
 from cryofix.diagnosis.overlay import grey, paint
 from cryofix.diagnosis.policies import apply_policy, build_policy
 from cryofix.diagnosis.verdict import percent, signed
 from cryofix.learning.checkpoint import load_picker
+from cryofix.reporting.plots import BACKGROUND, IGNORED, PARTICLES, WRONG
 
 plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
 scratch = tempfile.TemporaryDirectory()  # it goes with the kernel; take a folder of yours to keep

@@ -65,11 +65,11 @@ def score_picks(config: DictConfig) -> float:
     """Score files of picks, write ``comparison.json`` and a figure, return F1 of the first."""
     from cryofix.experiment.comparing import headers, labelled_part
     from cryofix.experiment.progress import Display
-    from cryofix.experiment.run_figures import save
     from cryofix.metrics.comparison import as_dict, compare
     from cryofix.metrics.programs import read_programs
     from cryofix.reporting.comparison_table import comparison_figure, print_comparison
     from cryofix.reporting.console import quieten
+    from cryofix.reporting.plots import save
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)

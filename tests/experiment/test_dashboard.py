@@ -20,7 +20,6 @@ from torch.utils.data import DataLoader
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.preprocess import CachedMicrograph
 from cryofix.data.tiles import Annotated
-from cryofix.diagnosis.colours import BACKGROUND, IGNORED, PARTICLES, WRONG
 from cryofix.diagnosis.overlay import Entry, Overlay
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.dashboard_layout import PAGES
@@ -31,6 +30,7 @@ from cryofix.learning.module import FixMatch
 from cryofix.learning.settings import StageSettings, Steps, TeacherSettings
 from cryofix.masking import Symmetric
 from cryofix.reporting.console import quieten
+from cryofix.reporting.plots import BACKGROUND, IGNORED, PARTICLES, WRONG
 
 SIDE = 64
 STEPS, FIRST = 4, 10

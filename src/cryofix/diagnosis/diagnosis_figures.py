@@ -6,12 +6,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.distribution_figure import probabilities_figure
 from cryofix.diagnosis.map_figure import map_figure
 from cryofix.diagnosis.verdict import signed
-from cryofix.files import atomic_write
+from cryofix.reporting.plots import (
+    BACKGROUND,
+    NEUTRAL,
+    PARTICLES,
+    draw_keep_rates,
+    finish,
+    panels,
+    save,
+)
 
 
 def write_figures(diagnosis: Diagnosis, folder: Path) -> list[Path]:
@@ -27,84 +34,37 @@ def write_figures(diagnosis: Diagnosis, folder: Path) -> list[Path]:
     if example is not None:
         figures["map.png"] = map_figure(diagnosis, example)
     for name, figure in figures.items():
-        with atomic_write(folder / name) as temporary:
-            figure.savefig(temporary, dpi=120, bbox_inches="tight", facecolor="white")
+        save(figure, folder / name)
     return [folder / name for name in figures]
 
 
 def keep_rates_figure(diagnosis: Diagnosis) -> Figure:
     """Draw the keep rate of both predicted classes over the threshold, and their drift."""
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
-    axis = figure.subplots()
-    thresholds = np.arange(500, 1000) / 1000
-    fine = diagnosis.histogram.table(list(thresholds))
-    curves = [
-        100 * np.array([np.nan if row[key] is None else row[key] for row in fine], dtype=float)
-        for key in ("particle_keep", "background_keep")
-    ]
-    particle, background = curves
-    axis.fill_between(thresholds, particle, background, color=NEUTRAL, alpha=0.12, linewidth=0)
-    for curve, colour, label in (
-        (particle, PARTICLES, "predicted particles"),
-        (background, BACKGROUND, "predicted background"),
-    ):
-        axis.plot(thresholds, curve, color=colour, linewidth=2)
-        axis.plot(thresholds[::50], curve[::50], "o", color=colour, label=label, markersize=5)
-    for row in diagnosis.rows[1:]:
-        if row["drift"] is None:
-            continue
-        low, high = (100 * (row[key] or 0.0) for key in ("particle_keep", "background_keep"))
-        if abs(high - low) > 7:
-            axis.text(
-                row["threshold"] or 0,
-                (low + high) / 2,
-                signed(row["drift"]),
-                ha="center",
-                va="center",
-                fontsize=8.5,
-                color=NEUTRAL,
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.8, "lw": 0},
-            )
+    figure, (axis,) = panels(8, 4.8)
+    fine = diagnosis.histogram.table(list(np.arange(500, 1000) / 1000))
+    draw_keep_rates(axis, fine, diagnosis.rows[1:], every=50, gap=7)
+    cuts = diagnosis.masked.particle_threshold, diagnosis.masked.background_threshold
     rates = diagnosis.rates
+    hollow = {"marker": "D", "markerfacecolor": "none", "linestyle": "none"}
     for key, colour, cut in (
-        ("particle_keep", PARTICLES, diagnosis.masked.particle_threshold),
-        ("background_keep", BACKGROUND, _mirrored(diagnosis.masked.background_threshold)),
+        ("particle_keep", PARTICLES, cuts[0]),
+        ("background_keep", BACKGROUND, None if cuts[1] is None else 1 - cuts[1]),
     ):
         if cut is not None and rates[key] is not None and 0.5 <= cut <= 1:
-            axis.plot(
-                cut,
-                100 * (rates[key] or 0.0),
-                marker="D",
-                markersize=11,
-                markerfacecolor="none",
-                markeredgecolor=colour,
-                markeredgewidth=2,
-                linestyle="none",
-            )
+            height = 100 * (rates[key] or 0.0)
+            axis.plot(cut, height, **hollow, ms=11, markeredgecolor=colour, markeredgewidth=2)
     mine = f"this mask, {diagnosis.policy.name}: drift {signed(rates['drift'])}"
-    axis.plot([], [], "D", markerfacecolor="none", markeredgecolor=NEUTRAL, ms=9, label=mine)
-    axis.set(
-        xlabel="confidence threshold, max(p, 1-p) >= t",
-        ylabel="kept, %",
-        xlim=(0.49, 1.0),
-        ylim=(-2, 104),
-        title="What a threshold keeps of each predicted class; numbers: drift",
-    )
-    axis.grid(alpha=0.3)
-    axis.legend(loc="lower left", framealpha=0.95)
+    axis.plot([], [], **hollow, ms=9, markeredgecolor=NEUTRAL, label=mine)
+    title = "What a threshold keeps of each predicted class; numbers: drift"
+    finish(axis, "lower left", xlim=(0.49, 1.0), title=title)
     return figure
-
-
-def _mirrored(threshold: float | None) -> float | None:
-    return None if threshold is None else 1 - threshold
 
 
 def calibration_figure(diagnosis: Diagnosis) -> Figure:
     """Draw the share of true particles over p, and how many pixels say so."""
     scored = diagnosis.histogram.scored()
     curve = scored.reliability()
-    figure = Figure(figsize=(6, 6.4), layout="constrained")
-    axis, bars = figure.subplots(2, 1, height_ratios=[3.4, 1], sharex=True)
+    figure, (axis, bars) = panels(6, 6.4, rows=2, height_ratios=[3.4, 1], sharex=True)
     filled = curve.pixels > 0
     axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", label="calibrated")
     axis.plot(
@@ -114,26 +74,20 @@ def calibration_figure(diagnosis: Diagnosis) -> Figure:
         color=PARTICLES,
         label=f"this teacher: expected calibration error {scored.calibration_error():.3f}",
     )
-    axis.set(
-        ylabel="share of true particle pixels",
-        ylim=(-0.02, 1.02),
-        title="Does p mean what it says? Above the line: too timid, below: too sure",
+    axis.set_title(
+        "Does p mean what it says? Above the line: too timid, below: too sure", size=10.5
     )
-    axis.title.set_fontsize(10.5)
-    axis.legend(loc="upper left")
+    finish(axis, "upper left", ylabel="share of true particle pixels", ylim=(-0.02, 1.02))
     edges = np.arange(len(curve.pixels) + 1) / len(curve.pixels)
     bars.stairs(100 * curve.pixels / curve.pixels.sum(), edges, color=BACKGROUND, fill=True)
-    bars.set(xlabel="p", ylabel="pixels, %", yscale="log", xlim=(0, 1))
-    for each in (axis, bars):
-        each.grid(alpha=0.3)
+    finish(bars, xlabel="p", ylabel="pixels, %", yscale="log", xlim=(0, 1))
     return figure
 
 
 def generations_figure(diagnosis: Diagnosis) -> Figure:
     """Draw what the first-order model makes of recall and of the predicted share."""
     course = diagnosis.course
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = panels(7, 4.2)
     numbers = [generation.number for generation in course.generations]
     recall = [np.nan if one.recall is None else 100 * one.recall for one in course.generations]
     known = diagnosis.histogram.known > 0
@@ -151,7 +105,9 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
                 text, (one.number, height), (6, 6), textcoords="offset points", fontsize=8.5
             )
     last = max(numbers[-1], 1)
-    axis.set(
+    finish(
+        axis,
+        "best",
         xlabel="teacher generation",
         ylabel="%",
         xlim=(-0.04 * last, last * 1.12),
@@ -159,6 +115,4 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
         title=f"Where {diagnosis.policy.name} leads by itself, to first order",
     )
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.grid(alpha=0.3)
-    axis.legend(loc="best")
     return figure

@@ -4,17 +4,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cryofix.diagnosis.colours import BACKGROUND, NEUTRAL, PARTICLES
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.metrics.bins import BINS, EDGES, MIDDLE, IntArray
 from cryofix.metrics.rates import PARTICLE, UNKNOWN
+from cryofix.reporting.plots import BACKGROUND, NEUTRAL, PARTICLES, panels
 
 
 def probabilities_figure(diagnosis: Diagnosis) -> Figure:
     """Draw the histogram of p over log-odds, by predicted and by true class, with the cuts."""
     known = diagnosis.histogram.known > 0
-    figure = Figure(figsize=(8, 7.4 if known else 4.2), layout="constrained")
-    axes = figure.subplots(2 if known else 1, 1, squeeze=False, sharex=True)[:, 0]
+    figure, axes = panels(8, 7.4 if known else 4.2, rows=2 if known else 1, sharex=True)
     counts = diagnosis.histogram.counts
     total = counts.sum(axis=0)
     below = np.arange(BINS) < MIDDLE

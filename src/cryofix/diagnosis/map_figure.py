@@ -4,10 +4,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from cryofix.diagnosis.colours import PARTICLES
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.observation import SHOWN_SIDE, Example
 from cryofix.diagnosis.overlay import grey, paint
+from cryofix.reporting.plots import PARTICLES, panels, without_ticks
 
 
 def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:
@@ -18,8 +18,8 @@ def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:
     # Without a micrograph the ground is p itself, with 0 light.
     ground = grey(image) if example.is_micrograph else grey(prob, low=1.4, high=0.0)
     overlay = paint(ground, prob, truth, valid, diagnosis.masked.policy, diagnosis.context)
-    figure = Figure(figsize=(12.5, 6.9 * prob.shape[0] / prob.shape[1] + 0.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    height = 6.9 * prob.shape[0] / prob.shape[1] + 0.6
+    figure, (left, right) = panels(12.5, height, columns=2)
     left.imshow(ground, interpolation="nearest")
     if example.is_micrograph:
         left.contour(prob, levels=[0.5], colors=[PARTICLES], linewidths=0.8)
@@ -32,7 +32,5 @@ def map_figure(diagnosis: Diagnosis, example: Example) -> Figure:
     right.set_title(f"what {diagnosis.policy.name} keeps", fontsize=10.5)
     handles = [Patch(color=entry.colour, label=entry.text()) for entry in overlay.legend]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
-    for axis in (left, right):
-        axis.set_xticks([])
-        axis.set_yticks([])
+    without_ticks((left, right))
     return figure

@@ -7,10 +7,10 @@ import torch
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.colours import BACKGROUND, IGNORED, NEUTRAL, PARTICLES, WRONG
 from cryofix.diagnosis.verdict import percent
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.metrics.bins import FloatArray
+from cryofix.reporting.plots import BACKGROUND, IGNORED, NEUTRAL, PARTICLES, WRONG
 
 BoolArray = NDArray[np.bool_]
 

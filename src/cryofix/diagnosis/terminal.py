@@ -10,6 +10,7 @@ from rich.text import Text
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.verdict import words
 from cryofix.metrics.rates import Rates
+from cryofix.reporting.console import say
 
 COLUMNS = {
     "kept %": "kept",
@@ -43,13 +44,13 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
     """
     histogram, verdict = diagnosis.histogram, words(diagnosis)
     console.print()
-    console.print(f"{diagnosis.observation.source}: {histogram.pixels:,} pixels", highlight=False)
+    say(console, f"{diagnosis.observation.source}: {histogram.pixels:,} pixels")
     console.print(_table(diagnosis, "What a mask keeps, by predicted class", COLUMNS))
     if histogram.known:
         console.print(_table(diagnosis, "The same, by true class", BY_TRUTH))
-    console.print(diagnosis.policy.describe(), highlight=False, soft_wrap=True)
+    say(console, diagnosis.policy.describe())
     for equivalent in diagnosis.equivalents:
-        console.print(f"on these pixels it is {equivalent}", highlight=False, soft_wrap=True)
+        say(console, f"on these pixels it is {equivalent}")
     body = "\n".join(_sentence(verdict[key]) for key in ("finding", "outlook", "note"))
     frame = _colour(diagnosis)
     console.print(Panel(Text(body), title="Verdict", title_align="left", border_style=frame))
@@ -58,7 +59,7 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
     if remedy is not None and not verdict["remedy"].startswith("no change"):
         console.print(Text("to paste behind the training command:"))
         console.print(Text(f"  {remedy.overrides}", style="bold"), soft_wrap=True)
-    console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+    say(console, f"files: {folder}")
 
 
 def _colour(diagnosis: Diagnosis) -> str:

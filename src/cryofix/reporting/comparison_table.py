@@ -11,7 +11,8 @@ from rich.table import Table
 
 from cryofix.metrics.comparison import Scored
 from cryofix.metrics.micrograph_records import MicrographRecord
-from cryofix.reporting.console import gain_text
+from cryofix.reporting.console import gain_text, say
+from cryofix.reporting.plots import finish, finish_precision_recall, panels
 
 
 def print_comparison(
@@ -44,26 +45,23 @@ def print_comparison(
     console.print(table)
     for name, scores in programs.items():
         best = scores["best_on_these_micrographs"]
-        console.print(
+        say(
+            console,
             f"{name}: threshold from {scores['threshold_from']}; best possible on these micrographs"
             f" F1 {best['f1']:.3f} at {best['threshold_own']:.4g}, all picks F1"
             f" {scores['all_picks']['f1']:.3f}",
-            highlight=False,
-            soft_wrap=True,
         )
     for name, gain in results["gains"].items():
-        console.print(
+        say(
+            console,
             f"{name} over {first}: F1 {gain_text(gain['particle_f1'])}, AP"
             f" {gain_text(gain['particle_average_precision'])}",
-            highlight=False,
-            soft_wrap=True,
         )
-    console.print(
+    say(
+        console,
         "Labels are incomplete, so precision is a lower bound; intervals are over micrographs.",
-        highlight=False,
-        soft_wrap=True,
     )
-    console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+    say(console, f"files: {folder}")
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:
@@ -83,8 +81,7 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
 
 def comparison_figure(scored: Sequence[Scored]) -> Figure:
     """Draw precision over recall, and F1 over the share of picks that a threshold leaves."""
-    figure = Figure(figsize=(10.5, 4.6), layout="constrained")
-    curve_axis, f1_axis = figure.subplots(1, 2)
+    figure, (curve_axis, f1_axis) = panels(10.5, 4.6, columns=2)
     for number, one in enumerate(scored):
         colour = f"C{number}"
         particles = one.pooled
@@ -107,19 +104,9 @@ def comparison_figure(scored: Sequence[Scored]) -> Figure:
         share = (right + wrong)[used] / max(1, int((right + wrong)[0]))
         f1 = 2 * right / np.maximum(1, right + wrong + particles.truth)
         f1_axis.plot(share, f1[used], color=colour, label=name)
-    curve_axis.set(
-        xlabel="recall",
-        ylabel="precision",
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-        title="within d/2 (dotted: d/4; dot: chosen threshold)",
-    )
-    f1_axis.set(
-        xlabel="share of picks above the threshold", ylabel="F1", xlim=(0, 1), ylim=(0, 1.02)
-    )
-    for axis in (curve_axis, f1_axis):
-        axis.grid(alpha=0.3)
-        axis.legend(loc="lower left")
+    finish_precision_recall(curve_axis, "within d/2 (dotted: d/4; dot: chosen threshold)")
+    share_label = "share of picks above the threshold"
+    finish(f1_axis, "lower left", xlabel=share_label, ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
     return figure
 
 

@@ -64,27 +64,26 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
     """
     counts = results["micrographs"]
     console.print()
-    console.print(
+    say(
+        console,
         f"{results['data']}: {counts['labelled']} labelled, {counts['unlabelled']} unlabelled,"
         f" {counts['validation']} validation, {counts['test']} test micrographs;"
         f" ratio {results['ratio']:g}, seed {results['seed']}",
-        highlight=False,
     )
     console.print(_scores_table(results))
     reason = results["supervised"]["particle"].get("ci95_reason")
     if reason is not None:
-        console.print(f"no intervals: {reason}", highlight=False)
+        say(console, f"no intervals: {reason}")
     line = keep_rate_line(results)
     if line:
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     steps = results["steps"]
     if steps.get("fixmatch", steps["stage"]) < steps["stage"]:
-        console.print(
+        say(
+            console,
             f"the guard stopped FixMatch at step {steps['fixmatch']} of {steps['stage']}"
             " (guard.action=stop); the control took all, so the gains compare unequal training",
             style="yellow",
-            highlight=False,
-            soft_wrap=True,
         )
     selected = results["selected_by"]
     console.print(
@@ -98,9 +97,9 @@ def print_summary(results: Mapping[str, Any], folder: Path, console: Console) ->
         highlight=False,
     )
     where = shlex.quote(str(folder))
-    console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
-    console.print(f"pictures:   {folder / 'figures'}", highlight=False, soft_wrap=True)
-    console.print(f"dashboard:  tensorboard --logdir {where}", highlight=False, soft_wrap=True)
+    say(console, f"run folder: {folder}")
+    say(console, f"pictures:   {folder / 'figures'}")
+    say(console, f"dashboard:  tensorboard --logdir {where}")
 
 
 def result_line(results: Mapping[str, Any]) -> str:
@@ -148,14 +147,14 @@ def print_scores(
         )
     console.print(table)
     if "ci95_reason" in scores["particle"]:
-        console.print(f"no intervals: {scores['particle']['ci95_reason']}", highlight=False)
-    console.print(
+        say(console, f"no intervals: {scores['particle']['ci95_reason']}")
+    say(
+        console,
         f"thresholds: p {scores['pixel']['threshold']:.3f} for pixels (F1 there"
         f" {scores['pixel']['f1_at_validation_threshold']:.3f}),"
         f" {scores['particle']['threshold']:.3f} for particles",
-        highlight=False,
     )
-    console.print(f"files: {folder}", highlight=False, soft_wrap=True)
+    say(console, f"files: {folder}")
 
 
 def _label(kind: str, name: str) -> str:
