@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cryofix.diagnosis.arrays import find_arrays
-from cryofix.diagnosis.streaming import count, pair_up
+from cryofix.diagnosis.streaming import count_arrays, pair_up
 from cryofix.experiment.run_folder import differences, finished
 from cryofix.formats import (
     FORMATS,
@@ -41,9 +41,9 @@ from cryofix.formats import (
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
 from cryofix.picking.folder import keep_to_this_run
-from cryofix.picking.picked import Job, is_finished, read_result
+from cryofix.picking.picked import Job, is_finished, read_picked
 from cryofix.report import expand_sweep
-from cryofix.sweeps import collect, summarise
+from cryofix.sweeps import collect, summarise_sweep
 from cryofix.sweeps.resume import resumed
 
 Pack = Callable[[Any], bytes]
@@ -195,7 +195,7 @@ def _counted(name: str, folder: Path) -> None:
     arrays = find_arrays(folder / name, "probabilities")
     for array in arrays:
         array.corner(64)
-    count(pair_up(arrays, []))
+    count_arrays(pair_up(arrays, []))
 
 
 def zip_bytes(content: bytes, method: int) -> bytes:
@@ -271,7 +271,7 @@ def runs() -> dict[str, Kind]:
                 "0/status.json": Part({"state": "finished", "error": None}, as_json),
                 "0/results.json": Part(results, as_json),
             },
-            lambda folder: summarise(collect(folder, expand_sweep)),
+            lambda folder: summarise_sweep(collect(folder, expand_sweep)),
         ),
         "run folder": Kind(
             {
@@ -317,7 +317,7 @@ def _kept_picks(folder: Path) -> None:
     os.utime(folder / "a.mrc", (0, 0))
     job = Job(folder / "a.mrc", "a.mrc", folder / "a.npz")
     if is_finished(job, RECORD["key"]):
-        read_result(job)
+        read_picked(job)
 
 
 def temporary() -> Path:

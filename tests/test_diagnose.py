@@ -234,7 +234,7 @@ def cold(path: Path) -> None:
 @pytest.mark.parametrize("saturated", [False, True])
 def test_counting_takes_less_than_twice_as_long_as_reading(tmp_path: Path, saturated: bool) -> None:
     from cryofix.diagnosis.arrays import find_arrays
-    from cryofix.diagnosis.streaming import count, pair_up
+    from cryofix.diagnosis.streaming import count_arrays, pair_up
 
     path = tmp_path / "large.npy"
     write_large(path, 200_000_000, saturated)
@@ -248,7 +248,7 @@ def test_counting_takes_less_than_twice_as_long_as_reading(tmp_path: Path, satur
         middle = time.perf_counter()
         cold(path)
         again = time.perf_counter()
-        count(pairs)
+        count_arrays(pairs)
         ratios.append((time.perf_counter() - again) / (middle - began))
     busy = os.getloadavg()[0]
     if min(ratios) >= 2 and busy > 0.5:

@@ -28,9 +28,9 @@ def main(config: DictConfig) -> float:
     observation = observe(config, console)
     from cryofix.diagnosis.diagnosis import diagnose
     from cryofix.diagnosis.diagnosis_figures import write_figures
-    from cryofix.diagnosis.files import write_files
     from cryofix.diagnosis.policies import build_policy
     from cryofix.diagnosis.terminal import show
+    from cryofix.diagnosis.written_tables import write_files
 
     mask = config.get("mask")
     policy = build_policy(observation.mask if mask is None else to_plain(mask))
@@ -45,15 +45,15 @@ def main(config: DictConfig) -> float:
 def _observe_files(config: DictConfig, console: Console) -> "Observation":
     """Count probabilities; torch is imported meanwhile."""
     from cryofix.diagnosis.arrays import find_arrays
-    from cryofix.diagnosis.progress import reading
-    from cryofix.diagnosis.streaming import count, pair_up, segments
+    from cryofix.diagnosis.reading_progress import reading
+    from cryofix.diagnosis.streaming import count_arrays, pair_up, segments
 
     idle = [*OF_SPLIT, "part", "data"]
     refuse_idle(idle, "it is about the micrographs of a checkpoint, and probabilities= was given")
     truths = [] if config.truth is None else find_arrays(config.truth, "truth")
     pairs = pair_up(find_arrays(config.probabilities, "probabilities"), truths)
     with reading(console, segments(pairs)) as tick, ThreadPoolExecutor(1) as pool:
-        counting = pool.submit(count, pairs, tick)
+        counting = pool.submit(count_arrays, pairs, tick)
         from cryofix.diagnosis.observation import observe_files
     return observe_files(str(config.probabilities), pairs, counting.result(), config.prior)
 

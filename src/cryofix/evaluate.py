@@ -27,7 +27,7 @@ def score_checkpoint(config: DictConfig) -> float:
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
-    from cryofix.metrics.scores import Thresholds, choose_thresholds, summarise
+    from cryofix.metrics.scores import Thresholds, choose_thresholds, summarise_scores
     from cryofix.reporting.console import print_scores, quieten
 
     quieten()
@@ -45,7 +45,7 @@ def score_checkpoint(config: DictConfig) -> float:
             tick()
     chosen = picker.metadata["thresholds"]
     thresholds = Thresholds(**chosen) if chosen else choose_thresholds(records)
-    scores = summarise(records, thresholds)
+    scores = summarise_scores(records, thresholds)
     write_json(
         folder / "scores.json",
         {

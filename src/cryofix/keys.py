@@ -24,7 +24,7 @@ class Loss(TypedDict):
     terms: dict[str, float]
 
 
-class Prior(TypedDict):
+class PriorKeys(TypedDict):
     """Of the share of particle pixels."""
 
     value: float | None
@@ -59,7 +59,7 @@ class Train(TypedDict):
     model: Annotated[Keywords, KeywordsOf("cryofix.learning.network.build_network")]
     teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.TeacherSettings")]
     loss: Annotated[Keywords, KeywordsOf("cryofix.keys.Loss")]
-    prior: Annotated[Keywords, KeywordsOf("cryofix.keys.Prior")]
+    prior: Annotated[Keywords, KeywordsOf("cryofix.keys.PriorKeys")]
     unlabelled: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Unlabelled")]
     optimiser: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Optimiser")]
     steps: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.Steps")]

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from cryofix.config import entry_point
 from cryofix.errors import CryofixError
-from cryofix.sweeps import Summary, collect, render, summarise, write_report
+from cryofix.sweeps import SweepSummary, collect, render, summarise_sweep, write_report
 
 MOST_JOBS = 100_000
 
@@ -33,12 +33,12 @@ def main(config: DictConfig) -> float:
     return float(len(summary.sweep.finished))
 
 
-def _look(config: DictConfig) -> Summary:
+def _look(config: DictConfig) -> SweepSummary:
     sweep = collect(Path(config.sweep), expand_sweep, config.stalled_after_minutes)
-    return summarise(sweep, config.metric)
+    return summarise_sweep(sweep, config.metric)
 
 
-def _watch(config: DictConfig, summary: Summary, console: Console) -> Summary:
+def _watch(config: DictConfig, summary: SweepSummary, console: Console) -> SweepSummary:
     """Look again and again until nothing runs or is yet to come, or until Ctrl-C.
 
     The files are written anew whenever another job has ended, so that an open page can be

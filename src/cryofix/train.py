@@ -66,10 +66,10 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     from cryofix.distributed import barrier, on_first
     from cryofix.experiment.dashboard import write_hyperparameters
     from cryofix.experiment.progress import Display
-    from cryofix.experiment.run_figures import write_figures
+    from cryofix.experiment.run_figures import write_run_figures
     from cryofix.experiment.stages import Experiment
     from cryofix.experiment.status import run_status
-    from cryofix.reporting.console import print_summary, result_line
+    from cryofix.reporting.console import print_run_summary, result_line
 
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
@@ -101,12 +101,12 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         results = experiment.run()
         if results is None:
             return math.nan
-        write_figures(experiment)
+        write_run_figures(experiment)
         if (folder / "tensorboard").is_dir():
             write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
     if sweep is None:
-        print_summary(results, folder, display.console)
+        print_run_summary(results, folder, display.console)
     else:
         display.console.print(result_line(results), highlight=False, soft_wrap=True)
     return headline(results)

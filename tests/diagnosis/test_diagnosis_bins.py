@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError
 from cryofix.metrics.bins import BINS, CENTRES, CHUNK, EDGES, MIDDLE, Counter, confidence_bins
-from cryofix.metrics.histogram import ProbabilityHistogram, shifted
+from cryofix.metrics.histogram import ProbabilityHistogram, shift_log_odds
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.rates import THRESHOLDS
 from support import REFERENCE
@@ -183,7 +183,7 @@ def test_quantiles_are_those_of_the_pixels(
 
 
 def test_log_odds_move_by_the_step() -> None:
-    moved = shifted(-1.5)
+    moved = shift_log_odds(-1.5)
     inside = slice(1, -1)
     logits = np.log(moved / (1 - moved))[inside]
     before = np.log(CENTRES / (1 - CENTRES))[inside]

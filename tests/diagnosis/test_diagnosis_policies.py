@@ -158,7 +158,7 @@ def test_a_policy_is_built_from_its_configuration() -> None:
     [
         "os.mkdir",
         "cryofix.masking.fixed.require",
-        "cryofix.masking.histogram.Histogram",
+        "cryofix.masking.running_histogram.Histogram",
         "cryofix.masking.policy.MaskingPolicy.__init_subclass__",
         "cryofix.masking.nothing.Here",
         "cryofix.maskingx.Symmetric",

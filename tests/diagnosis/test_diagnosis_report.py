@@ -15,13 +15,13 @@ from rich.console import Console
 from cryofix.config import config_folder, to_plain
 from cryofix.diagnosis.diagnosis import Diagnosis, diagnose
 from cryofix.diagnosis.diagnosis_figures import write_figures
-from cryofix.diagnosis.files import write_files
 from cryofix.diagnosis.map_figure import map_figure
 from cryofix.diagnosis.observation import FIXMATCH, Example, Observation
 from cryofix.diagnosis.policies import apply_policy, build_policy
 from cryofix.diagnosis.remedy import NO_DRIFT
 from cryofix.diagnosis.terminal import show
 from cryofix.diagnosis.verdict import words
+from cryofix.diagnosis.written_tables import write_files
 from cryofix.errors import CryofixError
 from cryofix.masking import (
     ClassAware,

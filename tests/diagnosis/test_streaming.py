@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cryofix.diagnosis import streaming
 from cryofix.diagnosis.arrays import find_arrays
-from cryofix.diagnosis.streaming import count, pair_up, segments
+from cryofix.diagnosis.streaming import count_arrays, pair_up, segments
 from cryofix.errors import CryofixError
 from cryofix.metrics.histogram import ProbabilityHistogram
 
@@ -27,7 +27,7 @@ def p() -> NDArray[np.float32]:
 
 def counts_of(where: Path, truth: Path | None = None) -> NDArray[np.int64]:
     truths = [] if truth is None else find_arrays(truth, "truth")
-    return count(pair_up(find_arrays(where, "probabilities"), truths))
+    return count_arrays(pair_up(find_arrays(where, "probabilities"), truths))
 
 
 def refusal(where: Path, truth: Path | None = None) -> str:
@@ -84,7 +84,7 @@ def test_segments_and_threads_change_nothing(
     monkeypatch.setattr(streaming, "CHUNK", 300)
     ticks: list[int] = []
     for threads in (1, 3):
-        found = count(pairs, lambda: ticks.append(1), threads=threads)
+        found = count_arrays(pairs, lambda: ticks.append(1), threads=threads)
         expected = ProbabilityHistogram.from_arrays(p, p > 0.3)
         np.testing.assert_array_equal(found, expected.counts)
     assert len(ticks) == 2 * segments(pairs)
@@ -266,7 +266,7 @@ def test_an_archive_cut_short_after_its_header_is_named(
     with (tmp_path / "p.npy").open("r+b") as file:  # while it is being read
         file.truncate(5000)
     with pytest.raises(CryofixError, match=r"p\.npy is truncated"):
-        count(pair_up([array], []))
+        count_arrays(pair_up([array], []))
 
 
 def test_the_corner_of_the_first_map_is_read(tmp_path: Path, p: NDArray[np.float32]) -> None:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.preprocess import CachedMicrograph
 from cryofix.data.tiles import Annotated
-from cryofix.diagnosis.overlay import Entry, Overlay
+from cryofix.diagnosis.overlay import LegendEntry, Overlay
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.dashboard_layout import PAGES
 from cryofix.experiment.guard import CollapseGuard
@@ -235,7 +235,7 @@ def test_what_stays_the_same_is_written_once(fixmatch: EventAccumulator) -> None
 @pytest.mark.parametrize(("columns", "lines"), [(60, 4), (600, 2)])
 def test_a_legend_breaks_into_lines_that_fit(columns: int, lines: int) -> None:
     colours = (PARTICLES, BACKGROUND, WRONG, IGNORED)
-    legend = [Entry(f"entry {number}", colour, None) for number, colour in enumerate(colours)]
+    legend = [LegendEntry(f"entry {number}", colour, None) for number, colour in enumerate(colours)]
     drawn = with_legend(Overlay(np.zeros((10, columns, 3)), legend))
     assert drawn.shape[1] == columns
     pixels = {tuple(pixel) for pixel in drawn.reshape(-1, 3)}

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cryofix.errors import CryofixError
-from cryofix.masking.histogram import BINS, Histogram, bin_edges, bin_index
+from cryofix.masking.running_histogram import BINS, Histogram, bin_edges, bin_index
 
 
 def filled(prob: Tensor, **keywords: float) -> Histogram:

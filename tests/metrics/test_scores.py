@@ -9,7 +9,7 @@ from cryofix.formats import Particles
 from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise
+from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
 SIZE, DIAMETER = 120, 12.0
 
@@ -51,7 +51,7 @@ def leaves(value: Any) -> list[Any]:
 
 
 def test_the_summary_has_every_key_of_the_result_schema() -> None:
-    scores = summarise(split(), Thresholds(0.4, 0.5))
+    scores = summarise_scores(split(), Thresholds(0.4, 0.5))
     assert set(scores) == {"pixel", "particle", "per_micrograph"}
     assert {
         "precision", "recall", "f1", "threshold", "f1_at_validation_threshold",
@@ -65,14 +65,14 @@ def test_the_summary_has_every_key_of_the_result_schema() -> None:
 
 def test_everything_in_the_summary_is_plain_json_without_nan() -> None:
     for records in (split(), split()[:1], [micrograph("silent", 0, picks=False)]):
-        scores = summarise(records, choose_thresholds(records))
+        scores = summarise_scores(records, choose_thresholds(records))
         json.dumps(scores, allow_nan=False)
         assert {type(leaf) for leaf in leaves(scores)} <= {float, int, str, type(None)}
 
 
 def test_pixel_scores_are_at_a_half_and_particle_scores_at_the_validation_threshold() -> None:
     records = split()
-    scores = summarise(records, Thresholds(pixel=0.3, particle=0.6))
+    scores = summarise_scores(records, Thresholds(pixel=0.3, particle=0.6))
     pixels = sum((r.pixels for r in records), PixelHistogram.empty())
     particles = sum((r.particles for r in records), ParticleRecord.empty())
     assert scores["pixel"]["f1"] == pixels.f1(0.5)
@@ -87,7 +87,7 @@ def test_pixel_scores_are_at_a_half_and_particle_scores_at_the_validation_thresh
 
 def test_micro_pools_counts_and_macro_averages_micrographs() -> None:
     records = [micrograph("good", 1, 4.0), micrograph("poor", 2, 0.5)]
-    scores = summarise(records, Thresholds())
+    scores = summarise_scores(records, Thresholds())
     rows = scores["per_micrograph"]
     macro = scores["particle"]["macro"]
     assert macro["f1"] == pytest.approx(np.mean([row["particle_f1"] for row in rows]))
@@ -103,14 +103,15 @@ def test_micro_pools_counts_and_macro_averages_micrographs() -> None:
 def test_a_micrograph_without_picks_stays_in_every_denominator() -> None:
     found, silent = micrograph("found", 1, 4.0), micrograph("silent", 2, picks=False)
     alone, both = (
-        summarise(records, Thresholds())["particle"] for records in ([found], [found, silent])
+        summarise_scores(records, Thresholds())["particle"]
+        for records in ([found], [found, silent])
     )
     assert both["recall"] == pytest.approx(alone["recall"] / 2)
     assert both["macro"]["f1"] == pytest.approx(alone["macro"]["f1"] / 2)
 
 
 def test_every_value_lies_within_its_interval() -> None:
-    scores = summarise(split(), Thresholds(0.4, 0.5))
+    scores = summarise_scores(split(), Thresholds(0.4, 0.5))
     for part in ("pixel", "particle"):
         for name, (low, high) in scores[part]["ci95"].items():
             assert low <= scores[part][name] <= high
@@ -119,20 +120,20 @@ def test_every_value_lies_within_its_interval() -> None:
 
 @pytest.mark.parametrize(("n", "said"), [(1, "1 micrograph,"), (2, "2 micrographs,")])
 def test_one_or_two_micrographs_have_no_interval_and_say_why(n: int, said: str) -> None:
-    scores = summarise(split()[:n], Thresholds())
+    scores = summarise_scores(split()[:n], Thresholds())
     assert scores["pixel"]["ci95"]["f1"] is None
     assert scores["particle"]["macro"]["ci95"]["f1"] is None
     for part in ("pixel", "particle"):
         assert scores[part]["ci95_reason"] == f"{said} too few for an interval"
-    assert "ci95_reason" not in summarise(split(), Thresholds())["particle"]
+    assert "ci95_reason" not in summarise_scores(split(), Thresholds())["particle"]
 
 
 def test_thresholds_are_the_best_of_validation() -> None:
     validation = split(first_seed=50)
     thresholds = choose_thresholds(validation)
-    chosen = summarise(validation, thresholds)
+    chosen = summarise_scores(validation, thresholds)
     for threshold in np.arange(0.05, 1.0, 0.05):
-        other = summarise(validation, Thresholds(threshold, threshold))
+        other = summarise_scores(validation, Thresholds(threshold, threshold))
         assert other["particle"]["f1"] <= chosen["particle"]["f1"]
         assert (
             other["pixel"]["f1_at_validation_threshold"]
@@ -144,7 +145,7 @@ def test_the_gain_is_fixmatch_minus_control_with_an_interval() -> None:
     control, fixmatch = split(1.0), split(3.0)
     before, after = Thresholds(0.4, 0.5), Thresholds(0.3, 0.45)
     gain = paired_gain(control, fixmatch[::-1], before, after)
-    first, second = summarise(control, before), summarise(fixmatch, after)
+    first, second = summarise_scores(control, before), summarise_scores(fixmatch, after)
     for name, part, key in (
         ("pixel_f1", "pixel", "f1"),
         ("pixel_f1_at_validation_threshold", "pixel", "f1_at_validation_threshold"),
@@ -175,6 +176,6 @@ def test_a_gain_over_other_micrographs_is_refused(names: list[str]) -> None:
 
 def test_no_micrographs_at_all_is_an_error_and_not_a_score() -> None:
     with pytest.raises(CryofixError, match="no labelled micrograph"):
-        summarise([], Thresholds())
+        summarise_scores([], Thresholds())
     with pytest.raises(CryofixError, match="no labelled micrograph"):
         choose_thresholds([])

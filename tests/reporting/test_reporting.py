@@ -20,7 +20,7 @@ from cryofix.reporting.frame_tables import (
     terminal_table,
 )
 from cryofix.reporting.numbers import count, gain_with_interval, percent, plain, signed
-from cryofix.reporting.pages import environment, page
+from cryofix.reporting.pages import page, template_environment
 
 HOSTILE = "<script>alert(1)</script>\"'|`[red]$x$"
 
@@ -90,7 +90,7 @@ def test_a_figure_is_the_same_text_each_time_and_names_what_it_shows() -> None:
 
 
 def test_a_page_escapes_and_misses_nothing() -> None:
-    template = environment().from_string(
+    template = template_environment().from_string(
         "{% extends 'page.html' %}{% block title %}{{ name }}{% endblock %}"
         "{% block main %}<p>{{ name }}</p>{% endblock %}"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from browser import Browser, opened_browser
-from cryofix.sweeps import collect, summarise, write_report
+from cryofix.sweeps import collect, summarise_sweep, write_report
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def report(sweep: Any, tmp_path: Path) -> Path:
     hostile = "<img src=x onerror=document.title='owned'>"
     status = {"state": "failed", "error": hostile, "traceback": hostile}
     sweep.run("45", [f"mask={hostile}"], None, status)
-    return write_report(summarise(collect(sweep.path)), tmp_path)[0]
+    return write_report(summarise_sweep(collect(sweep.path)), tmp_path)[0]
 
 
 def test_page_opens_without_errors_and_shows_its_figures(browser: Browser, report: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps import Summary, collect, render, summarise, write_report
+from cryofix.sweeps import SweepSummary, collect, render, summarise_sweep, write_report
 from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.heat_maps import Quantity, heat_map, ink_on, quantities
 from cryofix.sweeps.report_forms import html, markdown
@@ -52,7 +52,7 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture
-def summary(sweep: Any) -> Summary:
+def summary(sweep: Any) -> SweepSummary:
     sweep.grid(
         [("symmetric", {"threshold": t}) for t in (0.5, 0.7, 0.9)] + [("none", {})],
         (0.05, 0.1),
@@ -61,20 +61,20 @@ def summary(sweep: Any) -> Summary:
     error = "Traceback\nValueError: no labelled micrograph"
     sweep.run("24", ["ratio=0.001"], None, {"state": "failed", "error": error})
     sweep.run("25", ["ratio=0.2"], "{", {"state": "finished"})
-    return summarise(collect(sweep.path))
+    return summarise_sweep(collect(sweep.path))
 
 
 @pytest.fixture
-def hostile(sweep: Any, make_results: Any) -> Summary:
+def hostile(sweep: Any, make_results: Any) -> SweepSummary:
     for number, ratio in enumerate((0.05, 0.1)):
         result = make_results("none", ratio, 0)
         result |= {"mask": HOSTILE, "data": HOSTILE, "mask_config": {HOSTILE: HOSTILE, "b": number}}
         sweep.run(str(number), [f"x={HOSTILE}", f"{number}"], result, {"state": "finished"})
     sweep.run(HOSTILE.replace("/", ""), [HOSTILE], None, {"state": "failed", "error": HOSTILE})
-    return summarise(collect(sweep.path))
+    return summarise_sweep(collect(sweep.path))
 
 
-def test_page_is_well_formed_and_has_every_section(summary: Summary) -> None:
+def test_page_is_well_formed_and_has_every_section(summary: SweepSummary) -> None:
     outline = Outline(html(summary))
     heads = re.findall(r"<h2[^>]*>([^<]*)", html(summary))
     assert heads == [
@@ -99,7 +99,7 @@ def test_page_is_well_formed_and_has_every_section(summary: Summary) -> None:
     assert "ValueError: no labelled micrograph" in titles
 
 
-def test_page_needs_no_network_and_runs_one_script(summary: Summary) -> None:
+def test_page_needs_no_network_and_runs_one_script(summary: SweepSummary) -> None:
     outline = Outline(html(summary))
     for tag, attributes in outline.tags:
         for name in ("src", "href", "action", "data"):
@@ -112,7 +112,7 @@ def test_page_needs_no_network_and_runs_one_script(summary: Summary) -> None:
     assert policy.startswith("default-src 'none'")
 
 
-def test_hostile_names_stay_text_in_the_page(hostile: Summary) -> None:
+def test_hostile_names_stay_text_in_the_page(hostile: SweepSummary) -> None:
     outline = Outline(html(hostile))
     assert sum(tag == "script" for tag, _ in outline.tags) == 1
     assert not any(name.startswith("on") for _, attributes in outline.tags for name in attributes)
@@ -136,7 +136,7 @@ def prose(written: str) -> str:
     return "".join(kept)
 
 
-def test_hostile_names_stay_text_in_markdown_csv_and_terminal(hostile: Summary) -> None:
+def test_hostile_names_stay_text_in_markdown_csv_and_terminal(hostile: SweepSummary) -> None:
     written = markdown(hostile)
     assert not re.search(r"<|\[red|\]\(", prose(written))
     for block in written.split("\n\n"):
@@ -155,11 +155,11 @@ def test_hostile_names_stay_text_in_markdown_csv_and_terminal(hostile: Summary) 
 def test_formulas_are_disarmed_for_spreadsheets(sweep: Any, make_results: Any) -> None:
     result = make_results("none", 0.1, 0) | {"mask": "=HYPERLINK(1)"}
     sweep.run("0", [], result, {"state": "finished"})
-    (line,) = csv.DictReader(io.StringIO(rows_csv(summarise(collect(sweep.path)).rows)))
+    (line,) = csv.DictReader(io.StringIO(rows_csv(summarise_sweep(collect(sweep.path)).rows)))
     assert line["mask"] == "'=HYPERLINK(1)"
 
 
-def test_csv_holds_the_numbers_of_the_rows(summary: Summary) -> None:
+def test_csv_holds_the_numbers_of_the_rows(summary: SweepSummary) -> None:
     lines = list(csv.DictReader(io.StringIO(rows_csv(summary.rows))))
     assert len(lines) == len(summary.rows) == 8
     for line, (_, row) in zip(lines, summary.rows.iterrows(), strict=True):
@@ -172,7 +172,7 @@ def test_csv_holds_the_numbers_of_the_rows(summary: Summary) -> None:
         assert line["seeds"] == "0 1 2"
 
 
-def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: Summary) -> None:
+def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: SweepSummary) -> None:
     lines = list(csv.DictReader(io.StringIO(runs_csv(summary.runs))))
     assert len(lines) == 24
     for _, row in summary.rows.iterrows():
@@ -186,7 +186,7 @@ def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: Summary) -
         assert sum(found) / row.runs == pytest.approx(row.gain.mean)
 
 
-def test_markdown_has_rows_maps_and_jobs(summary: Summary) -> None:
+def test_markdown_has_rows_maps_and_jobs(summary: SweepSummary) -> None:
     written = markdown(summary)
     assert written.count("| simulated | symmetric |") == 6
     assert "### Minimum drift \\(log-odds\\): simulated" in written
@@ -196,7 +196,7 @@ def test_markdown_has_rows_maps_and_jobs(summary: Summary) -> None:
 
 @pytest.mark.parametrize("width", [80, 150])
 def test_terminal_fits_its_width_and_ends_with_the_line_to_paste(
-    summary: Summary, width: int
+    summary: SweepSummary, width: int
 ) -> None:
     console = Console(width=width, file=io.StringIO(), color_system=None)
     console.print(render(summary, width))
@@ -212,7 +212,7 @@ def titles(svg: str) -> list[str]:
     return [each.text or "" for each in ET.fromstring(svg).iter(f"{SVG}title")]
 
 
-def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: Summary) -> None:
+def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: SweepSummary) -> None:
     rows, runs = summary.rows, summary.runs
     for quantity in quantities("particle_f1"):
         cells = titles(heat_map(rows, quantity, quantity.scale(rows)))
@@ -233,7 +233,7 @@ def test_heat_maps_of_one_quantity_share_their_colours(sweep: Any, make_results:
         result = make_results("symmetric", 0.05 + 0.05 * number, 0) | {"data": data}
         result["fixmatch"]["particle"]["f1"] = f1
         sweep.run(str(number), [f"data={data}"], result, {"state": "finished"})
-    rows = summarise(collect(sweep.path)).rows
+    rows = summarise_sweep(collect(sweep.path)).rows
     quantity: Quantity = quantities("particle_f1")[0]
     fills = {}
     for scene, group in rows.groupby("scene"):
@@ -247,7 +247,7 @@ def test_heat_maps_of_one_quantity_share_their_colours(sweep: Any, make_results:
     assert fills["a"] == fills["b"]
 
 
-def test_gains_are_drawn_with_every_run(summary: Summary) -> None:
+def test_gains_are_drawn_with_every_run(summary: SweepSummary) -> None:
     figure = gains_figure(summary)
     assert figure is not None
     (axis,) = figure.axes
@@ -263,7 +263,7 @@ def test_gains_are_drawn_with_every_run(summary: Summary) -> None:
 
 
 def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
-    hostile: Summary, sweep: Any, make_results: Any
+    hostile: SweepSummary, sweep: Any, make_results: Any
 ) -> None:
     figure = gains_figure(hostile)
     assert figure is not None
@@ -273,13 +273,13 @@ def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
     result = make_results("none", 0.05, 0) | {"fixmatch": None}
     (folder / "0" / "results.json").write_text(json.dumps(result))
     (folder / "0" / "status.json").write_text(json.dumps({"state": "finished"}))
-    assert gains_figure(summarise(collect(folder))) is None
+    assert gains_figure(summarise_sweep(collect(folder))) is None
 
 
 def test_missing_cells_are_left_open(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("symmetric", 0.05, 0, threshold=0.6))
     sweep.finished("1", make_results("symmetric", 0.1, 0, threshold=0.7))
-    rows = summarise(collect(sweep.path)).rows
+    rows = summarise_sweep(collect(sweep.path)).rows
     quantity = quantities("particle_f1")[0]
     assert titles(heat_map(rows, quantity, quantity.scale(rows))).count("no finished run") == 2
 
@@ -292,7 +292,7 @@ def test_a_report_is_made_without_any_one_optional_key(
     for number, value in enumerate(values):
         result = make_results("symmetric", 0.05 + 0.05 * number, 0) | {broken: value}
         sweep.run(str(number), [f"seed={number}"], result, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     assert summary.rows.runs.sum() == 5
     for content in (html(summary), markdown(summary), rows_csv(summary.rows)):
         assert "simulated" in content
@@ -300,13 +300,13 @@ def test_a_report_is_made_without_any_one_optional_key(
 
 def test_a_sweep_without_any_result_still_reports(sweep: Any, tmp_path: Path) -> None:
     sweep.run("0", ["seed=0"], None, {"state": "running"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     assert len(write_report(summary, tmp_path)) == 4
     assert "running" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "report.csv").read_text() == ""
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(summary: Summary, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(summary: SweepSummary, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CryofixError, match="output=FOLDER"):
         write_report(summary, tmp_path / "file")
@@ -320,7 +320,7 @@ def test_the_time_of_a_report_grows_with_its_runs_alone(sweep: Any, tmp_path: Pa
         shutil.copytree(run, tmp_path / "20" / run.name)
 
     def report(count: int) -> None:
-        summary = summarise(collect(sweep.path if count == 200 else tmp_path / "20"))
+        summary = summarise_sweep(collect(sweep.path if count == 200 else tmp_path / "20"))
         write_report(summary, tmp_path / "report")
         assert summary.rows.runs.sum() == count
 
@@ -343,7 +343,7 @@ def test_of_five_rows_one_that_chance_may_have_lifted_is_not_called_better(
                 result["supervised"]["particle"]["f1"] = 0.5
                 result["fixmatch"]["particle"]["f1"] = 0.5 + lift + 0.01 * (draw - 1)
                 sweep.finished(f"{mask}{draw}{seed}", result)
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render(summary, 160))
     (row,) = (line for line in console.export_text().splitlines() if "+0.05" in line)
@@ -356,7 +356,7 @@ def test_a_gain_of_0_004_is_shown_in_every_report(sweep: Any, make_results: Any)
     result["fixmatch"]["particle"]["f1"] = result["supervised"]["particle"]["f1"] + 0.004
     result["collapse"]["min_drift"] = -0.004
     sweep.finished("0", result)
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     console = Console(width=160, file=io.StringIO(), record=True)
     console.print(render(summary, 160))
     for written in (console.export_text(), html(summary), markdown(summary).replace("\\", "")):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps import collect, summarise
+from cryofix.sweeps import collect, summarise_sweep
 from cryofix.sweeps.gains import holm, t_interval, t_test
 from cryofix.sweeps.report_forms import html, markdown
 from cryofix.sweeps.selection import judge_selection
@@ -20,7 +20,7 @@ from cryofix.sweeps.varied import override_line
 
 
 def rows(folder: Path) -> list[Any]:
-    return [row for _, row in summarise(collect(folder)).rows.iterrows()]
+    return [row for _, row in summarise_sweep(collect(folder)).rows.iterrows()]
 
 
 def set_f1(result: dict[str, Any], supervised: float, fixmatch: float) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
         for branch, score in zip(("supervised", "fixmatch"), ahead, strict=True):
             result["validation"][branch] = {"particle_f1": score}
         sweep.run(str(seed), [f"seed={seed}"], result, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     judged = judge_selection(summary.runs, "particle_f1")
     assert [(each.n, each.wrong) for each in judged] == [(4, 2), (4, 1), (4, 2)]
     assert [each.cost for each in judged] == pytest.approx([0.12 / 4, 0.1 / 4, 0.12 / 4])
@@ -151,7 +151,7 @@ def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) ->
         "quota": "better",
     }
     assert "among the 5 rows compared here that may be chance" in markdown(
-        summarise(collect(sweep.path))
+        summarise_sweep(collect(sweep.path))
     )
 
 
@@ -174,7 +174,7 @@ def test_runs_that_the_guard_stopped_are_said_to_compare_unequal_training(
         result = make_results("none", 0.05, seed)
         result["steps"] |= {"supervised": 2000, "fixmatch": taken}
         sweep.finished(str(seed), result)
-    notes = " ".join(summarise(collect(sweep.path)).notes)
+    notes = " ".join(summarise_sweep(collect(sweep.path)).notes)
     assert "In 1 of 2 runs the guard stopped FixMatch (guard.action=stop)" in notes
 
 
@@ -191,7 +191,7 @@ def test_other_overrides_separate_rows_and_are_named(sweep: Any, make_results: A
         result = make_results("none", 0.05, 0)
         overrides = ["mask=none", "ratio=0.05", "seed=0", *teacher]
         sweep.run(str(number), overrides, result, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     scenes = list(summary.rows.scene)
     assert scenes == ["simulated", "simulated, teacher ema", "simulated, teacher student"]
 
@@ -201,7 +201,7 @@ def test_what_goes_with_the_data_is_not_said(sweep: Any, make_results: Any) -> N
         result = make_results("none", 0.05, 0) | {"data": data}
         overrides = [f"data={data}", *(["data.root=/far/away"] if number else []), "mask=none"]
         sweep.run(str(number), overrides, result, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     scenes = list(summary.rows.scene)
     assert scenes == ["real", "simulated"]
 
@@ -213,7 +213,7 @@ def test_supervised_runs_have_a_row_of_their_own_without_a_gain(
     alone = make_results("none", 0.1, 0) | {"fixmatch": None, "gain": None}
     overrides = ["mask=none", "ratio=0.1", "seed=0", "method=supervised"]
     sweep.run("1", overrides, alone, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     found = {row["mask"]: row for _, row in summary.rows.iterrows()}
     assert set(found) == {"none", "supervised only"}
     assert found["supervised only"].gain is None
@@ -225,7 +225,7 @@ def test_supervised_runs_have_a_row_of_their_own_without_a_gain(
 
 def test_controls_shared_by_masks_count_once(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": t}) for t in (0.6, 0.7, 0.8)], (0.05,), (0, 1, 2))
-    runs = summarise(collect(sweep.path)).runs
+    runs = summarise_sweep(collect(sweep.path)).runs
     (control,) = control_by_ratio(runs, "particle_f1").values()
     assert control == spread(runs.supervised_particle_f1[:3])
     assert control_by_ratio(runs[:3], "particle_f1") == {0.05: control}
@@ -237,7 +237,7 @@ def test_alarms_drift_and_keep_rates_are_summarised(sweep: Any) -> None:
     assert (row.alarms, row.alarm_share, row.collapse_alarms) == ("2/2", 1, 2)
     assert row.min_drift_worst <= row.min_drift_mean < -1.5
     assert row.particle_keep < 0.2 * row.background_keep
-    (rates,) = keep_rates_by_ratio(summarise(collect(sweep.path)).runs).values()
+    (rates,) = keep_rates_by_ratio(summarise_sweep(collect(sweep.path)).runs).values()
     assert rates.particle.iloc[0] == pytest.approx(1.0)
     assert rates.particle.is_monotonic_decreasing
 
@@ -247,7 +247,7 @@ def test_older_and_newer_schemas_are_read_and_noted(sweep: Any, make_results: An
     flat = {"mask": "none", "ratio": 0.05, "seed": 1, "fixmatch": {"pixel_f1": 0.4}}
     sweep.run("0", ["mask=none", "ratio=0.05", "seed=0"], newer, {"state": "finished"})
     sweep.run("1", ["mask=none", "ratio=0.05", "seed=1"], flat, {"state": "finished"})
-    summary = summarise(collect(sweep.path))
+    summary = summarise_sweep(collect(sweep.path))
     assert summary.rows.runs.sum() == 2
     assert any("schema 7, newer" in note for note in summary.notes)
     assert any("no schema number" in note for note in summary.notes)
@@ -260,10 +260,10 @@ def test_best_uses_validation_when_every_candidate_has_it(sweep: Any, make_resul
         result = set_f1(make_results("symmetric", 0.05, 0, threshold=threshold), 0.5, test_f1)
         result["validation"]["fixmatch"]["particle_f1"] = validation_f1
         sweep.finished(str(number), result)
-    (by_validation,) = summarise(collect(sweep.path)).best
+    (by_validation,) = summarise_sweep(collect(sweep.path)).best
     assert by_validation.source == "validation"
     assert by_validation.line == "mask=symmetric mask.threshold=0.7 ratio=0.05"
-    (by_test,) = summarise(collect(sweep.path), "pixel_f1").best
+    (by_test,) = summarise_sweep(collect(sweep.path), "pixel_f1").best
     assert by_test.source == "test", "validation holds particle F1 only"
 
 
@@ -274,14 +274,14 @@ def test_best_by_test_is_declared_and_skips_lucky_single_seeds(
         result = set_f1(make_results("none", 0.05, seed), 0.5, 0.55)
         sweep.finished(f"a{seed}", result | {"validation": None})
     sweep.finished("lucky", set_f1(make_results("soft_weight", 0.05, 0), 0.5, 0.9))
-    (best,) = summarise(collect(sweep.path)).best
+    (best,) = summarise_sweep(collect(sweep.path)).best
     assert (best.row.setting.mask, best.source, best.passed_over) == ("none", "test", 1)
 
 
 def test_no_mask_above_the_control_is_said(sweep: Any, make_results: Any) -> None:
     for seed in range(3):
         sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), 0.6, 0.5))
-    (best,) = summarise(collect(sweep.path)).best
+    (best,) = summarise_sweep(collect(sweep.path)).best
     assert best.advice.startswith("No mask beats plain supervised training")
 
 
@@ -295,7 +295,7 @@ def test_override_line_quotes_for_the_shell_and_drops_seeds(sweep: Any, make_res
         "$(reboot)",
     ]
     sweep.run("0", overrides, make_results("none", 0.05, 0), {"state": "finished"})
-    (best,) = summarise(collect(sweep.path)).best
+    (best,) = summarise_sweep(collect(sweep.path)).best
     assert best.line == "mask=none ratio=0.05 'data.folder=a b;rm -rf x'"
 
 
@@ -316,4 +316,4 @@ def test_names_say_only_what_differs(sweep: Any) -> None:
 def test_an_unknown_metric_names_the_known_ones(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("none", 0.05, 0))
     with pytest.raises(CryofixError, match=r"metric=f2.*particle_f1"):
-        summarise(collect(sweep.path), "f2")
+        summarise_sweep(collect(sweep.path), "f2")

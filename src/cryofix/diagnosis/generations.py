@@ -23,7 +23,7 @@ import numpy as np
 from cryofix.diagnosis.policies import QUICK_SIDE, Masked, apply_policy
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.metrics.bins import LOGITS, MIDDLE, FloatArray
-from cryofix.metrics.histogram import ProbabilityHistogram, shifted
+from cryofix.metrics.histogram import ProbabilityHistogram, shift_log_odds
 from cryofix.metrics.rates import PARTICLE, divide
 
 COLLAPSED = 0.10  # recall below this is the collapse
@@ -114,7 +114,7 @@ def follow(
     shift, generations = 0.0, list[Generation]()
     outcome = "drifts"
     for number in range(MOST_GENERATIONS + 1):
-        probability = shifted(shift)
+        probability = shift_log_odds(shift)
         positive = LOGITS + shift >= 0
         masked = apply_policy(policy, histogram, context, probability, QUICK_SIDE)
         rates = masked.rates(None)

@@ -16,7 +16,7 @@ BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """A line of the legend; ``share`` is of the valid pixels, None for the others themselves."""
 
     name: str
@@ -33,7 +33,7 @@ class Overlay:
     """A painted map, (rows, columns, 3) in [0, 1], and its legend."""
 
     painted: FloatArray
-    legend: list[Entry]
+    legend: list[LegendEntry]
 
 
 def paint(
@@ -74,12 +74,13 @@ def paint(
         layers.append(("kept and wrong", WRONG, kept & valid & (particle != truth)))
     counted = max(int(valid.sum()), 1)
     legend = [
-        Entry(name, colour, float((mask & valid).sum()) / counted) for name, colour, mask in layers
+        LegendEntry(name, colour, float((mask & valid).sum()) / counted)
+        for name, colour, mask in layers
     ]
-    legend.append(Entry("ignored", IGNORED, float((valid & ~kept).sum()) / counted))
+    legend.append(LegendEntry("ignored", IGNORED, float((valid & ~kept).sum()) / counted))
     if not valid.all():
         layers.append(("not counted", NEUTRAL, ~valid))
-        legend.append(Entry("not counted", NEUTRAL, None))
+        legend.append(LegendEntry("not counted", NEUTRAL, None))
     strength = np.clip(weight / max(float(weight.max()), 1e-12), 0, 1)
     opacity = np.where(valid, 0.25 + 0.4 * strength, 0.8)
     painted = ground.copy()

@@ -66,7 +66,7 @@ def _checked(pair: Pair) -> Pair:
     return pair
 
 
-def count(
+def count_arrays(
     pairs: Iterable[Pair], tick: Callable[[], None] = lambda: None, threads: int | None = None
 ) -> IntArray:
     """Return the counts of a `ProbabilityHistogram` of all pixels, shape (3, BINS).

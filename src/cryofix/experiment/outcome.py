@@ -15,7 +15,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import score_all
 from cryofix.learning.network import build_network
-from cryofix.metrics.scores import MicrographRecord, Thresholds, choose_thresholds, summarise
+from cryofix.metrics.scores import MicrographRecord, Thresholds, choose_thresholds, summarise_scores
 
 # F1 on validation is taken at a threshold fitted to the same few micrographs, so it ranks the two
 # branches by luck: it chose the worse one twice as costly (docs/study.md).
@@ -23,7 +23,7 @@ SELECTED_BY = "particle_average_precision"
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredBranch:
     """One branch of the fork, scored."""
 
     validation: list[MicrographRecord]
@@ -34,11 +34,11 @@ class Scored:
 
     def scores(self) -> dict[str, Any]:
         """Return the ``SCORES`` on test micrographs."""
-        return summarise(self.test, self.thresholds)
+        return summarise_scores(self.test, self.thresholds)
 
     def validation_scores(self) -> dict[str, float]:
         """Return the particle scores on validation that settings and branches are chosen by."""
-        scores = summarise(self.validation, self.thresholds)["particle"]
+        scores = summarise_scores(self.validation, self.thresholds)["particle"]
         return {f"particle_{key}": scores[key] for key in ("f1", "average_precision")}
 
 
@@ -59,7 +59,7 @@ def score_branch(
     data: CryoDataModule,
     device: torch.device,
     counter: Callable[[str, int], Callable[[], None]],
-) -> Scored:
+) -> ScoredBranch:
     """Score a branch on validation and test; ``counter(title, n)`` returns what to call n times."""
     parts = {name: data.part(name) for name in ("validation", "test")}
     tick = counter(f"scoring {name}", sum(map(len, parts.values())))
@@ -69,7 +69,7 @@ def score_branch(
             records[part] += score_all(network, data, [annotated], device)
             tick()
     thresholds = choose_thresholds(records["validation"])
-    return Scored(records["validation"], records["test"], thresholds, network)
+    return ScoredBranch(records["validation"], records["test"], thresholds, network)
 
 
 def select(validation: Mapping[str, Mapping[str, float]]) -> str:

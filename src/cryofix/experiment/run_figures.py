@@ -29,7 +29,7 @@ FOUND, WRONG, MISSED = "#009e73", "#d55e00", "#56b4e9"  # told apart by all eyes
 COLOURS = {"supervised": plots.SUPERVISED, "fixmatch": plots.FIXMATCH, "model": plots.FIXMATCH}
 
 
-def write_figures(experiment: "Experiment") -> None:
+def write_run_figures(experiment: "Experiment") -> None:
     """Write ``figures/`` of a finished run: picks, maps, precision-recall, keep rates."""
     folder = experiment.folder / "figures"
     data = experiment.data
@@ -48,7 +48,7 @@ def write_figures(experiment: "Experiment") -> None:
     records = {name: scored.test for name, scored in experiment.scored.items()}
     save(precision_recall_figure(records), folder / "precision_recall.png")
     if experiment.keep_rates:
-        save(keep_rates_figure(experiment.keep_rates), folder / "keep_rates.png")
+        save(run_keep_rates_figure(experiment.keep_rates), folder / "keep_rates.png")
 
 
 def write_scored_figures(
@@ -155,7 +155,7 @@ def precision_recall_figure(records: dict[str, list[MicrographRecord]]) -> Figur
     return figure
 
 
-def keep_rates_figure(rows: Sequence[dict[str, Any]]) -> Figure:
+def run_keep_rates_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """Draw what a symmetric threshold would keep of each class, and the drift between them."""
     figure, (axis,) = plots.panels(7, 4.4)
     plots.draw_keep_rates(axis, rows, rows)

@@ -47,7 +47,7 @@ from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
-from cryofix.metrics.scores import Thresholds, paired_gain, summarise
+from cryofix.metrics.scores import Thresholds, paired_gain, summarise_scores
 from cryofix.stopping import StopRequests
 
 SCHEMA = 1
@@ -244,7 +244,7 @@ class Experiment:
         """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
-        scores: dict[str, float] = summarise(records, Thresholds())["pixel"]
+        scores: dict[str, float] = summarise_scores(records, Thresholds())["pixel"]
         return scores
 
     def _keep_rates(self, burn_in: Path) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from cryofix.learning.evaluation import Prediction, predict, score
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import MicrographRecord, choose_thresholds, summarise
+from cryofix.metrics.scores import MicrographRecord, choose_thresholds, summarise_scores
 
 EXAMPLE = 0  # number of the micrograph that pictures are made of
 
@@ -69,7 +69,7 @@ class Validation:
             "pixels": sum((record.pixels for record in records), PixelHistogram.empty()),
             "particles": sum((record.particles for record in records), ParticleRecord.empty()),
         }
-        scores = summarise(records, choose_thresholds(records))
+        scores = summarise_scores(records, choose_thresholds(records))
         pixel, particle = scores["pixel"], scores["particle"]
         return {
             "particle_f1": particle["f1"],

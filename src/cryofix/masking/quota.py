@@ -5,9 +5,9 @@ from typing import Unpack
 import torch
 
 from cryofix.masking.checks import require, require_share
-from cryofix.masking.histogram import Histogram, bin_index
 from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.ranks import uniform_noise
+from cryofix.masking.running_histogram import Histogram, bin_index
 
 
 class Cbst(MaskingPolicy):
@@ -22,7 +22,7 @@ class Cbst(MaskingPolicy):
     share_start, share_end
         rho at the start and the end of the stage, linear between.
     decay
-        Of the histogram of p, see `histogram.Histogram`.
+        Of the histogram of p, see `running_histogram.Histogram`.
     """
 
     name = "cbst"
@@ -69,7 +69,7 @@ class Dars(MaskingPolicy):
     share
         rho.
     decay
-        Of the histogram of p, see `histogram.Histogram`.
+        Of the histogram of p, see `running_histogram.Histogram`.
     """
 
     name = "dars"
@@ -121,9 +121,9 @@ class Quota(MaskingPolicy):
         Multiplies the labelled prior, for unlabelled micrographs known to be denser or emptier;
         held inside [0.5, 2].
     decay
-        Of the histogram of p, see `histogram.Histogram`. Short, because a histogram that lags
-        behind a teacher that is losing its particles asks for probabilities that no pixel has any
-        more, and all that is kept is background (docs/collapse.md).
+        Of the histogram of p, see `running_histogram.Histogram`. Short, because a histogram that
+        lags behind a teacher that is losing its particles asks for probabilities that no pixel has
+        any more, and all that is kept is background (docs/collapse.md).
     """
 
     name = "quota"

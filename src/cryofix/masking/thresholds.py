@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from cryofix.masking.checks import require_threshold
-from cryofix.masking.histogram import Histogram
 from cryofix.masking.policy import Common, MaskingPolicy, PolicyContext, Probs, Selection, Valid
 from cryofix.masking.probability import confidence, scalar
 from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
+from cryofix.masking.running_histogram import Histogram
 
 
 class FlexMatch(MaskingPolicy):
@@ -102,7 +102,7 @@ class Adsh(MaskingPolicy):
     threshold
         tau, for background.
     decay
-        Of the histogram of p, see `histogram.Histogram`.
+        Of the histogram of p, see `running_histogram.Histogram`.
     """
 
     name = "adsh"

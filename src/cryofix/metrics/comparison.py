@@ -11,7 +11,7 @@ from cryofix.metrics import curves
 from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.programs import Labelled, Program, score_program
-from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise
+from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Scored:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON: ``particle`` as in ``results.json``, and curves."""
-        summary = summarise(self.records, Thresholds(particle=self.threshold))
+        summary = summarise_scores(self.records, Thresholds(particle=self.threshold))
         scores = summary["particle"]
         pooled = self.pooled
         best = pooled.best_threshold()

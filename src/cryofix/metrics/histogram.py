@@ -186,6 +186,6 @@ class ProbabilityHistogram:
         return float(edges[index] + inside * (edges[index + 1] - edges[index]))
 
 
-def shifted(step: float) -> FloatArray:
+def shift_log_odds(step: float) -> FloatArray:
     """Return the bins' probabilities when all log-odds move by ``step``, shape (BINS,)."""
     return 1 / (1 + np.exp(-np.clip(LOGITS + step, -500, 500)))

@@ -27,7 +27,7 @@ from cryofix.metrics.micrograph_records import (
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 
-__all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain", "summarise"]
+__all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain", "summarise_scores"]
 
 MEASURES = ("precision", "recall", "f1")
 
@@ -41,7 +41,7 @@ def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
     return Thresholds(pixels.best_threshold(), particles.best_threshold())
 
 
-def summarise(records: Sequence[MicrographRecord], thresholds: Thresholds) -> dict[str, Any]:
+def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds) -> dict[str, Any]:
     """Return the ``SCORES`` of a set of micrographs, ready for JSON.
 
     All values are finite floats in [0, 1] (zero division: see `curves.Counts`). A ``ci95`` is

@@ -50,7 +50,7 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
-def print_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
+def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Print the table of scores, the keep-rate line, and where everything is.
 
     Parameters

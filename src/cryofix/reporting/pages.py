@@ -19,7 +19,7 @@ from cryofix.reporting import numbers
 
 
 @cache
-def environment() -> Environment:
+def template_environment() -> Environment:
     """Return the one Jinja2 environment; its filters are the functions of :mod:`numbers`."""
     made = Environment(
         loader=PackageLoader("cryofix.reporting"),
@@ -40,7 +40,7 @@ def environment() -> Environment:
 
 def fragment(template: str, **content: object) -> Markup:
     """Return a part of a page, ready to stand in another template."""
-    return Markup(environment().get_template(template).render(content))
+    return Markup(template_environment().get_template(template).render(content))
 
 
 def page(template: str | Template, *assets: str, **content: object) -> Iterator[str]:
@@ -62,7 +62,7 @@ def page(template: str | Template, *assets: str, **content: object) -> Iterator[
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     yield from (
-        environment()
+        template_environment()
         .get_template(template)
         .generate(
             style=Markup(style),

@@ -8,7 +8,7 @@ from cryofix.sweeps.collect import Expand, Sweep, collect
 from cryofix.sweeps.report_forms import render, write_report
 from cryofix.sweeps.run_results import METRICS, Result, read_result
 from cryofix.sweeps.runs import Run, State
-from cryofix.sweeps.summarise import Summary, summarise
+from cryofix.sweeps.summarise import SweepSummary, summarise_sweep
 
 __all__ = [
     "METRICS",
@@ -16,11 +16,11 @@ __all__ = [
     "Result",
     "Run",
     "State",
-    "Summary",
     "Sweep",
+    "SweepSummary",
     "collect",
     "read_result",
     "render",
-    "summarise",
+    "summarise_sweep",
     "write_report",
 ]

@@ -104,15 +104,15 @@ def take_back_chance(gains: Sequence[Gain | None]) -> list[Gain | None]:
     return judged
 
 
-def differences(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
+def paired_differences(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
     """Return FixMatch - control of each run that has both."""
     both = runs[[f"fixmatch_{metric}", f"supervised_{metric}"]].dropna().astype(float)
     return both.iloc[:, 0] - both.iloc[:, 1]
 
 
-def paired_gain(runs: pd.DataFrame, metric: str) -> Gain | None:
+def gain_over_seeds(runs: pd.DataFrame, metric: str) -> Gain | None:
     """Return the mean difference FixMatch - control of a metric over runs that have both."""
-    found = differences(runs, metric)
+    found = paired_differences(runs, metric)
     if found.empty:
         return None
     pairs = runs.loc[found.index]

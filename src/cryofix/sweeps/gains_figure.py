@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from cryofix.reporting.numbers import percent
 from cryofix.sweeps.run_results import METRICS
-from cryofix.sweeps.summarise import Summary
+from cryofix.sweeps.summarise import SweepSummary
 
 RUNS, MEAN, ZERO = "#4c78a8", "#222222", "#999999"
 LINE_INCHES = 0.23
@@ -14,7 +14,7 @@ MOST_ROWS = 80  # more are a wall of dots; the tables hold all
 ROOM = 0.08  # beside the outermost dots, as a share of their range
 
 
-def gains_figure(summary: Summary) -> Figure | None:
+def gains_figure(summary: SweepSummary) -> Figure | None:
     """Draw the paired gain of each run in the sweep's metric; None without a gain.
 
     A line for each setting and ratio, grouped by data: dots are runs, the diamond is their mean,

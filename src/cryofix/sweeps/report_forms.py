@@ -17,7 +17,7 @@ from cryofix.reporting.frame_tables import (
     terminal_table,
 )
 from cryofix.reporting.numbers import percent
-from cryofix.reporting.pages import environment, page
+from cryofix.reporting.pages import page, template_environment
 from cryofix.sweeps.report_tables import (
     JOB_COLUMNS,
     STATE_STYLES,
@@ -28,7 +28,7 @@ from cryofix.sweeps.report_tables import (
     shown_rows,
     terminal_columns,
 )
-from cryofix.sweeps.summarise import CAVEATS, Summary
+from cryofix.sweeps.summarise import CAVEATS, SweepSummary
 
 WIDE = 120
 """Columns from which on the table shows the control, verdict, recall, drift and alarms too."""
@@ -36,7 +36,7 @@ MOST_JOBS = 500
 """A page lists no more jobs without a result."""
 
 
-def html(summary: Summary) -> str:
+def html(summary: SweepSummary) -> str:
     """Return the whole page."""
     from cryofix.sweeps.sweep_figures import figures_of_scene  # Matplotlib takes its time
 
@@ -66,11 +66,11 @@ def html(summary: Summary) -> str:
     )
 
 
-def markdown(summary: Summary) -> str:
+def markdown(summary: SweepSummary) -> str:
     """Return the whole report; everything that came from files is escaped."""
     rows, jobs = summary.rows, summary.sweep.unfinished
     return (
-        environment()
+        template_environment()
         .get_template("report.md")
         .render(
             summary=summary,
@@ -84,7 +84,7 @@ def markdown(summary: Summary) -> str:
     )
 
 
-def _maps(summary: Summary) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
+def _maps(summary: SweepSummary) -> Iterator[tuple[str, str, list[str], list[list[str]]]]:
     """Yield a table of settings x ratios for each quantity of the heat maps."""
     from cryofix.sweeps.heat_maps import quantities
 
@@ -102,7 +102,7 @@ def _maps(summary: Summary) -> Iterator[tuple[str, str, list[str], list[list[str
             yield quantity.title, str(scene), list(settings.curve), body
 
 
-def render(summary: Summary, width: int = WIDE, most_jobs: int = 20) -> RenderableType:
+def render(summary: SweepSummary, width: int = WIDE, most_jobs: int = 20) -> RenderableType:
     """Return what a :class:`rich.console.Console` of ``width`` columns prints."""
     counts = [
         Text(f"{n} {state.value}", STATE_STYLES[state]) for state, n in summary.states.items()
@@ -127,7 +127,7 @@ def render(summary: Summary, width: int = WIDE, most_jobs: int = 20) -> Renderab
     return Group(*parts)
 
 
-def write_report(summary: Summary, folder: str | Path) -> list[Path]:
+def write_report(summary: SweepSummary, folder: str | Path) -> list[Path]:
     """Write ``report.html``, ``.md``, ``.csv``, ``runs.csv`` and ``gains.png``; return their paths.
 
     Without a gain there is no picture of gains.

@@ -14,7 +14,7 @@ from cryofix.sweeps.reading import text
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.runs import Run, State
 from cryofix.sweeps.statistics import ROW, Spread
-from cryofix.sweeps.summarise import Summary
+from cryofix.sweeps.summarise import SweepSummary
 
 STATE_STYLES = {
     State.FINISHED: "green",
@@ -30,7 +30,7 @@ _VERDICTS = {"better": ("green", "good"), "worse": ("red", "bad")}
 _SMALL = Markup('{} <span class="sd">{}</span>')
 
 
-def row_columns(summary: Summary, page: bool = False) -> list[Column]:
+def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
     """Return the columns of all settings, in a page or in Markdown."""
     gains = summary.rows.gain.dropna()
     ends = [abs(end) for gain in gains for end in (gain.mean, *(gain.interval or ()))]
@@ -70,7 +70,7 @@ def row_columns(summary: Summary, page: bool = False) -> list[Column]:
     ]
 
 
-def terminal_columns(summary: Summary, wide: bool) -> list[Column]:
+def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
     """Return the columns of a terminal; a narrow one shows the most important."""
     metric = summary.metric
     several = summary.rows.scene.nunique() > 1

@@ -33,7 +33,7 @@ def _higher(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
 
 
 @dataclass(frozen=True)
-class Selection:
+class SelectedModels:
     """Choices between control and FixMatch, judged on test, over runs that have both."""
 
     rule: str
@@ -58,7 +58,7 @@ class Selection:
         )
 
 
-def judge_selection(runs: pd.DataFrame, metric: str) -> list[Selection]:
+def judge_selection(runs: pd.DataFrame, metric: str) -> list[SelectedModels]:
     """Return the judgement of each of RULES by one of METRICS.
 
     All rules are judged by the same runs: those with both branches that say what was selected.
@@ -75,13 +75,13 @@ def judge_selection(runs: pd.DataFrame, metric: str) -> list[Selection]:
     ]
 
 
-def _judged(name: str, branch: "pd.Series[Any]", runs: pd.DataFrame, metric: str) -> Selection:
+def _judged(name: str, branch: "pd.Series[Any]", runs: pd.DataFrame, metric: str) -> SelectedModels:
     control, fixmatch = (
         runs[f"{each}_{metric}"].to_numpy(dtype=float) for each in ("supervised", "fixmatch")
     )
     selected = np.where(branch == "fixmatch", fixmatch, control)
     cost, gain = np.maximum(control, fixmatch) - selected, selected - control
-    return Selection(
+    return SelectedModels(
         rule=name,
         n=len(runs),
         wrong=int((cost > 0).sum()),

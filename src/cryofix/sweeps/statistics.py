@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from cryofix.reporting.numbers import plain, signed
-from cryofix.sweeps.gains import DRAW, differences, paired_gain, take_back_chance
+from cryofix.sweeps.gains import DRAW, gain_over_seeds, paired_differences, take_back_chance
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.runs import Run
 from cryofix.sweeps.varied import Names, make_names, setting_of, sort_key
@@ -103,7 +103,7 @@ def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
     for name, found in spreads.items():
         row |= {f"{name}_spread": found, f"{name}_mean": found and found.mean}
         row[f"{name}_sd"] = found and found.sd
-    gains = {name: paired_gain(runs, name) for name in METRICS}
+    gains = {name: gain_over_seeds(runs, name) for name in METRICS}
     for name, gain in gains.items():
         low, high = (gain and gain.interval) or (None, None)
         row |= {f"gain_{name}": gain and gain.mean, f"gain_{name}_worst": gain and gain.worst}
@@ -111,7 +111,7 @@ def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
     keeps = {name: spread(runs[name]) for name in ("particle_keep", "background_keep")}
     return row | {
         "gain": gains[metric],
-        "differences": tuple(differences(runs, metric)),
+        "differences": tuple(paired_differences(runs, metric)),
         "min_drift_worst": min(drifts) if len(drifts) else None,
         "collapse_alarms": int(watched.sum()) if len(watched) else None,
         "alarms": f"{int(watched.sum())}/{len(watched)}" if len(watched) else None,

@@ -33,7 +33,7 @@ CAVEATS = (
 
 
 @dataclass(frozen=True)
-class Summary:
+class SweepSummary:
     """Everything a report shows."""
 
     sweep: Sweep
@@ -94,7 +94,7 @@ class Summary:
         ]
 
 
-def summarise(sweep: Sweep, metric: str = "particle_f1") -> Summary:
+def summarise_sweep(sweep: Sweep, metric: str = "particle_f1") -> SweepSummary:
     """Compute all rows and choices of a sweep.
 
     Raises CryofixError: ``metric`` is not the name of a score.
@@ -104,4 +104,4 @@ def summarise(sweep: Sweep, metric: str = "particle_f1") -> Summary:
         raise CryofixError(f"metric={metric}: choose one of {', '.join(higher_is_better)}.")
     runs = runs_frame(sweep.finished)
     rows = rows_frame(runs, metric)
-    return Summary(sweep, runs, rows, choose(rows, metric), metric, datetime.now(UTC))
+    return SweepSummary(sweep, runs, rows, choose(rows, metric), metric, datetime.now(UTC))
