@@ -41,7 +41,7 @@ from cryofix.formats import (
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network
 from cryofix.picking.folder import keep_to_this_run
-from cryofix.picking.picked import Job, is_finished, read_picked
+from cryofix.picking.picked import Job, is_finished, read_result
 from cryofix.report import expand_sweep
 from cryofix.sweeps import collect, summarise_sweep
 from cryofix.sweeps.resume import resumed
@@ -317,7 +317,7 @@ def _kept_picks(folder: Path) -> None:
     os.utime(folder / "a.mrc", (0, 0))
     job = Job(folder / "a.mrc", "a.mrc", folder / "a.npz")
     if is_finished(job, RECORD["key"]):
-        read_picked(job)
+        read_result(job)
 
 
 def temporary() -> Path:
