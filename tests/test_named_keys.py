@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 import cryofix
 from cryofix.config import config_folder
-from cryofix.data.simulator import SimulatorConfig
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.keys import COMMANDS
 
 CONF = config_folder()

@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from cryofix.config import config_folder
-from cryofix.data.simulator import SimulatorConfig
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates
 from cryofix.simulate import main
 

@@ -55,9 +55,7 @@ def check_types(
     key
         Of ``values`` in the configuration; empty for the top level.
     """
-    hints: dict[str, Any] = {}
-    for taker in takers:
-        hints |= _hints(resolve_name(taker) if isinstance(taker, str) else taker)
+    hints = {name: hint for taker in takers for name, (hint, _) in keywords_of(taker).items()}
     prefix = f"{key}." if key else ""
     for name in values:
         if name not in hints and name != "_target_":
@@ -70,17 +68,30 @@ def check_types(
             check_value(values[name], hint, f"{prefix}{name}")
 
 
-def _hints(taker: Callable[..., Any]) -> dict[str, Any]:
-    """Return the annotations of the keywords that a class or function takes."""
+def keywords_of(taker: str | Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
+    """Return what a class or function takes by keyword: annotations, and whether each is needed.
+
+    What it hands on is among it: ``**name: Unpack[a TypedDict]``, or ``**name`` annotated with
+    :class:`KeywordsOf`. A TypedDict is taken for keywords that are not needed.
+    """
+    taker = resolve_name(taker) if isinstance(taker, str) else taker
     if is_typeddict(taker):
-        return get_type_hints(taker, include_extras=True)
+        hints = get_type_hints(taker, include_extras=True)
+        return {name: (hint, False) for name, hint in hints.items()}
     call = taker.__init__ if isinstance(taker, type) else taker  # type: ignore[misc] # this one
     hints = get_type_hints(call, include_extras=True)
+    found = {}
     for name, parameter in inspect.signature(call).parameters.items():
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD and name in hints:
-            hints |= get_type_hints(get_args(hints.pop(name))[0])  # of Unpack[a TypedDict]
-    hints.pop("return", None)
-    return hints
+        if name not in hints:
+            continue
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            found[name] = hints[name], parameter.default is parameter.empty
+        elif get_origin(hints[name]) is Annotated:
+            for each in get_args(hints[name])[1].takers:
+                found |= keywords_of(each)
+        else:
+            found |= keywords_of(get_args(hints[name])[0])
+    return found
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:

@@ -6,16 +6,14 @@ Strings are taken as they are: nothing in them is resolved, evaluated or looked 
 """
 
 import importlib
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar, cast
 
-from cryofix.checking import check_types, shown
+from cryofix.checking import check_types, keywords_of, shown
 from cryofix.errors import CryofixError
 
 TARGET = "_target_"
 PACKAGE = "cryofix"
-OTHERS = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 T = TypeVar("T")
 
@@ -67,8 +65,7 @@ def call(called: Callable[..., T], keywords: Mapping[str, Any], key: str, **furt
     """
     check_types(keywords, called, key=key)
     together = {**keywords, **further}
-    for name, parameter in inspect.signature(called).parameters.items():
-        needed = parameter.default is parameter.empty and parameter.kind not in OTHERS
+    for name, (_, needed) in keywords_of(called).items():
         if needed and name not in together:
             raise CryofixError(f"{key}.{name} has no value: give {key}.{name}=VALUE")
     return called(**together)

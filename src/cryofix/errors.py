@@ -60,3 +60,9 @@ def check_known(key: str, value: object, known: Iterable[str]) -> None:
     known = list(known)
     if value not in known:
         raise CryofixError(f"{key}={value} is not known; use one of {', '.join(known)}")
+
+
+def check_ranges(record: object, prefix: str = "", **ranges: tuple[float, float]) -> None:
+    """Check fields of a record by :func:`check_range`; ``prefix`` stands before their keys."""
+    for name, bounds in ranges.items():
+        check_range(prefix + name, getattr(record, name), *bounds)

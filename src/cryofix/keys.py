@@ -194,6 +194,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "pick": ("cryofix.keys.Pick",),
     "convert": ("cryofix.keys.Convert",),
     "report": ("cryofix.keys.Report",),
-    "simulate": ("cryofix.keys.Simulate", "cryofix.data.simulator.SimulatorConfig"),
+    "simulate": ("cryofix.keys.Simulate", "cryofix.data.simulation.parameters.SimulatorConfig"),
 }
 """What takes the keys of each command."""

@@ -6,7 +6,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from cryofix.config import entry_point, to_plain
-from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.processes import cores_at_hand
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.formats import read_micrograph, write_mrc
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from cryofix.config import build, config_folder
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.formats import read_micrograph
 from disc_finder import draw

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from cryofix.data.simulation import placement
-from cryofix.data.simulation.parameters import VERSION
-from cryofix.data.simulator import Simulated, SimulatorConfig, simulate_micrograph, write_dataset
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.imaging import Simulated, simulate_micrograph
+from cryofix.data.simulation.parameters import VERSION, SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.formats import (
     Particles,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cryofix.data.split import Split, split_micrographs
+from cryofix.data.split import Split, Splitting
 from cryofix.errors import CryofixError
 
 NAMES = [f"m{i:03d}" for i in range(60)]
@@ -12,7 +12,7 @@ NAMES = [f"m{i:03d}" for i in range(60)]
 
 def split(ratio: float = 0.1, **changes: object) -> Split:
     options = {"test": 0.2, "validation": 0.1, "split_seed": 0, **changes}
-    return split_micrographs(NAMES, ratio=ratio, **options)  # type: ignore[arg-type] # loose for brevity
+    return Splitting(ratio=ratio, **options).split(NAMES)  # type: ignore[arg-type] # loose for brevity
 
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 50), st.integers(0, 50))
@@ -42,9 +42,7 @@ def test_ratio_is_the_share_of_what_is_not_held_out() -> None:
 
 
 def test_a_micrograph_without_coordinates_is_unlabelled() -> None:
-    each = split_micrographs(
-        NAMES, ["extra"], ratio=0.1, test=2, validation=1, split_seed=0, label_draw=0
-    )
+    each = Splitting(ratio=0.1, test=2, validation=1).split(NAMES, ["extra"])
     assert "extra" in each.unlabelled
     assert len(each.test) == 2
 
@@ -75,4 +73,4 @@ def test_what_cannot_be_split_is_said(changes: dict[str, float], named: str) -> 
 
 def test_no_coordinates_at_all_are_said() -> None:
     with pytest.raises(CryofixError, match="0 labelled"):
-        split_micrographs([], NAMES, ratio=0.1, test=1, validation=1, split_seed=0)
+        Splitting(ratio=0.1, test=1, validation=1).split([], NAMES)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryofix.data.simulator import SimulatorConfig, write_dataset
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.formats import (
     MicrographInfo,
     Particles,

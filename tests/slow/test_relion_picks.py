@@ -16,8 +16,9 @@ import pytest
 import starfile
 from numpy.typing import NDArray
 
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.data.simulation.protein import make_protein, project
-from cryofix.data.simulator import SimulatorConfig, write_dataset
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from support import run_train
 

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cryofix.data.diameters import check_diameter
+from cryofix.data.origin import Files
 from cryofix.data.preprocess import Preprocessing, cache_all
 from cryofix.data.scaling import Scaling
 from cryofix.data.tiles import Annotated
@@ -77,80 +77,56 @@ def limited(
 
 
 def load_dataset(
-    *,
-    images: str,
-    coordinates: str | None,
-    ignored: str | None,
-    coordinate_options: Mapping[str, Any],
+    files: Files,
     scaling: Scaling,
     preprocessing: Preprocessing,
-    border_px: float,
-    limit: int | None,
-    pixel_size_angstrom: float | None,
-    check_fit: bool,
+    *,
     cache: Path,
+    check_fit: bool,
     start: Callable[[int], Callable[[], None]],
 ) -> Dataset:
     """Read headers and coordinates, preprocess what is not cached, and bring all to one scale.
 
-    Parameters
-    ----------
-    images
-        Folder, file or pattern of micrographs.
-    coordinates, ignored
-        Files or folders of labelled particles, and of those that count for neither side.
-    coordinate_options
-        Keywords of :func:`cryofix.formats.read_coordinates` (``format``, ``y_origin``).
-    scaling, preprocessing
-        How large and how normalised.
-    border_px
-        Width of the unlabelled border, in full-resolution pixels.
-    limit
-        Use only so many micrographs, those with labels first; at least 1.
-    pixel_size_angstrom
-        Overrides what the files say.
-    check_fit
-        Warn when the labels do not lie on particles, or fit better in another reading.
-    cache
-        Folder of preprocessed arrays.
-    start
-        Called with the number of micrographs; returns what is called after each.
+    ``start`` is called with the number of micrographs, and what it returns after each. With
+    ``check_fit`` labels that do not lie on particles are warned of.
+
+    Raises CryofixError when files are missing, or particles or the border do not fit into them.
     """
-    infos = load_infos(images, pixel_size_angstrom)
-    labels = (
-        {} if coordinates is None else read_coordinates(coordinates, infos, **coordinate_options)
-    )
-    if limit is not None:
-        infos = limited(infos, labels, limit)
+    images, coordinates, ignored = map(files.path, ("images", "coordinates", "ignored"))
+    if images is None:
+        raise CryofixError(
+            "data.images is missing: give a folder, a file or a pattern of micrographs"
+        )
+    infos = load_infos(images, files.pixel_size_angstrom)
+    labels = {} if coordinates is None else read_coordinates(coordinates, infos, **files.options)
+    if files.limit is not None:
+        infos = limited(infos, labels, files.limit)
         labels = {name: labels[name] for name in infos if name in labels}
     unknown = {}
     if ignored is not None and Path(ignored).exists():
-        unknown = read_coordinates(ignored, infos, **{**coordinate_options, "allow_empty": True})
+        unknown = read_coordinates(ignored, infos, **{**files.options, "allow_empty": True})
     ordered = list(infos.values())
     diameters = scaling.diameters_px(infos, labels)
     scales = scaling.scales(ordered, diameters)
     for info, diameter, scale in zip(ordered, diameters, scales, strict=True):
         check_diameter(info, diameter, scale, SIZE_KEYS)
     if check_fit and coordinates is not None:
-        _warn_of_misfit(
-            infos, labels, dict(zip(infos, diameters, strict=True)), coordinates, coordinate_options
-        )
+        by_name = dict(zip(infos, diameters, strict=True))
+        _warn_of_misfit(infos, labels, by_name, coordinates, files)
     particle_px = scaling.network_px(diameters, scales)
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}
     for name, found, scale in zip(infos, cached, scales, strict=True):
-        micrograph = replace(found, name=name)
-        rows, columns = micrograph.shape
-        border = border_px * scale
+        (rows, columns), border = found.shape, files.border_px * scale
         if 2 * border >= min(rows, columns):
             raise CryofixError(
-                f"data.border_px={border_px} leaves nothing of {micrograph.source}, which is"
-                f" {micrograph.full_shape[0]} x {micrograph.full_shape[1]} pixels; lower it"
+                f"data.border_px={files.border_px} leaves nothing of {found.source}, which is"
+                f" {found.full_shape[0]} x {found.full_shape[1]} pixels; lower it"
             )
-        annotated[micrograph.name] = Annotated(
-            micrograph=micrograph,
-            particles=_scaled(labels.get(micrograph.name), micrograph.scale_xy),
-            ignored=_scaled(unknown.get(micrograph.name), micrograph.scale_xy) or Particles.empty(),
+        annotated[name] = Annotated(
+            micrograph=replace(found, name=name),
+            particles=_scaled(labels.get(name), found.scale_xy),
+            ignored=_scaled(unknown.get(name), found.scale_xy) or Particles.empty(),
             interior=(border, border, columns - 1 - border, rows - 1 - border),
         )
     in_angstrom = [
@@ -171,20 +147,17 @@ def _warn_of_misfit(
     labels: Mapping[str, Particles],
     diameters: Mapping[str, float],
     coordinates: str,
-    options: Mapping[str, Any],
+    files: Files,
 ) -> None:
     """Say on the terminal that labels do not lie on particles; in the log that they do."""
-    keys = options["keys"]
+    options = files.options
+    first = infos[next(iter(labels))]
     origin = file_y_origin(
-        coordinates,
-        infos[next(iter(labels))],
-        format=options["format"],
-        y_origin=options["y_origin"],
-        keys=keys,
+        coordinates, first, format=files.format, y_origin=options["y_origin"], keys=options["keys"]
     )
     fit = check_labels(infos, labels, y_origin=origin, diameters_px=diameters)
     level = logging.INFO if fit.confirmed else logging.WARNING
-    log.log(level, "%s: %s", coordinates, fit.message(keys))
+    log.log(level, "%s: %s", coordinates, fit.message(options["keys"]))
 
 
 def _scaled(particles: Particles | None, scale_xy: tuple[float, float]) -> Particles | None:

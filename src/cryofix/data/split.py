@@ -1,12 +1,12 @@
 """Which micrographs are tested on, validated on, learnt from with labels, and without."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_ranges
 
 
 @dataclass(frozen=True)
@@ -23,74 +23,78 @@ class Split:
         return {key: len(names) for key, names in asdict(self).items()}
 
 
-def split_micrographs(
-    with_labels: Sequence[str],
-    without_labels: Sequence[str] = (),
-    *,
-    ratio: float,
-    test: float,
-    validation: float,
-    split_seed: int,
-    label_draw: int = 0,
-    never_scored: Collection[str] = (),
-) -> Split:
-    """Split by micrograph, never by tile.
+@dataclass(frozen=True)
+class Splitting:
+    """How micrographs are split: by micrograph, never by tile.
 
     Test and validation depend on ``split_seed`` alone. The labelled micrographs are the first of
     an order drawn from ``split_seed`` and ``label_draw``, so a smaller ratio's are among a larger
     one's.
 
-    Raises CryofixError when the ratio is out of range or too few micrographs have coordinates.
-
-    Parameters
-    ----------
-    with_labels
-        Names of the micrographs that have coordinates.
-    without_labels
-        Names of those that have none: *unlabelled*, not empty.
-    ratio
-        Labelled share, in (0, 1], of the micrographs that have coordinates and are not held out;
-        at least one micrograph is labelled.
-    test, validation
-        A share below 1, or a number of micrographs.
-    split_seed, label_draw
-        What the draw depends on.
-    never_scored
-        Micrographs whose labels are too incomplete to be scored on; they stay in training.
+    Raises CryofixError when a number is out of range.
     """
-    if not 0 < ratio <= 1:
-        raise CryofixError(
-            f"ratio={ratio} is not a share of the micrographs: give a number above 0 and at most 1,"
-            " for example ratio=0.05"
+
+    ratio: float
+    """Labelled share, in (0, 1], of the micrographs that have coordinates and are not held out;
+    at least one micrograph is labelled."""
+    test: float = 0.2
+    validation: float = 0.1
+    """A share below 1, or a number of micrographs."""
+    split_seed: int = 0
+    label_draw: int = 0
+    """What the draws depend on."""
+    never_scored: tuple[str, ...] = ()
+    """Micrographs whose labels are too incomplete to be scored on; they stay in training."""
+    labelled_area: float = 1.0
+    """Share, in (0, 1], of each labelled micrograph that has labels: a window drawn from
+    ``split_seed`` and ``label_draw``. What is outside counts for neither side."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, split_seed=(0, 2**32 - 1), label_draw=(0, 2**32 - 1))
+        if not 0 < self.ratio <= 1:
+            raise CryofixError(
+                f"ratio={self.ratio} is not a share of the micrographs: give a number above 0 and"
+                " at most 1, for example ratio=0.05"
+            )
+        if not 0 < self.labelled_area <= 1:
+            raise CryofixError(
+                f"data.labelled_area={self.labelled_area} is not a share of a micrograph: give a"
+                " number above 0 and at most 1"
+            )
+
+    def split(self, with_labels: Sequence[str], without_labels: Sequence[str] = ()) -> Split:
+        """Split the names of micrographs that have coordinates; the others are *unlabelled*.
+
+        Raises CryofixError when too few micrographs have coordinates.
+        """
+        if not with_labels:
+            raise CryofixError(
+                "no micrograph has coordinates: 0 labelled micrographs are left; check"
+                " data.coordinates"
+            )
+        names = sorted(with_labels)
+        scorable = [name for name in names if name not in self.never_scored]
+        tested, validated = (
+            _count(key, getattr(self, key), len(names)) for key in ("test", "validation")
         )
-    if not with_labels:
-        raise CryofixError(
-            "no micrograph has coordinates: 0 labelled micrographs are left; check data.coordinates"
+        held_out = tested + validated
+        if held_out > len(scorable) or held_out >= len(names):
+            raise CryofixError(
+                f"data.test={self.test} and data.validation={self.validation} take {held_out} of"
+                f" {len(names)} micrographs with coordinates ({len(scorable)} of which may be"
+                " scored), so that none is left to learn from; lower them or label more micrographs"
+            )
+        order = np.random.default_rng([self.split_seed, 0]).permutation(len(scorable))
+        drawn = [scorable[i] for i in order[:held_out]]
+        pool = sorted(set(names) - set(drawn))
+        draw = np.random.default_rng([self.split_seed, 1, self.label_draw]).permutation(len(pool))
+        count = max(1, round(self.ratio * len(pool)))
+        return Split(
+            test=tuple(sorted(drawn[:tested])),
+            validation=tuple(sorted(drawn[tested:])),
+            labelled=tuple(pool[i] for i in draw[:count]),
+            unlabelled=(*(pool[i] for i in draw[count:]), *sorted(without_labels)),
         )
-    names = sorted(with_labels)
-    scorable = [name for name in names if name not in never_scored]
-    held_out = {
-        key: _count(key, value, len(names))
-        for key, value in (("test", test), ("validation", validation))
-    }
-    if sum(held_out.values()) > len(scorable) or sum(held_out.values()) >= len(names):
-        raise CryofixError(
-            f"data.test={test} and data.validation={validation} take {sum(held_out.values())} of"
-            f" {len(names)} micrographs with coordinates ({len(scorable)} of which may be scored),"
-            " so that none is left to learn from; lower them or label more micrographs"
-        )
-    order = [scorable[i] for i in np.random.default_rng([split_seed, 0]).permutation(len(scorable))]
-    tested = order[: held_out["test"]]
-    validated = order[held_out["test"] : sum(held_out.values())]
-    pool = sorted(set(names) - set(tested) - set(validated))
-    draw = np.random.default_rng([split_seed, 1, label_draw]).permutation(len(pool))
-    count = max(1, round(ratio * len(pool)))
-    return Split(
-        test=tuple(sorted(tested)),
-        validation=tuple(sorted(validated)),
-        labelled=tuple(pool[i] for i in draw[:count]),
-        unlabelled=(*(pool[i] for i in draw[count:]), *sorted(without_labels)),
-    )
 
 
 def draw_window(
@@ -98,14 +102,7 @@ def draw_window(
 ) -> tuple[float, float, float, float]:
     """Return a randomly placed box (x0, y0, x1, y1) of the interior's proportions.
 
-    Parameters
-    ----------
-    interior
-        (x0, y0, x1, y1) to stay in.
-    area
-        Share of the interior's area, in (0, 1].
-    seed
-        What the place depends on.
+    It has the share ``area``, in (0, 1], of the interior, and its place depends on ``seed``.
     """
     x0, y0, x1, y1 = interior
     width, height = ((high - low) * area**0.5 for low, high in ((x0, x1), (y0, y1)))

@@ -91,7 +91,7 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
         return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", validation, given)
     only = data.part("labelled")[0]
-    counts = region_counts(*data.maps(only), data.tile_px)
+    counts = region_counts(*data.maps(only), data.tiling.tile_px)
     return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", validation, given)
 
 
