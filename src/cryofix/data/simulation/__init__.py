@@ -1,6 +1,7 @@
-"""The image formation model behind :mod:`cryofix.data.simulator`, one idea in each module.
+"""Simulated micrographs with known truth: the default data set, and what the tests run on.
 
-``config`` what can be set; ``protein`` the specimen and its projections; ``placement`` where
-particles lie; ``contamination`` what else lies there; ``optics`` the microscope; ``micrograph``
-all of it put together; ``dataset`` many of them on disk.
+Stylised: blobs instead of proteins. Numbers from these images are no scientific claims.
+``parameters`` has what can be set, ``protein`` the specimen and its projections, ``placement``
+where particles lie, ``contamination`` what else lies there, ``optics`` the microscope,
+``imaging`` all of it put together, and ``dataset`` many of them on disk.
 """
