@@ -1,6 +1,7 @@
 """The prior, estimated or given."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ class Labelled:
     """Stands for a data module: micrographs are their (target, valid) maps."""
 
     micrographs: list[Maps]
-    tile_px: int = 16
+    tiling: Any = field(default_factory=lambda: SimpleNamespace(tile_px=16))
     split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
 
     validation: list[float] = field(default_factory=lambda: [0.03, 0.05])
