@@ -10,7 +10,7 @@ import pytest
 
 from support import SMALL, mounted, results
 
-SIZES_MB = (2, 10, 20, 35, 52)  # a whole run and its cache take 58
+SIZES_MB = (2, 10, 20, 30, 37)  # a whole run and its cache take 40
 
 
 def train(folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:

@@ -91,8 +91,11 @@ class Experiment:
             check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
         self._users_parts("burn_in")  # says what is wrong with them before anything is trained
         self.steps = Steps(**self.config["steps"])
-        scored_on = "cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu"
-        self.device = torch.device(scored_on)
+
+    @property
+    def device(self) -> torch.device:
+        """Where validation and test micrographs are scored."""
+        return torch.device("cuda" if on_gpu(self.config["trainer"]["accelerator"]) else "cpu")
 
     def run(self) -> dict[str, Any] | None:
         """Train, score, and return the content of ``results.json``.
