@@ -14,7 +14,16 @@ HERE = Path(__file__).parent
 SOURCE = HERE.parent / "src" / "cryofix"
 COMMANDS = "commands"  # the files beside the rooms: commands, and what reads their configuration
 SHARED = "shared"  # these of them, which every room may import
-FOR_ALL = {"errors", "files", "construct", "checking", "keys", "stopping", "distributed", "orphans"}
+FOR_ALL = {
+    "errors",
+    "files",
+    "construct",
+    "checking",
+    "keys",
+    "stopping",
+    "distributed",
+    "processes",
+}
 LEVELS = [
     [COMMANDS],
     ["sweeps"],

@@ -102,7 +102,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         if results is None:
             return math.nan
         write_run_figures(experiment)
-        if (folder / "tensorboard").is_dir():
+        if "tensorboard" in (plain.get("logger") or {}):
             write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
     if sweep is None:
