@@ -10,7 +10,8 @@ import scipy.fft
 from benchmarks import clock
 from benchmarks.pick import write_micrograph
 from benchmarks.rows import Row, finish, parser
-from cryofix.data.preprocess import Preprocessing, cache_micrograph
+from cryofix.data.array_cache import cache_micrograph
+from cryofix.data.preprocess import Preprocessing
 from cryofix.formats import read_info
 
 PARTICLE_PX = 24.0

@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.pick import write_micrograph
+from cryofix.data.array_cache import CachedMicrograph, cache_all
 from cryofix.data.augment import Cutout, Geometry
-from cryofix.data.preprocess import CachedMicrograph, Preprocessing, cache_all
+from cryofix.data.preprocess import Preprocessing
 from cryofix.data.tiles import UNLABELLED, Annotated, TileStream
 from cryofix.formats import Particles, read_info
 

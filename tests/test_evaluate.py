@@ -21,11 +21,12 @@ def evaluate(*overrides: str) -> float:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run_train(*SMALL, "ratio=0.5", f"output={folder}")
+    run_train(*SMALL, "ratio=0.5", "data.added_noise=0.5", f"output={folder}")
     return folder
 
 
 def test_the_selected_model_scores_on_its_own_data_as_in_its_run(run: Path, tmp_path: Path) -> None:
+    """The noise that was added in training is added again."""
     evaluate(f"checkpoint={run}", f"output={tmp_path}")
     scores = json.loads((tmp_path / "scores.json").read_text())
     content = results(run)

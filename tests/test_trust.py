@@ -43,6 +43,7 @@ METADATA: dict[str, Any] = {
             "radius_fraction": 0.5,
             "highpass_diameters": 4,
             "clip_sigma": 6,
+            "added_noise": 2,  # to its own data, not to others
         },
     },
     "prior": 0.05,

@@ -167,6 +167,8 @@ INF, NAN = float("inf"), float("nan")
         ("highpass_diameters", -1),
         ("clip_sigma", INF),
         ("clip_sigma", 0),
+        ("added_noise", -1),
+        ("added_noise", NAN),
         ("tile_px", 0),
         ("batch_labelled", 0),
         ("batch_unlabelled", -8),

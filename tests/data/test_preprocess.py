@@ -1,22 +1,10 @@
-"""Fourier cropping, normalisation, and the cache."""
-
-from collections.abc import Callable
-from pathlib import Path
+"""Fourier cropping, added noise and normalisation."""
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cryofix.data.preprocess import (
-    Preprocessing,
-    cache_all,
-    cache_micrograph,
-    fourier_crop,
-    normalise,
-    preprocess,
-)
-from cryofix.errors import CryofixError
-from cryofix.formats import read_info, write_mrc
+from cryofix.data.preprocess import Preprocessing, fourier_crop, normalise, preprocess, white_noise
 
 
 def wave(rows: int, columns: int, cycles_y: int, cycles_x: int) -> NDArray[np.float32]:
@@ -120,101 +108,60 @@ def test_a_hot_pixel_does_not_ring_through_the_image() -> None:
     assert far.max() < 0.1
 
 
-def test_an_image_that_is_mostly_constant_names_its_file(tmp_path: Path) -> None:
-    image = np.zeros((64, 64), np.float32)
-    image[1, :4] = [1, 2, 3, 4]
-    write_mrc(tmp_path / "flat.mrc", image, 1.0)
-    with pytest.raises(CryofixError, match=r"flat\.mrc"):
-        cache_micrograph(
-            read_info(tmp_path / "flat.mrc"), 0.5, 16, Preprocessing(0.0), tmp_path / "cache"
-        )
+def smooth(shape: tuple[int, int], seed: int) -> NDArray[np.float32]:
+    """An image with nothing beyond a period of 16 pixels, so that binning by up to 8 keeps it."""
+    small = np.random.default_rng(seed).normal(7, 3, (shape[0] // 16, shape[1] // 16))
+    return fourier_crop(small.astype(np.float32), shape)
 
 
-def test_the_cache_is_found_again_by_content_and_parameters(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).normal(0, 1, (96, 128)).astype(np.float32)
-    for name in ("a.mrc", "b.mrc"):
-        write_mrc(tmp_path / name, image, 1.0)
-    cache = tmp_path / "cache"
-    infos = [read_info(tmp_path / name) for name in ("a.mrc", "b.mrc")]
-    first, twin = cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)
-    assert first.array_path == twin.array_path
-    assert first.shape == (48, 64)
-    assert first.scale_xy == (0.5, 0.5)
-    other = cache_micrograph(infos[0], 0.5, 24, Preprocessing(clip_sigma=3), cache)
-    assert other.array_path != first.array_path
-    write_mrc(tmp_path / "a.mrc", image + np.arange(128, dtype=np.float32), 1.0)
-    changed = cache_micrograph(read_info(tmp_path / "a.mrc"), 0.5, 24, Preprocessing(), cache)
-    assert changed.array_path != first.array_path
+EVERYTHING = -np.inf, np.inf
 
 
-def test_a_cached_array_is_not_made_again(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).normal(0, 1, (64, 64)).astype(np.float32)
-    write_mrc(tmp_path / "a.mrc", image, 1.0)
-    info = read_info(tmp_path / "a.mrc")
-    before = cache_micrograph(info, 0.5, 24, Preprocessing(), tmp_path / "cache")
-    stamp = before.array_path.stat().st_mtime_ns
-    cache_micrograph(info, 0.5, 24, Preprocessing(), tmp_path / "cache")
-    assert before.array_path.stat().st_mtime_ns == stamp
-    stored = np.load(before.array_path)
-    assert stored.dtype == np.float16
-    assert np.array_equal(before.read(), stored)
-    assert np.array_equal(before.read((3, 5, 7, 11)), stored[3:10, 5:16])
-    assert np.array_equal(before.read((31, 0, 1, 32)), stored[31:])
+@pytest.mark.parametrize("shape", [(768, 512), (1024, 1536), (2048, 1024)])
+def test_added_noise_has_so_many_standard_deviations_at_1024_pixels(shape: tuple[int, int]) -> None:
+    image = smooth(shape, seed=0)
+    noise = white_noise(image, EVERYTHING, 2, seed=0)
+    assert max(noise.shape) == 1024
+    assert noise.std() == pytest.approx(2 * image.std(), rel=0.01)
+    spectrum = np.abs(np.fft.rfft2(noise / noise.std())) ** 2 / noise.size
+    for band in np.array_split(spectrum[: noise.shape[0] // 2], 4):
+        assert band.mean() == pytest.approx(1, rel=0.02), "white"
+    other = white_noise(image, EVERYTHING, 2, seed=1)
+    assert abs(np.corrcoef(noise.ravel(), other.ravel())[0, 1]) < 0.01
 
 
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-64])
+def test_added_noise_does_not_depend_on_the_binning_of_the_file() -> None:
+    image = smooth((1536, 2048), seed=0)
+    expected = white_noise(image, EVERYTHING, 2, seed=0)
+    for binned in ((768, 1024), (384, 512)):
+        found = white_noise(fourier_crop(image, binned), EVERYTHING, 2, seed=0)
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[200] ^= 0x7C  # an exponent of all ones: not a number
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [cut, empty, flip])
-def test_a_damaged_array_of_the_cache_is_made_again_and_named(
-    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    image = np.random.default_rng(0).normal(0, 1, (64, 96)).astype(np.float32)
-    write_mrc(tmp_path / "a.mrc", image, 1.0)
-    arguments = read_info(tmp_path / "a.mrc"), 0.5, 24.0, Preprocessing(), tmp_path / "cache"
-    cached = cache_micrograph(*arguments)
-    before = cached.read()
-    damage(cached.array_path)
-    again = cache_micrograph(*arguments)
-    assert np.array_equal(again.read(), before)
-    assert np.array_equal(again.read((3, 5, 7, 11)), before[3:10, 5:16])
-    assert str(cached.array_path) in caplog.text
-
-
-def test_an_array_that_is_cut_off_during_a_run_is_named_and_shifts_nothing(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).normal(0, 1, (64, 96)).astype(np.float32)
-    write_mrc(tmp_path / "a.mrc", image, 1.0)
-    cached = cache_micrograph(
-        read_info(tmp_path / "a.mrc"), 0.5, 24, Preprocessing(), tmp_path / "cache"
+@pytest.mark.parametrize("side", [256, 700, 1024])
+def test_a_network_sees_the_same_noise_at_any_size(side: int) -> None:
+    """What it sees, less the clean micrograph, is the drawn noise at its own sampling."""
+    image = smooth((1024, 1024), seed=0)
+    plain, noisy = (
+        preprocess(image, (side, side), 24, Preprocessing(0, 1000, added), seed=5)
+        for added in (0, 2)
     )
-    before = cached.read()
-    cut(cached.array_path)
-    assert np.array_equal(cached.read((0, 0, 30, 48)), before[:30])
-    with pytest.raises(CryofixError, match=cached.array_path.name):
-        cached.read((20, 0, 12, 48))
+    # Normalising takes the units away: a fit gives them back.
+    terms = np.stack([plain.ravel(), np.ones(side * side, np.float32)], axis=1)
+    weights, *_ = np.linalg.lstsq(terms, noisy.ravel(), rcond=None)
+    added = noisy.ravel() - terms @ weights
+    drawn = fourier_crop(white_noise(image, EVERYTHING, 2, seed=5), (side, side)).ravel()
+    assert np.corrcoef(added, drawn)[0, 1] > 0.999
+    signal = np.abs(weights[0]) * plain.std()
+    assert added.std() / signal == pytest.approx(2 * side / 1024, rel=0.03)
 
 
-def test_micrographs_whose_remembered_digests_are_empty_keep_pixels_of_their_own(
-    tmp_path: Path,
-) -> None:
-    random, cache = np.random.default_rng(0), tmp_path / "cache"
-    infos = []
-    for name in ("a", "b"):
-        write_mrc(tmp_path / f"{name}.mrc", random.normal(0, 1, (64, 64)), 1.0)
-        infos.append(read_info(tmp_path / f"{name}.mrc"))
-    expected = [each.read() for each in cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)]
-    for path in (cache / "digests").iterdir():
-        empty(path)
-    found = [each.read() for each in cache_all(infos, [0.5, 0.5], 24, Preprocessing(), cache)]
-    np.testing.assert_array_equal(found, expected)
+def test_without_added_noise_the_seed_changes_nothing() -> None:
+    image = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
+    first, second, noisy, other = (
+        preprocess(image, (128, 128), 24, Preprocessing(added_noise=added), seed=seed)
+        for added, seed in ((0, 0), (0, 1), (1, 0), (1, 1))
+    )
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, noisy)
+    assert not np.array_equal(noisy, other)

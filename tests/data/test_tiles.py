@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 from torch.utils.data import DataLoader
 
+from cryofix.data.array_cache import CachedMicrograph, cache_all
 from cryofix.data.augment import Cutout, Geometry
-from cryofix.data.preprocess import CachedMicrograph, Preprocessing, cache_all
+from cryofix.data.preprocess import Preprocessing
 from cryofix.data.tiles import Annotated, StepBatches, TileStream
 from cryofix.formats import Particles, read_info, write_mrc
 

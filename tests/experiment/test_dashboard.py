@@ -17,8 +17,8 @@ from tensorboard.util import tensor_util
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from cryofix.data.array_cache import CachedMicrograph
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.data.preprocess import CachedMicrograph
 from cryofix.data.tiles import Annotated
 from cryofix.diagnosis.overlay import LegendEntry, Overlay
 from cryofix.experiment.dashboard import Dashboard

@@ -69,8 +69,9 @@ def test_where_the_diameter_comes_from() -> None:
             recipe(diameter_angstrom=100.0).diameter_in(info)
 
 
+TRAINED = {"radius_fraction": 0.5, "highpass_diameters": 3, "clip_sigma": 5, "added_noise": 2}
 METADATA = {
-    "config": {"data": {"radius_fraction": 0.5, "highpass_diameters": 3, "clip_sigma": 5}},
+    "config": {"data": TRAINED},
     "particle_px": 24.0,
     "diameter_px": 96.0,
     "diameter_angstrom": 120.0,
@@ -80,7 +81,7 @@ METADATA = {
 def test_a_recipe_follows_the_checkpoint_unless_told_otherwise() -> None:
     trained = Recipe.as_trained(METADATA)
     assert trained.radius_px == 6.0
-    assert trained.preprocessing == Preprocessing(3, 5)
+    assert trained.preprocessing == Preprocessing(3, 5), "noise is added to no user's micrographs"
     info = MicrographInfo(Path("m.mrc"), (4000, 4000), 2.0)
     assert trained.diameter_in(info) == 60.0
     assert Recipe.as_trained(METADATA, diameter_px=80.0).diameter_in(info) == 80.0

@@ -1,40 +1,21 @@
-"""Micrographs at full resolution -> small normalised arrays, cached on disk.
+"""Micrographs at full resolution -> small normalised arrays.
 
 A micrograph is Fourier-cropped so that a particle spans a fixed number of pixels, freed of its
-slow background, normalised by median and median absolute deviation, and kept as a float16 ``.npy``
-of which a tile reads its rows. The cache is keyed by the content of the file and by the
-parameters, so moving a file or running twice costs nothing, and changing either is never missed.
-Behind each array stands a digest of it, so that a damaged one is noticed and made again.
+slow background, and normalised by median and median absolute deviation. Noise may be added to it.
 """
 
-import hashlib
-import io
-import json
-import logging
-import re
-from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-import torch
-import xxhash
 from numpy.typing import NDArray
 
 from cryofix.data.order_statistics import median, percentiles
-from cryofix.errors import CryofixError, check_range
-from cryofix.files import A_DAY, atomic_write, remove_leftovers
-from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
-from cryofix.processes import cores_at_hand
+from cryofix.errors import check_range
 
-log = logging.getLogger(__name__)
-
-CACHE_VERSION = 2
-ARRAY_START = 128  # bytes of the header of a two-dimensional .npy
-DIGEST_BYTES = 16
 MAD_TO_SIGMA = 1.4826  # of a Gaussian
+NOISE_SIDE_PX = 1024  # longer side of a micrograph where noise is measured and drawn
 BLOCK_PX = 2**20  # pixels that are transformed at a time, about what a cache holds
 
 
@@ -47,64 +28,17 @@ class Preprocessing:
     level); 0 keeps them."""
     clip_sigma: float = 6.0
     """Normalised values beyond this many standard deviations are clipped (gold, hot pixels)."""
+    added_noise: float = 0.0
+    """Standard deviation of the white noise that makes a data set harder, relative to that of the
+    micrograph, both at a longer side of 1024 pixels (see :func:`white_noise`); 0 adds none."""
 
     def __post_init__(self) -> None:
         check_range("data.highpass_diameters", self.highpass_diameters, 0, 1000)
         check_range("data.clip_sigma", self.clip_sigma, 1, 1000)
+        check_range("data.added_noise", self.added_noise, 0, 1000)
 
 
-@dataclass(frozen=True)
-class CachedMicrograph:
-    """One preprocessed micrograph on disk."""
-
-    name: str
-    """The name that coordinates are matched by."""
-    source: Path
-    """The file of the user."""
-    array_path: Path
-    """float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation. The digest that
-    follows the array is checked by :func:`cache_micrograph`, not by :meth:`read`."""
-    shape: tuple[int, int]
-    """(rows, columns) of the cached array."""
-    full_shape: tuple[int, int]
-    """(rows, columns) of the source."""
-    pixel_size_angstrom: float | None
-    """Of the source; None when unknown."""
-
-    @property
-    def scale_xy(self) -> tuple[float, float]:
-        """Cached pixels per full-resolution pixel along (x, y).
-
-        Fourier cropping keeps sample 0 where it was, so positions map by this factor alone.
-        """
-        return self.shape[1] / self.full_shape[1], self.shape[0] / self.full_shape[0]
-
-    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
-        """Read a box (row, column, height, width), or everything, as float32.
-
-        Only the box's rows are read, and the file is closed again: mappings of thousands of
-        micrographs would pile up in memory.
-
-        Raises CryofixError when the file ends before the box.
-        """
-        rows, columns = self.shape
-        row, column, height, width = box or (0, 0, rows, columns)
-        line = columns * np.dtype(np.float16).itemsize
-        # np.load parses the header each time, which takes longer than the rest.
-        with self.array_path.open("rb", buffering=0) as stream:
-            stream.seek(ARRAY_START + row * line)
-            content = stream.read(height * line)
-        if len(content) < height * line:
-            raise CryofixError(
-                f"{self.array_path} was cut off after the run had begun: start the same command"
-                " again, which makes the file anew"
-            )
-        found = np.frombuffer(content, np.float16)
-        part = found.reshape(height, columns)[:, column : column + width].copy()
-        return torch.from_numpy(part).float().numpy()  # NumPy converts one number at a time
-
-
-def cropped_shape(full_shape: tuple[int, int], scale: float) -> tuple[int, int]:
+def cropped_shape(full_shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     """Return the (rows, columns) that ``scale`` gives, at least 32 pixels each way."""
     rows, columns = (max(32, round(size * scale)) for size in full_shape)
     return rows, columns
@@ -213,11 +147,44 @@ def normalise(image: NDArray[np.float32], clip_sigma: float) -> NDArray[np.float
     return normalised.astype(np.float32, copy=False)
 
 
+def white_noise(
+    image: NDArray[np.float32], limits: tuple[float, float], relative_sd: float, seed: int
+) -> NDArray[np.float32]:
+    """Draw white Gaussian noise for a micrograph, binned to a longer side of 1024 pixels.
+
+    Neither the amount nor the pixels depend on the size at which a network sees the micrograph.
+    :func:`fourier_crop` brings the noise to that size. A coarser grid keeps the noise that it can
+    hold, with the same power at each frequency; a finer one has no noise beyond the highest
+    frequency of the 1024 pixels.
+
+    Parameters
+    ----------
+    image
+        (rows, columns) at full resolution.
+    limits
+        Its grey values are clipped to these first.
+    relative_sd
+        Standard deviation of the noise, relative to that of the binned micrograph.
+    seed
+        The same seed gives the same noise.
+
+    Returns
+    -------
+    float32 array with a longer side of 1024 pixels, in the grey values of ``image``.
+    """
+    shape = cropped_shape(image.shape, NOISE_SIDE_PX / max(image.shape))
+    sd = relative_sd * float(fourier_crop(image, shape, limits=limits).std(dtype=np.float64))
+    noise = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    noise *= sd
+    return noise
+
+
 def preprocess(
     image: NDArray[np.float32],
     shape: tuple[int, int],
     particle_px: float,
     preprocessing: Preprocessing,
+    seed: int = 0,
 ) -> NDArray[np.float32]:
     """Turn one full-resolution micrograph into what the network sees.
 
@@ -231,6 +198,8 @@ def preprocess(
         Particle diameter in pixels of the result.
     preprocessing
         The parameters.
+    seed
+        Of the noise, if the parameters ask for any.
 
     Returns
     -------
@@ -242,112 +211,8 @@ def preprocess(
     # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
     limits = middle - 2 * (middle - low), middle + 2 * (high - middle)
     period = preprocessing.highpass_diameters * particle_px
-    return normalise(fourier_crop(image, shape, period, limits), preprocessing.clip_sigma)
-
-
-def content_digest(path: Path, cache: Path) -> str:
-    """Return a hexadecimal digest of a file's content, remembered by path, size and time.
-
-    XXH3 with 128 bits: it tells files apart that nobody has made to be confused, in a tenth of the
-    time of a cryptographic one.
-    """
-    stat = path.stat()
-    identity = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    memo = cache / "digests" / hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-    try:
-        known = memo.read_text()
-        if re.fullmatch(f"[0-9a-f]{{{2 * DIGEST_BYTES}}}", known):
-            return known
-        log.warning("%s is damaged: %s is read again", memo, path)
-    except (FileNotFoundError, UnicodeDecodeError):
-        pass
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, xxhash.xxh3_128).hexdigest()
-    with atomic_write(memo) as temporary:
-        temporary.write_text(digest)
-    return digest
-
-
-def cache_micrograph(
-    info: MicrographInfo,
-    scale: float,
-    particle_px: float,
-    preprocessing: Preprocessing,
-    cache: Path,
-) -> CachedMicrograph:
-    """Preprocess one micrograph unless the cache holds it, whole and as it was written.
-
-    Two processes may do the same file at once: each writes a file of its own and renames it, and
-    both contents are equal.
-    """
-    shape = cropped_shape(info.shape, scale)
-    parameters = {
-        "version": CACHE_VERSION,
-        "content": content_digest(info.path, cache),
-        "shape": shape,
-        "particle_px": particle_px,
-        **asdict(preprocessing),
-    }
-    key = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=16)
-    array_path = cache / "arrays" / f"{key.hexdigest()}.npy"
-    if not _is_whole(array_path):
-        try:
-            image = read_micrograph(info.path).data
-            small = preprocess(image, shape, particle_px, preprocessing)
-        except ValueError as error:
-            raise CryofixError(
-                f"{info.path} cannot be normalised: {error}; remove or replace the file"
-            ) from error
-        content = io.BytesIO()
-        np.save(content, small.astype(np.float16))
-        with atomic_write(array_path) as temporary, temporary.open("wb") as stream:
-            stream.write(content.getbuffer())
-            stream.write(xxhash.xxh3_128_digest(content.getbuffer()))
-    return CachedMicrograph(
-        name=micrograph_name(info.path),
-        source=info.path,
-        array_path=array_path,
-        shape=shape,
-        full_shape=info.shape,
-        pixel_size_angstrom=info.pixel_size_angstrom,
-    )
-
-
-def _is_whole(array_path: Path) -> bool:
-    """Say whether a cached array is there and is what was written."""
-    try:
-        content = memoryview(array_path.read_bytes())
-    except FileNotFoundError:
-        return False
-    if xxhash.xxh3_128_digest(content[:-DIGEST_BYTES]) == content[-DIGEST_BYTES:]:
-        return True
-    log.warning("%s is damaged: it is made again", array_path)
-    return False
-
-
-def cache_all(
-    infos: Sequence[MicrographInfo],
-    scales: Sequence[float],
-    particle_px: float,
-    preprocessing: Preprocessing,
-    cache: Path,
-    done: Callable[[], None] = lambda: None,
-) -> list[CachedMicrograph]:
-    """Preprocess many micrographs on all cores; ``done`` is called once for each.
-
-    Memory is bounded by the number of cores, not by the number of micrographs.
-    """
-    remove_leftovers(cache, "arrays", "digests", older_than_s=A_DAY)
-
-    def one(job: tuple[MicrographInfo, float]) -> CachedMicrograph:
-        result = cache_micrograph(*job, particle_px, preprocessing, cache)
-        done()
-        return result
-
-    with ThreadPoolExecutor(cores_at_hand()) as pool:
-        futures = [pool.submit(one, job) for job in zip(infos, scales, strict=True)]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    small = fourier_crop(image, shape, period, limits)
+    if preprocessing.added_noise:
+        noise = white_noise(image, limits, preprocessing.added_noise, seed)
+        small += fourier_crop(noise, shape, period)
+    return normalise(small, preprocessing.clip_sigma)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cryofix.data.array_cache import cache_all
 from cryofix.data.diameters import check_diameter
 from cryofix.data.origin import Files
-from cryofix.data.preprocess import Preprocessing, cache_all
+from cryofix.data.preprocess import Preprocessing
 from cryofix.data.scaling import Scaling
 from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError

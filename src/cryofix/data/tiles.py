@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler, default_collate
 
+from cryofix.data.array_cache import CachedMicrograph
 from cryofix.data.augment import Cutout, Geometry, punch, warp
 from cryofix.data.intensity import sample_generator, sample_seed
-from cryofix.data.preprocess import CachedMicrograph
 from cryofix.data.targets import target_maps
 from cryofix.formats import Particles
 

@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from cryofix.data.preprocess import CachedMicrograph
+from cryofix.data.array_cache import CachedMicrograph
 from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError
 

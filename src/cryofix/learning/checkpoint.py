@@ -112,7 +112,10 @@ class Picker:
     """The file it came from."""
 
     def data_keywords(self) -> dict[str, Any]:
-        """Return what a data module has to be told to show micrographs as ``cryofix.pick`` does."""
+        """Return what a data module has to be told to show micrographs as ``cryofix.pick`` does.
+
+        ``added_noise`` is not of it: it makes a data set harder, and belongs to that data set.
+        """
         trained = self.metadata["config"]["data"]
         known = KnownDiameter(self.metadata["diameter_angstrom"], self.metadata["diameter_px"])
         return {
