@@ -47,6 +47,11 @@ def test_a_micrograph_without_coordinates_is_unlabelled() -> None:
     assert len(each.test) == 2
 
 
+def test_no_test_micrograph_is_held_out_where_none_is_wanted() -> None:
+    each = Splitting(ratio=1, test=0).split(["a", "b"])
+    assert each.counts() == {"test": 0, "validation": 1, "labelled": 1, "unlabelled": 0}
+
+
 def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
     for seed in range(20):
         each = split(split_seed=seed, never_scored=["m003"])
@@ -60,7 +65,7 @@ def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
         ({"ratio": 0.0}, "ratio=0.0"),
         ({"test": 55}, "data.test=55"),
         ({"test": 1.5}, "data.test=1.5 is no whole number"),
-        ({"test": 0}, "data.test=0 would leave no micrograph for test"),
+        ({"validation": 0}, "data.validation=0 would leave no micrograph for validation"),
         ({"test": float("inf")}, "data.test=inf is no whole number"),
         ({"validation": float("nan")}, "data.validation=nan is no whole number"),
         ({"validation": -1}, "data.validation=-1"),

@@ -39,7 +39,8 @@ class Splitting:
     at least one micrograph is labelled."""
     test: float = 0.2
     validation: float = 0.1
-    """A share below 1, or a number of micrographs."""
+    """A share below 1, which is at least one micrograph, or a number of micrographs. Without test
+    micrographs nothing is scored but validation."""
     split_seed: int = 0
     label_draw: int = 0
     """What the draws depend on."""
@@ -112,15 +113,15 @@ def draw_window(
 
 
 def _count(key: str, value: float, total: int) -> int:
-    """Return a share or a number of micrographs as a number, at least 1."""
-    if value == 0:
+    """Return a share or a number of micrographs as a number; a share above 0 gives at least 1."""
+    if value == 0 and key == "validation":
         raise CryofixError(
-            f"data.{key}=0 would leave no micrograph for {key}: give a number of micrographs, or"
-            " a share between 0 and 1"
+            "data.validation=0 would leave no micrograph for validation: give a number of"
+            " micrographs, or a share between 0 and 1"
         )
-    if not 0 < value < math.inf or (value > 1 and value != int(value)):
+    if not 0 <= value < math.inf or (value > 1 and value != int(value)):
         raise CryofixError(
-            f"data.{key}={value} is no whole number of micrographs above 0, and no share between 0"
-            " and 1: give one of them"
+            f"data.{key}={value} is no whole number of micrographs, and no share between 0 and 1:"
+            " give one of them"
         )
-    return max(1, round(value * total)) if value < 1 else int(value)
+    return max(1, round(value * total)) if 0 < value < 1 else int(value)

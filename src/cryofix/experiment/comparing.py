@@ -21,7 +21,8 @@ def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
     annotated = [data.dataset.annotated[name] for name in names]
     known = [each for each in annotated if each.particles is not None]
     if not known:
-        raise CryofixError(f"part={part} has no micrograph with coordinates: use another part")
+        other = "part=validation" if part == "test" else "another part"
+        raise CryofixError(f"part={part} has no micrograph with coordinates: use {other}")
     return known
 
 

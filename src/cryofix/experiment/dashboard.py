@@ -165,11 +165,13 @@ def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
         for key, value in results["mask_config"].items()
         if isinstance(value, bool | int | float | str) and not key.startswith("_")
     }
-    scores = {
-        f"test/{branch}/{kind}_{name}": results[branch][kind][name]
-        for branch in ("supervised", "fixmatch")
-        if results[branch] is not None
-        for kind, name in FINAL_SCORES
-    }
+    scores: dict[str, float] = {}
+    for branch, validation in results["validation"].items():
+        for kind, name in FINAL_SCORES:
+            tested = results[branch][kind][name]
+            if tested is None:  # there is no test micrograph
+                scores[f"validation/{branch}/{kind}_{name}"] = validation[f"{kind}_{name}"]
+            else:
+                scores[f"test/{branch}/{kind}_{name}"] = tested
     with SummaryWriter(str(folder)) as writer:
         writer.add_hparams(choices, scores, run_name=".")

@@ -15,11 +15,19 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import score_all
 from cryofix.learning.network import build_network
-from cryofix.metrics.scores import MicrographRecord, Thresholds, choose_thresholds, summarise_scores
+from cryofix.metrics.scores import (
+    MicrographRecord,
+    Thresholds,
+    choose_thresholds,
+    not_measured,
+    paired_gain,
+    summarise_scores,
+)
 
 # F1 on validation is taken at a threshold fitted to the same few micrographs, so it ranks the two
 # branches by luck: it chose the worse one twice as costly (docs/study.md).
 SELECTED_BY = "particle_average_precision"
+OF_VALIDATION = ("precision", "recall", "f1", "average_precision")
 
 
 @dataclass(frozen=True)
@@ -28,18 +36,29 @@ class ScoredBranch:
 
     validation: list[MicrographRecord]
     test: list[MicrographRecord]
+    """Empty where the split has no test micrograph."""
     thresholds: Thresholds
     network: nn.Module
     """The averaged network at the end of the branch, in eval mode."""
 
     def scores(self) -> dict[str, Any]:
-        """Return the ``SCORES`` on test micrographs."""
-        return summarise_scores(self.test, self.thresholds)
+        """Return the ``SCORES`` on test micrographs; without any, every score is null."""
+        if self.test:
+            return summarise_scores(self.test, self.thresholds)
+        return not_measured(summarise_scores(self.validation, self.thresholds))
 
     def validation_scores(self) -> dict[str, float]:
-        """Return the particle scores on validation that settings and branches are chosen by."""
-        scores = summarise_scores(self.validation, self.thresholds)["particle"]
-        return {f"particle_{key}": scores[key] for key in ("f1", "average_precision")}
+        """Return the scores on validation that settings and branches are chosen by."""
+        scores = summarise_scores(self.validation, self.thresholds)
+        kinds = ("particle", "pixel")
+        return {f"{kind}_{key}": scores[kind][key] for kind in kinds for key in OF_VALIDATION}
+
+    def gain_over(self, control: "ScoredBranch") -> dict[str, Any]:
+        """Return what it gains on test micrographs; without any, every gain is null."""
+        thresholds = control.thresholds, self.thresholds
+        if self.test:
+            return paired_gain(control.test, self.test, *thresholds)
+        return not_measured(paired_gain(control.validation, self.validation, *thresholds))
 
 
 def averaged_network(

@@ -30,10 +30,13 @@ COLOURS = {"supervised": plots.SUPERVISED, "fixmatch": plots.FIXMATCH, "model": 
 
 
 def write_run_figures(experiment: "Experiment") -> None:
-    """Write ``figures/`` of a finished run: picks, maps, precision-recall, keep rates."""
+    """Write ``figures/`` of a finished run: picks, maps, precision-recall, keep rates.
+
+    They show test micrographs, or validation where the split has no test micrograph.
+    """
     folder = experiment.folder / "figures"
     data = experiment.data
-    annotated = data.part("test")[0]
+    annotated = [*data.part("test"), *data.part("validation")][0]
     predictions = {
         name: predict(scored.network, data, annotated, experiment.device)
         for name, scored in experiment.scored.items()
@@ -45,8 +48,9 @@ def write_run_figures(experiment: "Experiment") -> None:
         axis.set_title(f"{name}: {axis.get_title()}", fontsize=11)
     save(picks, folder / "picks.png")
     save(maps_figure(predictions), folder / "maps.png")
-    records = {name: scored.test for name, scored in experiment.scored.items()}
-    save(precision_recall_figure(records), folder / "precision_recall.png")
+    records = {name: each.test or each.validation for name, each in experiment.scored.items()}
+    part = "" if data.split.test else ", on validation"
+    save(precision_recall_figure(records, part), folder / "precision_recall.png")
     if experiment.keep_rates:
         save(run_keep_rates_figure(experiment.keep_rates), folder / "keep_rates.png")
 
@@ -142,16 +146,16 @@ def maps_figure(predictions: dict[str, Prediction]) -> Figure:
     return figure
 
 
-def precision_recall_figure(records: dict[str, list[MicrographRecord]]) -> Figure:
-    """Draw precision over recall, for pixels and for particles."""
+def precision_recall_figure(records: dict[str, list[MicrographRecord]], part: str = "") -> Figure:
+    """Draw precision over recall, for pixels and for particles; ``part`` ends their titles."""
     figure, (pixel_axis, particle_axis) = plots.panels(9.5, 4.4, columns=2)
     for name, parts in records.items():
         pixels = sum((part.pixels for part in parts), PixelHistogram.empty())
         particles = sum((part.particles for part in parts[1:]), parts[0].particles)
         for axis, curve in ((pixel_axis, pixels), (particle_axis, particles)):
             plots.draw_precision_recall(axis, curve, name, COLOURS[name])
-    plots.finish_precision_recall(pixel_axis, "pixels")
-    plots.finish_precision_recall(particle_axis, "particles within d/2")
+    plots.finish_precision_recall(pixel_axis, f"pixels{part}")
+    plots.finish_precision_recall(particle_axis, f"particles within d/2{part}")
     return figure
 
 

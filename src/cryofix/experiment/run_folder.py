@@ -95,9 +95,13 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 
 def headline(results: dict[str, Any]) -> float:
-    """Return the number that ``cryofix.train`` returns: particle F1 of the selected model."""
-    f1: float = results[results["selected"]]["particle"]["f1"]
-    return f1
+    """Return the number that ``cryofix.train`` returns: particle F1 of the selected model.
+
+    It is on test micrographs, or on validation where the split has no test micrograph.
+    """
+    selected = results["selected"]
+    f1: float | None = results[selected]["particle"]["f1"]
+    return results["validation"][selected]["particle_f1"] if f1 is None else f1
 
 
 def _checkpoints(folder: Path) -> list[Path]:

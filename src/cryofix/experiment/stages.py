@@ -47,7 +47,7 @@ from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
-from cryofix.metrics.scores import Thresholds, paired_gain, summarise_scores
+from cryofix.metrics.scores import Thresholds, summarise_scores
 from cryofix.stopping import StopRequests
 
 SCHEMA = 1
@@ -270,9 +270,6 @@ class Experiment:
         self, validation: Mapping[str, Mapping[str, float]], selected: str
     ) -> dict[str, Any]:
         control, fixmatch = self.scored["supervised"], self.scored.get("fixmatch")
-        gain = None
-        if fixmatch is not None:
-            gain = paired_gain(control.test, fixmatch.test, control.thresholds, fixmatch.thresholds)
         return {
             "schema": SCHEMA,
             "data": self.config["names"]["data"],
@@ -286,7 +283,7 @@ class Experiment:
             "checkpoint": "last",
             "supervised": control.scores(),
             "fixmatch": None if fixmatch is None else fixmatch.scores(),
-            "gain": gain,
+            "gain": None if fixmatch is None else fixmatch.gain_over(control),
             "selected": selected,
             "selected_by": {
                 "score": f"{SELECTED_BY.replace('_', ' ')} on validation",

@@ -1,6 +1,6 @@
 """The ``SCORES`` of a result: what is measured on each micrograph and how it is summed up."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,17 @@ from cryofix.metrics.micrograph_records import (
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 
-__all__ = ["MicrographRecord", "Thresholds", "choose_thresholds", "paired_gain", "summarise_scores"]
+__all__ = [
+    "MicrographRecord",
+    "Thresholds",
+    "choose_thresholds",
+    "not_measured",
+    "paired_gain",
+    "summarise_scores",
+]
 
 MEASURES = ("precision", "recall", "f1")
+GIVEN = ("threshold", "radius_fraction")  # in the scores, but not measured on their micrographs
 
 
 def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
@@ -169,6 +177,19 @@ def paired_gain(
         "average_precision": curve_gain(pixels),
         "particle_average_precision": curve_gain(picks),
     }
+
+
+def not_measured(measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores or gains of the same keys in which every measured value is null.
+
+    ``ci95_reason`` says why, and ``per_micrograph`` is empty.
+    """
+    reason = {"ci95_reason": "no test micrograph"} if "ci95" in measured else {}
+    unknown: dict[str, Any] = {
+        key: not_measured(value) if isinstance(value, Mapping) else value if key in GIVEN else None
+        for key, value in measured.items()
+    }
+    return unknown | reason | ({"per_micrograph": []} if "per_micrograph" in measured else {})
 
 
 def _pooled(

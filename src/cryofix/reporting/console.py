@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cryofix.reporting.numbers import gain_with_interval, percent, signed
+from cryofix.reporting.numbers import NOT_MEASURED, gain_with_interval, percent, signed
 
 NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 ROWS = (
@@ -71,9 +71,10 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
         f" ratio {results['ratio']:g}, seed {results['seed']}",
     )
     console.print(_scores_table(results))
-    reason = results["supervised"]["particle"].get("ci95_reason")
-    if reason is not None:
-        say(console, f"no intervals: {reason}")
+    if not tested(results):
+        say(console, "test scores: not measured, because this split has no test micrograph")
+    elif "ci95_reason" in results["supervised"]["particle"]:
+        say(console, f"no intervals: {results['supervised']['particle']['ci95_reason']}")
     line = keep_rate_line(results)
     if line:
         say(console, line)
@@ -104,16 +105,34 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
 
 def result_line(results: Mapping[str, Any]) -> str:
     """Return one line of a run among many: particle F1 of both, the gain, what was selected."""
-    line = f"particle F1: supervised control {results['supervised']['particle']['f1']:.3f}"
+    where = "" if tested(results) else " on validation (test not measured)"
+    found = _score(results, "supervised", "particle", "f1")
+    line = f"particle F1{where}: supervised control {found:.3f}"
     if results["fixmatch"] is not None:
         method = METHODS.get(results["method"], results["method"])
-        line += f", {method} {results['fixmatch']['particle']['f1']:.3f}"
-        line += f", gain {gain_text(results['gain']['particle_f1'])}"
+        line += f", {method} {_score(results, 'fixmatch', 'particle', 'f1'):.3f}"
+        if tested(results):
+            line += f", gain {gain_text(results['gain']['particle_f1'])}"
     return f"{line}; selected: {results['selected']}"
 
 
+def tested(results: Mapping[str, Any]) -> bool:
+    """Say whether the split has test micrographs; without any, every score on test is null."""
+    return results["supervised"]["particle"]["f1"] is not None
+
+
+def _score(results: Mapping[str, Any], branch: str, kind: str, name: str) -> float:
+    """Return a score on test, or on validation where the split has no test micrograph."""
+    known = results[branch][kind][name]
+    score: float = results["validation"][branch][f"{kind}_{name}"] if known is None else known
+    return score
+
+
 def _scores_table(results: Mapping[str, Any]) -> Table:
-    table = Table(title="Scores on test micrographs", title_justify="left")
+    title = "Scores on test micrographs"
+    if not tested(results):
+        title = "Scores on validation, where thresholds and model are chosen: optimistic"
+    table = Table(title=title, title_justify="left")
     table.add_column("")
     table.add_column("supervised control", justify="right")
     fixmatch = results["fixmatch"]
@@ -122,10 +141,10 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
         table.add_column(f"{method}, {results['mask']}", justify="right")
         table.add_column("gain [95 % interval]", justify="right")
     for kind, name in ROWS:
-        cells = [_label(kind, name), f"{results['supervised'][kind][name]:.3f}"]
+        cells = [_label(kind, name), f"{_score(results, 'supervised', kind, name):.3f}"]
         if fixmatch is not None:
             gain = GAINS.get((kind, name))
-            cells.append(f"{fixmatch[kind][name]:.3f}")
+            cells.append(f"{_score(results, 'fixmatch', kind, name):.3f}")
             cells.append("" if gain is None else gain_text(results["gain"][gain]))
         table.add_row(*cells, end_section=(kind, name) == ("pixel", "average_precision"))
     return table
@@ -165,6 +184,8 @@ def _label(kind: str, name: str) -> str:
 
 def gain_text(gain: Mapping[str, Any]) -> str:
     """Return a gain with its interval, for example ``+0.021 [-0.003, +0.044]``."""
+    if gain["value"] is None:
+        return NOT_MEASURED
     return gain_with_interval(gain["value"], gain["ci95"])
 
 

@@ -27,7 +27,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>()#+!|~$&])")
 
 @dataclass(frozen=True)
 class Column:
-    """How a column of a frame is shown. Unknown values (None, NaN) give empty cells."""
+    """How a column of a frame is shown."""
 
     title: str
     of: str
@@ -45,6 +45,8 @@ class Column:
     """Whether the cells are texts, aligned to the left and folded; numbers stand at the right."""
     css: str = ""
     """Further classes of the cells in a page."""
+    unknown: str = ""
+    """What stands in the cell of an unknown value (None, NaN), in every form."""
 
 
 def html_table(frame: "pd.DataFrame", columns: Sequence[Column]) -> Markup:
@@ -102,13 +104,13 @@ def _unknown(value: object) -> bool:
 def _html(column: Column, value: Any) -> tuple[str, object]:
     """Return what the cell shows and what it is sorted by."""
     if value is None:
-        return "", ""
+        return column.unknown, ""
     return (column.html or column.show)(value), value if column.key is None else column.key(value)
 
 
 def _markdown(column: Column, value: Any) -> str:
     if value is None:
-        return ""
+        return column.unknown
     if column.markdown is not None:
         return column.markdown(value)
     return escape_markdown(column.show(value)) if column.text else column.show(value)
@@ -116,5 +118,5 @@ def _markdown(column: Column, value: Any) -> str:
 
 def _terminal(column: Column, value: Any) -> Text:
     if value is None:
-        return Text("")
+        return Text(column.unknown)
     return Text(column.show(value), style=column.style(value) if column.style else "")

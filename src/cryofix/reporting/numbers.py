@@ -3,6 +3,7 @@
 import math
 
 MINUS = "\N{MINUS SIGN}"
+NOT_MEASURED = "not measured"
 
 
 def plain(value: float | None, digits: int = 3) -> str:

@@ -29,6 +29,8 @@ class Choice:
     @property
     def advice(self) -> str:
         """One sentence on whether the mask is worth using at all."""
+        if not self.row.tested:
+            return "The gain over the control is not measured: there is no test micrograph."
         if self.gain is None:
             return "No supervised control to compare with."
         if self.gain.mean <= 0:
@@ -55,10 +57,14 @@ def choose(rows: pd.DataFrame, metric: str) -> list[Choice]:
         return []
     choices = []
     test, validation = f"fixmatch_{metric}_mean", f"validation_fixmatch_{metric}_mean"
-    scored = rows.dropna(subset=test)
+    scored = rows.dropna(subset=[test, validation], how="all")
     for _, entered in scored.groupby(["scene", "ratio"], sort=False):
         candidates = entered[2 * entered.runs > entered.runs.max()]
         by_validation = candidates[validation].notna().all()
+        if not by_validation:
+            candidates = candidates.dropna(subset=test)
+            if candidates.empty:
+                continue
         scores = candidates[validation if by_validation else test].astype(float)
         best: Any = candidates.loc[scores.idxmax()]
         choices.append(

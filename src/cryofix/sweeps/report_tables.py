@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from cryofix.reporting.frame_tables import Column, markdown_code
-from cryofix.reporting.numbers import percent, plain, signed
+from cryofix.reporting.numbers import NOT_MEASURED, percent, plain, signed
 from cryofix.reporting.pages import fragment
 from cryofix.sweeps.gains import Gain
 from cryofix.sweeps.reading import text
@@ -34,10 +34,11 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
     """Return the columns of all settings, in a page or in Markdown."""
     gains = summary.rows.gain.dropna()
     ends = [abs(end) for gain in gains for end in (gain.mean, *(gain.interval or ()))]
-    metric, reach = summary.metric, max(ends, default=0.0)
+    metric, reach, unknown = summary.metric, max(ends, default=0.0), _unknown(summary)
 
     def spread(title: str, column: str) -> Column:
-        return Column(title, f"{column}_spread", html=_spread, key=lambda found: found.mean)
+        key = f"{column}_spread"
+        return Column(title, key, html=_spread, key=lambda found: found.mean, unknown=unknown)
 
     mask = Column("Mask", "mask", text=True)
     settings = Column("Settings", "settings", text=True)
@@ -57,7 +58,7 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
         Column("n", "runs"),
         spread(summary.metric_title, f"fixmatch_{metric}"),
         spread("Control", f"supervised_{metric}"),
-        Column("Gain [95 %]", "gain", html=_gain, key=_mean),
+        Column("Gain [95 %]", "gain", html=_gain, key=_mean, unknown=unknown),
         *([forest] if page else []),
         Column("Worst run", f"gain_{metric}_worst", signed),
         Column("Verdict", "verdict", html=_verdict, style=_verdict_style, text=True),
@@ -72,16 +73,16 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
 
 def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
     """Return the columns of a terminal; a narrow one shows the most important."""
-    metric = summary.metric
+    metric, unknown = summary.metric, _unknown(summary)
     several = summary.rows.scene.nunique() > 1
     columns = [
         Column("data", "scene", text=True) if several else None,
         Column("mask", "mask_words" if wide else "curve", text=True),
         Column("labelled", "ratio", percent),
         Column("n", "runs"),
-        Column("score", f"fixmatch_{metric}_spread"),
-        Column("control", f"supervised_{metric}_spread") if wide else None,
-        Column("gain [95 %]", "gain"),
+        Column("score", f"fixmatch_{metric}_spread", unknown=unknown),
+        Column("control", f"supervised_{metric}_spread", unknown=unknown) if wide else None,
+        Column("gain [95 %]", "gain", unknown=unknown),
         Column("verdict", "verdict", style=_verdict_style, text=True) if wide else None,
         Column("recall", f"fixmatch_{metric.split('_')[0]}_recall_mean", plain) if wide else None,
         Column("drift", "min_drift_mean", signed) if wide else None,
@@ -90,6 +91,11 @@ def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
         else None,
     ]
     return [column for column in columns if column is not None]
+
+
+def _unknown(summary: SweepSummary) -> str:
+    """Return what stands for an unknown score: not measured where no run has a test set."""
+    return "" if summary.rows.tested.any() else NOT_MEASURED
 
 
 def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,8 @@ def read_result(path: Path) -> Result:
     ``supervised`` (the control) and ``fixmatch``. ``keep_rates`` has a tuple (threshold, particle
     keep, background keep) for each threshold, of the model that FixMatch starts from;
     ``particle_keep`` and ``background_keep`` are those of the mask in the last audit.
-    ``run_intervals`` holds the 95 % interval of each gain over test micrographs.
+    ``run_intervals`` holds the 95 % interval of each gain over test micrographs. A run whose split
+    has no test micrograph has scores on validation alone.
 
     Raises Unreadable: the file is not a JSON object, or lacks the mask, the ratio or every score,
     so that it cannot be given a row.
@@ -50,12 +51,18 @@ def read_result(path: Path) -> Result:
     mask = text(content.get("mask"), 80)
     ratio = number(content.get("ratio"), 0.0, 1.0)
     supervised, fixmatch = (_scores(content.get(name)) for name in ("supervised", "fixmatch"))
-    if not mask or not ratio or not (supervised or fixmatch):
-        key = "mask" if not mask else "ratio" if not ratio else "fixmatch"
-        raise Unreadable(f"{path.name} has no usable value for '{key}'")
     collapse, steps, validation, rates = (
         mapping(content.get(key)) for key in ("collapse", "steps", "validation", "mask_keep_rates")
     )
+    control_validated, validated = (
+        _scores(validation.get(name)) if mapping(content.get(name)) else {}
+        for name in ("supervised", "fixmatch")
+    )
+    branches = (supervised, fixmatch, control_validated, validated)
+    if not mask or not ratio or not any(branches):
+        key = "mask" if not mask else "ratio" if not ratio else "fixmatch"
+        raise Unreadable(f"{path.name} has no usable value for '{key}'")
+    semi_supervised = bool(fixmatch or validated)
     alarmed, selected = collapse.get("alarmed"), text(content.get("selected"), 20)
     taken, stage = integer(steps.get("fixmatch")), integer(steps.get("stage"))
     particle, background = (
@@ -64,15 +71,16 @@ def read_result(path: Path) -> Result:
     known = particle is not None and background is not None
     return {
         "data": text(content.get("data"), 80) or "unknown data",
-        "mask": mask if fixmatch else CONTROL_ONLY,
-        "mask_config": mapping(content.get("mask_config")) if fixmatch else {},
+        "mask": mask if semi_supervised else CONTROL_ONLY,
+        "mask_config": mapping(content.get("mask_config")) if semi_supervised else {},
         "ratio": ratio,
         **{key: integer(content.get(key)) for key in ("seed", "split_seed", "label_draw")},
         "selected": selected if selected in ("supervised", "fixmatch") else None,
         **_flat("fixmatch", fixmatch),
         **_flat("supervised", supervised),
-        **_flat("validation_fixmatch", _scores(validation.get("fixmatch"))),
-        **_flat("validation_supervised", _scores(validation.get("supervised"))),
+        **_flat("validation_fixmatch", validated),
+        **_flat("validation_supervised", control_validated),
+        "tested": bool(fixmatch or supervised),
         "run_intervals": _intervals(content.get("gain")),
         "keep_rates": _keep_rates(content.get("keep_rates")),
         "particle_keep": particle if known else None,

@@ -99,6 +99,7 @@ def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
         "label_draws": len(runs[DRAW].drop_duplicates()),
         "members": tuple(runs.run),
         "scored": any(spreads[f"fixmatch_{name}"] for name in METRICS),
+        "tested": bool(runs.tested.any()),
     }
     for name, found in spreads.items():
         row |= {f"{name}_spread": found, f"{name}_mean": found and found.mean}

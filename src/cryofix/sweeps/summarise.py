@@ -78,6 +78,11 @@ class SweepSummary:
                 "(guard.action=stop), and the control took all steps: their gains compare unequal "
                 "training."
             )
+        if untested := int((~self.runs.tested.astype(bool)).sum()):
+            remarks.append(
+                f"In {untested} of {len(self.runs)} runs there is no test micrograph: their scores "
+                "and gains on test are not measured, and settings are compared on validation."
+            )
         if self.rows.verdict.isin(ALONE.values()).any():
             remarks.append(
                 "'One of many' is a row whose own interval leaves out zero; among the "

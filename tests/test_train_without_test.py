@@ -1,0 +1,88 @@
+"""Training without a test set: what is not measured is said, and never zero."""
+
+import json
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from cryofix.experiment.run_folder import headline
+from support import SMALL, message, results, run_train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "sweep" / "0"
+    run_train(*SMALL, "ratio=0.5", "data.test=0", f"output={folder}")
+    return folder
+
+
+def test_scores_on_test_are_null_and_those_on_validation_are_there(run: Path) -> None:
+    content = results(run)
+    assert content["micrographs"]["test"] == 0
+    for branch in ("supervised", "fixmatch"):
+        scores = content[branch]
+        assert scores["per_micrograph"] == []
+        for kind in ("pixel", "particle"):
+            for name in ("precision", "recall", "f1", "average_precision"):
+                assert scores[kind][name] is None
+                assert 0 <= content["validation"][branch][f"{kind}_{name}"] <= 1
+            assert scores[kind]["ci95_reason"] == "no test micrograph"
+        assert 0 <= scores["particle"]["threshold"] <= 1
+    for gain in content["gain"].values():
+        assert gain == {"value": None, "ci95": None, "ci95_reason": "no test micrograph"}
+    assert headline(content) == content["validation"][content["selected"]]["particle_f1"]
+
+
+def test_the_same_command_again_finds_the_run_finished(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_train(*SMALL, "ratio=0.5", "data.test=0", f"output={run}")
+    assert "has finished before" in capfd.readouterr().out
+
+
+def test_terminal_and_tensorboard_show_validation_and_say_so(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_train(*SMALL, "ratio=0.5", "data.test=0", f"output={tmp_path / 'run'}")
+    said = " ".join(capfd.readouterr().out.split())
+    assert "Scores on validation, where thresholds and model are chosen: optimistic" in said
+    assert "test scores: not measured, because this split has no test micrograph" in said
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    tags = events.Tags()["scalars"]
+    assert "validation/fixmatch/particle_f1" in tags
+    assert not [tag for tag in tags if tag.startswith("test/")]
+
+
+def test_a_report_says_what_is_not_measured_and_ranks_by_validation(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from cryofix.report import main
+
+    words = ["cryofix.report", f"sweep={run.parent}", f"output={tmp_path}"]
+    with mock.patch.object(sys, "argv", words):
+        main()
+    said = " ".join(capfd.readouterr().out.split())
+    assert "In 1 of 1 runs there is no test micrograph" in said
+    f1 = results(run)["validation"]["fixmatch"]["particle_f1"]
+    assert f"{f1:.3f} on validation. The gain over the control is not measured" in said
+    for name in ("report.md", "report.html"):
+        assert "not measured" in (tmp_path / name).read_text()
+    assert "class" in (tmp_path / "report.csv").read_text()
+
+
+def test_evaluate_names_the_part_that_can_be_scored(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = (f"checkpoint={run}", f"output={tmp_path}")
+    said = message(capsys, *command, command="evaluate")
+    assert "part=test has no micrograph with coordinates: use part=validation" in said
+
+    from cryofix.evaluate import main
+
+    with mock.patch.object(sys, "argv", ["cryofix.evaluate", *command, "part=validation"]):
+        main()
+    scored = json.loads((tmp_path / "scores.json").read_text())
+    assert scored["scores"]["particle"]["f1"] == headline(results(run))
