@@ -493,6 +493,7 @@ def test_help_names_keys_and_formats_without_loading_torch() -> None:
     assert shown.returncode == 0, shown.stderr
     from cryofix.picking.export import ALIASES
 
+    assert len(ALIASES) == 7
     for name in ALIASES:
         assert f"  {name} " in shown.stdout
     assert "keep_above" in shown.stdout

@@ -18,7 +18,7 @@ from cryofix.formats import (
     read_coordinates,
     write_mrc,
 )
-from cryofix.picking.export import FILES, KEEP_LOW_SCORES, LOW_SCORES, Export
+from cryofix.picking.export import LOW_SCORES, Export
 
 ROWS, COLUMNS = 300, 500
 NAMES = ("a/one.mrc", "a/two.mrc", "b/three.mrc")
@@ -54,9 +54,9 @@ def test_every_format_comes_back_with_the_right_picks(root: Path, name: str) -> 
     target = written[name]
     assert {path for path in (root.parent / "picks").rglob("*") if path.is_file()} == set(files)
     assert target.exists()
-    kept = 4 if name in KEEP_LOW_SCORES else 2
+    kept = 4 if FORMATS[name].takes_low_scores else 2
     micrographs = index_micrographs(find_micrographs(f"{root}/**/*.mrc"))
-    folders = [target] if name in FILES or name == "relion" else [target / "a", target / "b"]
+    folders = [target] if FORMATS[name].file or name == "relion" else [target / "a", target / "b"]
     back: dict[str, Particles] = {}
     for folder in folders:
         options: dict[str, Any] = {"y_origin": "top"} if name == "cryosparc" else {}
@@ -181,7 +181,7 @@ def test_relion_is_not_given_a_folder_that_its_files_cannot_name(root: Path) -> 
     ("formats", "options", "sentence"),
     [
         (["start"], {}, "format=start is not known.*star"),
-        (["cs"], {}, "format=cryosparc needs y_origin"),
+        (["cs"], {}, "the format cryosparc needs y_origin"),
         (["star"], {"y_origin": "left"}, "y_origin=left"),
         (["star"], {"options": {"downsample": 4}}, r"write\.downsample is an option of none"),
         (["box"], {"options": {"box_size_px": -5}}, "box_size_px=-5 has to be a number above 0"),

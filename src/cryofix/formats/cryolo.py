@@ -88,5 +88,6 @@ CRYOLO = Format(
     read_cryolo,
     write_cryolo,
     folders=("*.cbox",),
+    alias="cbox",
     no_files=".cbox files: give crYOLO's folder CBOX",
 )

@@ -77,4 +77,5 @@ CRYOPPP = Format(
     folders=("*.csv", "ground_truth/particle_coordinates/*.csv", "particle_coordinates/*.csv"),
     no_files="CSV files: give the folder with one <micrograph>.csv for each labelled micrograph",
     from_bottom=AS_DISPLAYED,
+    alias="csv",
 )

@@ -168,5 +168,12 @@ def _micrograph_uid(path: Path, its_path: bytes) -> int:
 
 
 CRYOSPARC = Format(
-    "cryosparc", (".cs",), read_cryosparc, write_cryosparc, from_bottom=None, keeps_empty=False
+    "cryosparc",
+    (".cs",),
+    read_cryosparc,
+    write_cryosparc,
+    from_bottom=None,
+    alias="cs",
+    file="cryosparc.cs",
+    keeps_empty=False,
 )

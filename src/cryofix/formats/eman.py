@@ -78,5 +78,7 @@ EMAN = Format(
     read_eman,
     write_eman,
     folders=("*.box",),
+    alias="box",
+    takes_low_scores=False,
     no_files=".box files: give the folder that holds them",
 )

@@ -6,6 +6,7 @@ as CryoPPP's CSV does: the row of the JPEG, or H - row of the MRC.
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,17 +132,25 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
-def _is_coco(path: Path) -> bool:
-    content = _load(path)
+def _is_coco(content: Any) -> bool:
     return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
 
 
-POINTS = Format(
-    "json",
+COCO = Format(
+    "coco",
     (".json",),
-    read_points,
-    write_points,
+    read_coco,
+    write_coco,
     from_bottom=AS_DISPLAYED,
-    sniff=lambda path: not _is_coco(path),
+    file="coco.json",
+    names_only=True,
+    sniff=lambda path: _is_coco(_load(path)),
 )
-COCO = Format("coco", (".json",), read_coco, write_coco, from_bottom=AS_DISPLAYED, sniff=_is_coco)
+POINTS = replace(
+    COCO,
+    name="json",
+    read=read_points,
+    write=write_points,
+    file="points.json",
+    sniff=lambda path: not _is_coco(_load(path)),
+)

@@ -59,7 +59,7 @@ def check_options(chosen: Format, own: list[str], given: Iterable[str]) -> None:
             )
 
 
-def find_writer(name: str, y_origin: YOrigin | None, options: Iterable[str]) -> Format:
+def find_writer(name: str, y_origin: str | None, options: Iterable[str]) -> Format:
     """Return a format to write, after all checks that need no particles.
 
     A CryofixError says if the format is unknown, lacks a y origin, or has not these options.
@@ -81,7 +81,7 @@ def find_y_origin(chosen: Format, info: MicrographInfo, given: YOrigin | None) -
     return given or "top"
 
 
-def _check_y_origin(chosen: Format, given: YOrigin | None) -> None:
+def _check_y_origin(chosen: Format, given: str | None) -> None:
     key = option_key("y_origin")
     if given is None and chosen.from_bottom is None:
         raise CryofixError(

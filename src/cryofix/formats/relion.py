@@ -164,8 +164,20 @@ def relative_name(path: Path, root: Path) -> str:
 
 
 RELION = Format(
-    "relion", (".star",), read_relion, write_relion, folders=("**/*.star",), from_bottom=("tiff",)
+    "relion",
+    (".star",),
+    read_relion,
+    write_relion,
+    folders=("**/*.star",),
+    from_bottom=("tiff",),
+    alias="star",
+    takes_low_scores=False,
 )
 RELION_PARTICLES = replace(
-    RELION, name="relion_particles", write=write_relion_particles, keeps_empty=False
+    RELION,
+    name="relion_particles",
+    write=write_relion_particles,
+    alias="particles",
+    file="particles.star",
+    keeps_empty=False,
 )

@@ -174,8 +174,16 @@ class Format:
     """What to say of a folder in which no pattern matches; empty if ``read`` takes the folder."""
     from_bottom: tuple[ImageKind, ...] | None = ()
     """Kinds of images whose y counts from the last row in the file; None if the user has to say."""
+    alias: str = ""
+    """What people call it by its suffix, where that is another word."""
+    file: str = ""
+    """Name of its one file in a folder of picks; empty where it gets a folder of its name."""
     keeps_empty: bool = True
     """Whether a micrograph without particles leaves a trace in the files."""
+    names_only: bool = False
+    """Whether it names micrographs without their folder."""
+    takes_low_scores: bool = True
+    """Whether its readers can raise the threshold, so that it gets picks of low score too."""
     sniff: Callable[[Path], bool] | None = None
     """Whether the content of a file with one of the suffixes is of this format."""
 

@@ -60,5 +60,13 @@ def _sniff(path: Path) -> bool:
 
 
 TOPAZ = Format(
-    "topaz", (".txt", ".tsv", ".tab"), read_topaz, write_topaz, keeps_empty=False, sniff=_sniff
+    "topaz",
+    (".txt", ".tsv", ".tab"),
+    read_topaz,
+    write_topaz,
+    alias="tsv",
+    file="topaz.tsv",
+    keeps_empty=False,
+    names_only=True,
+    sniff=_sniff,
 )

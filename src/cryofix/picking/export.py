@@ -11,43 +11,12 @@ from cryofix.errors import CryofixError
 from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinates
 from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, check_option, keys_of_command
+from cryofix.formats.registry import find_writer
 from cryofix.formats.relion import relative_name, relion_files
 from cryofix.formats.star import star_name
 
-ALIASES = {
-    "star": "relion",
-    "box": "eman",
-    "cbox": "cryolo",
-    "tsv": "topaz",
-    "csv": "cryoppp",
-    "cs": "cryosparc",
-    "particles": "relion_particles",
-}
+ALIASES = {each.alias: name for name, each in FORMATS.items() if each.alias}
 """What people call formats by their suffix."""
-
-FILES = {
-    "topaz": "topaz.tsv",
-    "cryosparc": "cryosparc.cs",
-    "json": "points.json",
-    "coco": "coco.json",
-    "relion_particles": "particles.star",
-}
-"""Formats of one file for all micrographs; the others get a folder of their name."""
-
-FOLDERS = {
-    "relion": ".star",
-    "relion_low_scores": ".star",
-    "eman": ".box",
-    "cryolo": ".cbox",
-    "cryoppp": ".csv",
-}
-"""Folders of the other formats, and how the names of their files end."""
-
-KEEP_LOW_SCORES = ("cryolo", "topaz", "cryosparc", "cryoppp", "json", "coco")
-"""Formats whose readers can raise the threshold: they get low scores too."""
-
-NAMES_ONLY = ("topaz", "json", "coco")
-"""Formats that name micrographs without their folder."""
 
 LOW_SCORES = "relion_low_scores"
 """RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""
@@ -87,30 +56,27 @@ class Export:
 
     def __post_init__(self) -> None:
         names = [ALIASES.get(name, name) for name in self.formats]
+        given = {key: value for key, value in self.options.items() if value is not None}
         object.__setattr__(self, "formats", list(dict.fromkeys(names)))
-        if self.y_origin not in (None, "top", "bottom"):
-            raise CryofixError(f"y_origin={self.y_origin} is not known: choose top or bottom")
+        object.__setattr__(self, "options", given)
         known = ", ".join([*FORMATS, *ALIASES])
-        for name in self.formats:
-            if name not in FORMATS:
-                raise CryofixError(f"format={name} is not known: choose one or several of {known}")
-            if FORMATS[name].from_bottom is None and self.y_origin is None:
-                raise CryofixError(
-                    f"format={name} needs y_origin=top or y_origin=bottom, because programs"
-                    " disagree on where it counts y from: try one and look at the particles"
-                )
         if not self.formats:
             raise CryofixError(f"format=[] writes nothing: choose one or several of {known}")
-        given = {key: value for key, value in self.options.items() if value is not None}
-        for key, value in given.items():
-            if key in LENGTHS:
-                with keys_of_command(KEYS):
+        with keys_of_command(KEYS):
+            for name in self.formats:
+                if name not in FORMATS:
+                    raise CryofixError(
+                        f"format={name} is not known: choose one or several of {known}"
+                    )
+                find_writer(name, self.y_origin, self._options_of(name))
+            for key, value in given.items():
+                if key in LENGTHS:
                     check_option(value, key)
-            if not any(key in FORMATS[name].write_options for name in self.formats):
-                raise CryofixError(
-                    f"write.{key} is an option of none of the formats {', '.join(self.formats)}:"
-                    " leave it out"
-                )
+                if not any(key in FORMATS[name].write_options for name in self.formats):
+                    raise CryofixError(
+                        f"write.{key} is an option of none of the formats"
+                        f" {', '.join(self.formats)}: leave it out"
+                    )
 
     def check_names(self, micrographs: Sequence[tuple[str, Path]], folder: Path) -> None:
         """Refuse micrographs whose picks cannot be written, before any work is done.
@@ -121,7 +87,7 @@ class Export:
         Raises CryofixError if a name is not text or too long, two micrographs cannot be told apart,
         or a format cannot hold a name.
         """
-        by_name = next((name for name in self.formats if name in NAMES_ONLY), None)
+        by_name = next((name for name in self.formats if FORMATS[name].names_only), None)
         seen: dict[str, Path] = {}
         for name, source in micrographs:
             _check_name(source)
@@ -136,15 +102,14 @@ class Export:
                     f"{seen[stem]} and {source} {because}: rename one, or narrow micrographs="
                 )
             seen[stem] = source
-        project = self._options_of("relion").get("project", self.project)
+        relion = self._options_of("relion")
         sources = [source for _, source in micrographs]
         if "relion" in self.formats:
-            kind = self._options_of("relion").get("kind", "autopick")
             with keys_of_command(KEYS):
-                relion_files(folder / "relion", sources, kind, project)
+                relion_files(folder / "relion", sources, **relion)
         if "relion_particles" in self.formats:
             for source in sources:
-                star_name(relative_name(source, Path(project).absolute()))
+                star_name(relative_name(source, Path(relion["project"]).absolute()))
 
     def write(self, folder: Path, found: Found) -> tuple[dict[str, Path], list[Path]]:
         """Write all formats into ``folder``.
@@ -152,25 +117,22 @@ class Export:
         ``found`` gives the micrographs, in order of their names, as often as needed. Returns what
         to open for each format, a file or a folder, and all files that were written.
         """
-        targets = []
-        for name in self.formats:
-            keeps = self.low_scores and name in KEEP_LOW_SCORES
-            targets.append((name, FILES.get(name, name), found("all" if keeps else "good")))
-            if name == "relion" and self.low_scores:
-                targets.append((name, LOW_SCORES, found("all")))
         to_open: dict[str, Path] = {}
         files: list[Path] = []
-        for name, target, its in targets:
-            written = self._write_one(name, folder / target, its)
-            one_for_all = name == "relion" or name in FILES
-            shown = LOW_SCORES if target == LOW_SCORES else name
-            to_open[shown] = written[0] if one_for_all else folder / target
-            files += written
+        for name in self.formats:
+            targets = {name: self.low_scores and FORMATS[name].takes_low_scores}
+            if name == "relion" and self.low_scores:
+                targets[LOW_SCORES] = True
+            for shown, low in targets.items():
+                target = folder / (FORMATS[name].file or shown)
+                written = self._write_one(name, target, found("all" if low else "good"))
+                to_open[shown] = written[0] if name == "relion" else target
+                files += written
         return to_open, files
 
     def _write_one(self, name: str, target: Path, found: Iterable[Entry]) -> list[Path]:
-        options = self._options_of(name)
-        if FORMATS[name].from_bottom is None:
+        options, chosen = self._options_of(name), FORMATS[name]
+        if chosen.from_bottom is None:
             options["y_origin"] = self.y_origin
 
         def write(path: Path, entries: Sequence[Entry]) -> list[Path]:
@@ -178,9 +140,7 @@ class Export:
             infos = {key: info for key, info, _ in entries}
             return write_coordinates(path, particles, infos, format=name, keys=KEYS, **options)
 
-        if name == "relion" or name in FILES:
-            if "project" in FORMATS[name].write_options:
-                options.setdefault("project", self.project)
+        if name == "relion" or chosen.file:
             return write(target, list(found))
         # These formats have a file for each micrograph. Subfolders are kept, and only so many
         # micrographs are in memory, because no file depends on another.
@@ -191,10 +151,9 @@ class Export:
         return files
 
     def _options_of(self, name: str) -> dict[str, Any]:
-        """Return the options that were given and that a format has."""
-        known = FORMATS[name].write_options
-        given = self.options.items()
-        return {key: value for key, value in given if value is not None and key in known}
+        """Return those of the options that a format has."""
+        known, given = FORMATS[name].write_options, {"project": self.project, **self.options}
+        return {key: value for key, value in given.items() if key in known}
 
     @property
     def project(self) -> Path:

@@ -13,11 +13,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cryofix.files import write_json
-from cryofix.picking.export import FILES, FOLDERS
+from cryofix.formats import FORMATS
+from cryofix.picking.export import LOW_SCORES
 
 log = logging.getLogger(__name__)
 
 RECORD = "written.json"
+FILES = [each.file for each in FORMATS.values() if each.file]
+FOLDERS = {name: each.suffixes[0] for name, each in FORMATS.items() if not each.file}
+FOLDERS[LOW_SCORES] = FOLDERS["relion"]
 Stamp = list[int]
 """Size in bytes and time of the last change: a file with another one is no longer ours."""
 
@@ -71,17 +75,15 @@ def _recorded(folder: Path) -> dict[str, Stamp]:
 
 def _is_ours(name: str) -> bool:
     """Say whether a name in a record can be one of ours: a record may come from anywhere."""
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or "\0" in name:
+    first, *parts = PurePosixPath(name).parts or ("",)
+    if ".." in parts or "\0" in name:
         return False
-    return name in FILES.values() or (parts[0] in FOLDERS and name.endswith(FOLDERS[parts[0]]))
+    return name in FILES or (first in FOLDERS and name.endswith(FOLDERS[first]))
 
 
 def _on_disk(folder: Path) -> Iterable[str]:
     """Return all files that a program would take for coordinates."""
-    for name in FILES.values():
-        if (folder / name).is_file():
-            yield name
+    yield from (name for name in FILES if (folder / name).is_file())
     for name, suffix in FOLDERS.items():
         for path in sorted((folder / name).rglob(f"*{suffix}")):
             if not path.name.startswith("."):

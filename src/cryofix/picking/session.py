@@ -13,8 +13,8 @@ from torch import nn
 
 from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers
-from cryofix.picking.export import FOLDERS, Export
-from cryofix.picking.folder import keep_to_this_run
+from cryofix.picking.export import Export
+from cryofix.picking.folder import FOLDERS, keep_to_this_run
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
 from cryofix.picking.micrographs import Recipe
 from cryofix.picking.page import write_page
