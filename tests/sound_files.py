@@ -43,8 +43,9 @@ from cryofix.learning.network import build_network
 from cryofix.picking.folder import keep_to_this_run
 from cryofix.picking.picked import Job, is_finished, read_result
 from cryofix.report import expand_sweep
-from cryofix.sweeps import collect, summarise_sweep
+from cryofix.sweeps.collect import collect
 from cryofix.sweeps.resume import resumed
+from cryofix.sweeps.summarise import summarise_sweep
 
 Pack = Callable[[Any], bytes]
 IMAGES = {name: MicrographInfo(Path(f"{name}.mrc"), (400, 700), 1.5) for name in ("a", "b")}

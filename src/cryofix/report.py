@@ -14,7 +14,9 @@ from rich.live import Live
 
 from cryofix.config import entry_point
 from cryofix.errors import CryofixError
-from cryofix.sweeps import SweepSummary, collect, render, summarise_sweep, write_report
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.report_forms import render, write_report
+from cryofix.sweeps.summarise import SweepSummary, summarise_sweep
 
 MOST_JOBS = 100_000
 

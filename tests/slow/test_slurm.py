@@ -11,7 +11,8 @@ import pytest
 
 from cryofix.config import config_folder
 from cryofix.report import expand_sweep
-from cryofix.sweeps import State, collect
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.runs import State
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from cryofix.report import expand_sweep
-from cryofix.sweeps import State, collect
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.runs import State
 from support import SMALL, results
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from browser import Browser, opened_browser
-from cryofix.sweeps import collect, summarise_sweep, write_report
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.report_forms import write_report
+from cryofix.sweeps.summarise import summarise_sweep
 
 pytestmark = pytest.mark.slow
 

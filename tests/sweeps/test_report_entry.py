@@ -13,7 +13,8 @@ import yaml
 
 from cryofix.errors import CryofixError
 from cryofix.report import expand_sweep
-from cryofix.sweeps import State, collect
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.runs import State
 
 APP = """
 import hydra

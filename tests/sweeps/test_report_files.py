@@ -15,11 +15,12 @@ import pytest
 from rich.console import Console
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps import SweepSummary, collect, render, summarise_sweep, write_report
+from cryofix.sweeps.collect import collect
 from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.heat_maps import Quantity, heat_map, ink_on, quantities
-from cryofix.sweeps.report_forms import html, markdown
+from cryofix.sweeps.report_forms import html, markdown, render, write_report
 from cryofix.sweeps.report_tables import rows_csv, runs_csv
+from cryofix.sweeps.summarise import SweepSummary, summarise_sweep
 from cryofix.sweeps.sweep_figures import figures_of_scene, ratio_curves
 from support import growth
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps import Run, State, collect
-from cryofix.sweeps.runs import natural_key
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.runs import Run, State, natural_key
 
 FINISHED = {"state": "finished", "error": None}
 
@@ -225,7 +225,7 @@ def test_yaml_that_multiplies_itself_costs_nothing(
         "resource.setrlimit(resource.RLIMIT_DATA, (500 * 2**20,) * 2)\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (10, 10))\n"
         "from cryofix.report import expand_sweep\n"
-        "from cryofix.sweeps import collect\n"
+        "from cryofix.sweeps.collect import collect\n"
         "print(len(collect(pathlib.Path(sys.argv[1]), expand_sweep).finished))"
     )
     read = subprocess.run(

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps import collect, summarise_sweep
+from cryofix.sweeps.collect import collect
 from cryofix.sweeps.gains import holm, t_interval, t_test
 from cryofix.sweeps.report_forms import html, markdown
 from cryofix.sweeps.selection import judge_selection
 from cryofix.sweeps.statistics import control_by_ratio, keep_rates_by_ratio, spread
+from cryofix.sweeps.summarise import summarise_sweep
 from cryofix.sweeps.varied import override_line
 
 

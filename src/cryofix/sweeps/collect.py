@@ -48,19 +48,13 @@ class Sweep:
 def collect(
     folder: str | Path, expand: Expand | None = None, stalled_after_minutes: float = 60.0
 ) -> Sweep:
-    """Read a sweep folder, complete or not.
+    """Read a sweep folder, complete or not, or a folder of several.
+
+    ``expand`` lists the planned jobs of a ``multirun.yaml``; without it, jobs that have no folder
+    are not noticed. A running job that has written nothing for longer than
+    ``stalled_after_minutes`` counts as stalled.
 
     Raises CryofixError: There is no such folder, or nothing in it is a run or a sweep.
-
-    Parameters
-    ----------
-    folder
-        Hydra's sweep folder, or a folder of several.
-    expand
-        How to list the planned jobs of a ``multirun.yaml``; without it, jobs that have no
-        folder are not noticed.
-    stalled_after_minutes
-        A running job that has written nothing for longer counts as stalled.
     """
     root = Path(folder)
     run_folders, plan_folders = find_folders(root)
@@ -110,26 +104,20 @@ def _without_folder(
     for index, overrides in enumerate(planned):
         if frozenset(overrides) in present:
             continue
-        log = _array_log(plan, index)
+        logs = [  # of this index of a SLURM array, whose folders are JOB_INDEX
+            log
+            for folder in (plan / ".submitit").glob(f"*_{index}")
+            if re.fullmatch(r"[0-9]+_[0-9]+", folder.name)
+            and (log := folder / f"{folder.name}_0_log.err").exists()
+        ]
+        state, reason, detail, newest = State.MISSING, "not started", "", None
+        if logs:
+            newest = max(logs, key=last_change)
+            state = State.FAILED if job_ended(newest) else State.MISSING
+            reason, detail = "left a log, but no run folder", tail(newest)
         name = f"{prefix}job {index}"
-        if log is None:
-            missing.append(Run(name, None, State.MISSING, overrides, reason="not started"))
-            continue
-        state = State.FAILED if job_ended(log) else State.MISSING
-        why = "left a log, but no run folder"
-        missing.append(Run(name, None, state, overrides, reason=why, detail=tail(log), log=log))
+        missing.append(Run(name, None, state, overrides, None, reason, detail, newest))
     return missing
-
-
-def _array_log(plan: Path, index: int) -> Path | None:
-    """Return the newest log of this index of a SLURM array, whose folders are JOB_INDEX."""
-    logs = [
-        log
-        for folder in (plan / ".submitit").glob(f"*_{index}")
-        if re.fullmatch(r"[0-9]+_[0-9]+", folder.name)
-        and (log := folder / f"{folder.name}_0_log.err").exists()
-    ]
-    return max(logs, key=last_change, default=None)
 
 
 def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
@@ -138,11 +126,15 @@ def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     The same overrides give the same numbers, so counting a run twice would only pretend that
     the interval is narrower. Runs without overrides are left alone.
     """
+
+    def written(run: Run) -> float:
+        return 0.0 if run.folder is None else last_change(run.folder / "results.json")
+
     newest: dict[frozenset[str], Run] = {}
     for run in runs:
         key = frozenset(run.overrides)
         if run.state is State.FINISHED and key:
-            newest[key] = max(newest.get(key, run), run, key=_written)
+            newest[key] = max(newest.get(key, run), run, key=written)
     kept, notes = [], []
     for run in runs:
         chosen = newest.get(frozenset(run.overrides))
@@ -153,7 +145,3 @@ def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
         else:
             notes.append(f"{run.name} ({run.state.value}) was made good by {chosen.name}")
     return kept, notes
-
-
-def _written(run: Run) -> float:
-    return 0.0 if run.folder is None else last_change(run.folder / "results.json")

@@ -5,7 +5,7 @@ from itertools import groupby
 from matplotlib.figure import Figure
 
 from cryofix.reporting.numbers import percent
-from cryofix.sweeps.run_results import METRICS
+from cryofix.reporting.plots import panels
 from cryofix.sweeps.summarise import SweepSummary
 
 RUNS, MEAN, ZERO = "#4c78a8", "#222222", "#999999"
@@ -20,33 +20,26 @@ def gains_figure(summary: SweepSummary) -> Figure | None:
     A line for each setting and ratio, grouped by data: dots are runs, the diamond is their mean,
     the bar its 95 % interval (none for a single run), cut off where it leaves all dots behind.
     """
-    if summary.rows.empty:
-        return None
-    shown = summary.rows.dropna(subset="gain")[:MOST_ROWS]
+    shown = summary.rows
+    if not shown.empty:
+        shown = shown.dropna(subset="gain")[:MOST_ROWS]
     if shown.empty:
         return None
     rows = [row for _, row in shown.sort_values(["scene", "ratio"], kind="stable").iterrows()]
     groups = [(scene, list(group)) for scene, group in groupby(rows, key=lambda row: row.scene)]
     lines = len(rows) + len(groups)
-    figure = Figure(figsize=(8, 0.8 + LINE_INCHES * lines), layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = panels(8, 0.8 + LINE_INCHES * lines)
     axis.axvline(0, color=ZERO, linewidth=1, zorder=0)
     names: list[str] = []
     for scene, group in groups:
         names.append(scene)
         for row in group:
             gain, height = row.gain, len(names)
-            axis.plot(
-                row.differences,
-                [height] * len(row.differences),
-                "o",
-                color=RUNS,
-                alpha=0.5,
-                markersize=4,
-            )
+            heights = [height] * len(row.differences)
+            axis.plot(row.differences, heights, "o", color=RUNS, alpha=0.5, ms=4)
             if gain.interval is not None:
-                axis.plot(gain.interval, [height] * 2, color=MEAN, linewidth=1.3, scalex=False)
-            axis.plot(gain.mean, height, "D", color=MEAN, markersize=4)
+                axis.plot(gain.interval, [height] * 2, color=MEAN, lw=1.3, scalex=False)
+            axis.plot(gain.mean, height, "D", color=MEAN, ms=4)
             names.append(f"{row.curve}, {percent(row.ratio)}")
     every = [0.0, *(each for row in rows for each in row.differences)]
     room = ROOM * (max(every) - min(every)) or 0.01
@@ -56,7 +49,7 @@ def gains_figure(summary: SweepSummary) -> Figure | None:
     for tick in axis.set_yticks(range(lines), names, fontsize=8, parse_math=False):
         if tick.label1.get_text() in heads:
             tick.label1.set_fontweight("bold")
-    axis.set_xlabel(f"{METRICS[summary.metric][0]}, FixMatch minus its control")
+    axis.set_xlabel(f"{summary.metric_title}, FixMatch minus its control")
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
     return figure

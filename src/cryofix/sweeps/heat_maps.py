@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import colors
-from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from cryofix.reporting.figures import INK, LINE, MUTED, inline_svg, sized, style, tip
@@ -44,11 +43,9 @@ class Quantity:
 
     def written(self, row: Any) -> str:
         """Return what stands in a cell."""
-        if row[self.column] is None:
-            return ""
-        if self.colours is ALARM:
-            return str(row.alarms)
         value = row[self.column]
+        if self.colours is ALARM and value is not None:
+            return str(row.alarms)
         return signed(value) if self.colours is DIVERGING else plain(value, 2)
 
     def scale(self, rows: pd.DataFrame) -> colors.Normalize:
@@ -67,9 +64,9 @@ class Quantity:
 def quantities(metric: str) -> tuple[Quantity, ...]:
     """Return what a report has heat maps of; the gain is that of ``metric``."""
     scores = ("particle_f1", "pixel_f1", "particle_recall", "pixel_recall")
-    gain = METRICS[metric][0].lower().replace(" f1", " F1")
+    gain = METRICS[metric].lower().replace(" f1", " F1")
     return (
-        *(Quantity(METRICS[name][0], f"fixmatch_{name}_mean") for name in scores),
+        *(Quantity(METRICS[name], f"fixmatch_{name}_mean") for name in scores),
         Quantity(f"Gain over control, {gain}", f"gain_{metric}", DIVERGING),
         Quantity("Minimum drift (log-odds)", "min_drift_mean", DIVERGING, FATAL_DRIFT),
         Quantity("Collapse alarms (runs)", "alarm_share", ALARM),
@@ -82,8 +79,7 @@ def heat_map(rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) ->
     ratios = sorted(rows.ratio.unique())
     cells = {(row.setting, row.ratio): row for _, row in rows.iterrows()}
     colours = colors.LinearSegmentedColormap.from_list("", quantity.colours)
-    heads: list[tuple[float, float, str, dict[str, Any]]] = []
-    columns: list[tuple[Any, float, float]] = []
+    heads, columns = list[tuple[float, float, str, dict[str, Any]]](), []
     x = float(LEFT)
     for mask, group in groupby(settings.itertuples(), key=lambda row: str(row.mask)):
         members: list[Any] = list(group)
@@ -108,34 +104,22 @@ def heat_map(rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) ->
             y = TOP + ROW * number
             axis.text(LEFT - 6, y + 0.62 * ROW, percent(ratio), horizontalalignment="right")
             for setting, left, across in columns:
-                box = Rectangle((left + 1, y + 1), across - 2, ROW - 2)
+                row = cells.get((setting, ratio))
+                box = axis.add_patch(Rectangle((left + 1, y + 1), across - 2, ROW - 2))
+                if row is None or row[quantity.column] is None:
+                    box.set(facecolor="none", edgecolor=LINE, linestyle="--")
+                    tip(box, "no finished run")
+                    words, ink = "\N{EN DASH}", MUTED
+                else:
+                    value = float(row[quantity.column])
+                    fill = colours(scale(value))
+                    box.set(facecolor=fill, edgecolor="none")
+                    tip(box, f"{quantity.title}: {value:.4f}, {row.runs} runs")
+                    words, ink = quantity.written(row), ink_on(fill)
                 middle = left + across / 2, y + 0.62 * ROW
-                _cell(axis, box, middle, cells.get((setting, ratio)), quantity, scale, colours)
+                axis.text(*middle, words, color=ink, horizontalalignment="center")
         described = f"Heat map of {quantity.title}: settings across, labelled share down"
         return inline_svg(figure, described)
-
-
-def _cell(
-    axis: Axes,
-    box: Rectangle,
-    middle: tuple[float, float],
-    row: Any,
-    quantity: Quantity,
-    scale: colors.Normalize,
-    colours: colors.Colormap,
-) -> None:
-    axis.add_patch(box)
-    if row is None or row[quantity.column] is None:
-        box.set(facecolor="none", edgecolor=LINE, linestyle="--")
-        tip(box, "no finished run")
-        dash, ink = "\N{EN DASH}", MUTED
-    else:
-        value = float(row[quantity.column])
-        fill = colours(scale(value))
-        box.set(facecolor=fill, edgecolor="none")
-        tip(box, f"{quantity.title}: {value:.4f}, {row.runs} runs")
-        dash, ink = quantity.written(row), ink_on(fill)
-    axis.text(*middle, dash, color=ink, horizontalalignment="center")
 
 
 def ink_on(background: Any) -> str:

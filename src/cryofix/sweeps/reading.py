@@ -9,9 +9,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -36,10 +37,7 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
     Raises Unreadable: the file is absent, a pipe or device, too large, or not UTF-8.
     """
     try:
-        # Not blocking, because a named pipe would otherwise wait for a writer for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-                raise Unreadable(f"{path.name} is not a regular file")
+        with _opened(path) as stream:
             content = stream.read(limit + 1)
     except OSError as error:
         raise Unreadable(f"{path.name}: {error.strerror or error}") from error
@@ -54,14 +52,20 @@ def read_text(path: Path, limit: int = MAX_BYTES) -> str:
 def tail(path: Path, limit: int = 4_000) -> str:
     """Return the last ``limit`` bytes of a log as clean lines; nothing if it cannot be read."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
-            status = os.fstat(stream.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                return ""
-            stream.seek(max(0, status.st_size - limit))
+        with _opened(path) as stream:
+            stream.seek(max(0, path.stat().st_size - limit))
             return lines(stream.read(limit).decode(errors="replace"), limit)
-    except OSError:
+    except (OSError, Unreadable):
         return ""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    # Not blocking, because a named pipe would otherwise wait for a writer for ever.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise Unreadable(f"{path.name} is not a regular file")
+        yield stream
 
 
 def last_change(path: Path) -> float:

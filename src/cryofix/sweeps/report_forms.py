@@ -4,11 +4,12 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from markupsafe import Markup
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cryofix.errors import CryofixError
-from cryofix.files import atomic_write
+from cryofix.files import atomic_write, explain_os_error
 from cryofix.reporting.frame_tables import (
     escape_markdown,
     html_table,
@@ -17,7 +18,7 @@ from cryofix.reporting.frame_tables import (
     terminal_table,
 )
 from cryofix.reporting.numbers import percent
-from cryofix.reporting.pages import page, template_environment
+from cryofix.reporting.pages import fragment, page
 from cryofix.sweeps.report_tables import (
     JOB_COLUMNS,
     STATE_STYLES,
@@ -40,47 +41,37 @@ def html(summary: SweepSummary) -> str:
     """Return the whole page."""
     from cryofix.sweeps.sweep_figures import figures_of_scene  # Matplotlib takes its time
 
-    rows, jobs = summary.rows, summary.sweep.unfinished
-    scenes = [] if rows.empty else list(rows.groupby("scene", sort=False))
-    figures = [
-        (
-            scene,
-            figures_of_scene(
-                group, summary.runs[summary.runs.scene == scene], rows, summary.metric
-            ),
-        )
-        for scene, group in scenes
-    ]
-    return "".join(
-        page(
-            "report.html",
-            summary=summary,
-            figures=[(scene, found) for scene, found in figures if found["maps"]],
-            table=""
-            if rows.empty
-            else html_table(shown_rows(rows), row_columns(summary, page=True)),
-            jobs=html_table(jobs_frame(jobs[:MOST_JOBS]), JOB_COLUMNS) if jobs else "",
-            more_jobs=len(jobs) - MOST_JOBS,
-            caveats=CAVEATS,
-        )
+    rows, runs, jobs = summary.rows, summary.runs, summary.sweep.unfinished
+    figures, table = {}, Markup("")
+    if not rows.empty:
+        table = html_table(shown_rows(rows), row_columns(summary, page=True))
+        for scene, group in rows.groupby("scene", sort=False):
+            mine = runs[runs.scene == scene]
+            figures[scene] = figures_of_scene(group, mine, rows, summary.metric)
+    content = page(
+        "report.html",
+        summary=summary,
+        figures=[(scene, found) for scene, found in figures.items() if found["maps"]],
+        table=table,
+        jobs=html_table(jobs_frame(jobs[:MOST_JOBS]), JOB_COLUMNS) if jobs else "",
+        more_jobs=len(jobs) - MOST_JOBS,
+        caveats=CAVEATS,
     )
+    return "".join(content)
 
 
 def markdown(summary: SweepSummary) -> str:
     """Return the whole report; everything that came from files is escaped."""
     rows, jobs = summary.rows, summary.sweep.unfinished
-    return (
-        template_environment()
-        .get_template("report.md")
-        .render(
-            summary=summary,
-            table="" if rows.empty else markdown_table(rows, row_columns(summary)),
-            maps=list(_maps(summary)),
-            jobs=markdown_table(jobs_frame(jobs), JOB_COLUMNS) if jobs else "",
-            caveats=CAVEATS,
-            escape=escape_markdown,
-            code=markdown_code,
-        )
+    return fragment(
+        "report.md",
+        summary=summary,
+        table="" if rows.empty else markdown_table(rows, row_columns(summary)),
+        maps=list(_maps(summary)),
+        jobs=markdown_table(jobs_frame(jobs), JOB_COLUMNS) if jobs else "",
+        caveats=CAVEATS,
+        escape=escape_markdown,
+        code=markdown_code,
     )
 
 
@@ -147,14 +138,11 @@ def write_report(summary: SweepSummary, folder: str | Path) -> list[Path]:
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=120, facecolor="white")
         contents["gains.png"] = drawn.getvalue()
-    for name, content in contents.items():
-        path = Path(folder) / name
-        try:
+    paths = [Path(folder) / name for name in contents]
+    try:
+        for path, content in zip(paths, contents.values(), strict=True):
             with atomic_write(path) as temporary:
                 temporary.write_bytes(content)
-        except OSError as error:
-            raise CryofixError(
-                f"Cannot write {path} ({error.strerror or error}); give another folder with "
-                "output=FOLDER."
-            ) from error
-    return [Path(folder) / name for name in contents]
+    except OSError as error:  # it names the file
+        raise CryofixError(f"{explain_os_error(error)}, with output=FOLDER") from error
+    return paths

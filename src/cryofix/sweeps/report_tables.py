@@ -1,6 +1,7 @@
 """The tables of a report: its columns, for a page, for Markdown and for a terminal; and its CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
@@ -26,7 +27,9 @@ STATE_STYLES = {
     State.STOPPED: "yellow",
     State.MISSING: "yellow",
 }
-_VERDICTS = {"better": ("green", "good"), "worse": ("red", "bad")}
+_TONES = {"better": "good", "worse": "bad"}  # of a page; a terminal's are colours
+_COLOURS = {"better": "green", "worse": "red"}
+_TITLED = Markup('<span title="{}">{}</span>')
 _SMALL = Markup('{} <span class="sd">{}</span>')
 
 
@@ -37,20 +40,22 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
     metric, reach, unknown = summary.metric, max(ends, default=0.0), _unknown(summary)
 
     def spread(title: str, column: str) -> Column:
-        key = f"{column}_spread"
-        return Column(title, key, html=_spread, key=lambda found: found.mean, unknown=unknown)
+        return Column(title, f"{column}_spread", html=_spread, key=_mean, unknown=unknown)
 
     mask = Column("Mask", "mask", text=True)
     settings = Column("Settings", "settings", text=True)
     data = Column("Data", "scene", text=True)
+    first = [data, mask, settings]
     if page:
         settings = Column(
-            "Settings", "setting_words", html=_settings, key=_first, text=True, css="narrow"
+            "Settings",
+            "setting_words",
+            html=lambda words: _TITLED.format(words[1], words[0] or "defaults"),
+            key=lambda words: words[0],
+            text=True,
+            css="narrow",
         )
-        several = [data] if summary.rows.scene.nunique() > 1 else []
-        first = [mask, settings, *several]
-    else:
-        first = [data, mask, settings]
+        first = [mask, settings, *([data] if summary.rows.scene.nunique() > 1 else [])]
     forest = Column("", "gain", html=lambda gain: _forest(gain, reach), key=_mean)
     return [
         *first,
@@ -61,13 +66,19 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
         Column("Gain [95 %]", "gain", html=_gain, key=_mean, unknown=unknown),
         *([forest] if page else []),
         Column("Worst run", f"gain_{metric}_worst", signed),
-        Column("Verdict", "verdict", html=_verdict, style=_verdict_style, text=True),
+        Column("Verdict", "verdict", html=_verdict, text=True),
         spread("Particle recall", "fixmatch_particle_recall"),
         spread("Particle AP", "fixmatch_particle_average_precision"),
         spread("Pixel F1", "fixmatch_pixel_f1"),
         spread("Pixel recall", "fixmatch_pixel_recall"),
-        Column("Min. drift", "min_drift_spread", _drift, html=_signed_spread, key=_mean),
-        Column("Alarms", "alarms", key=_share),
+        Column(
+            "Min. drift",
+            "min_drift_spread",
+            lambda found: signed(found.mean),
+            html=lambda found: _spread(found, signed),
+            key=_mean,
+        ),
+        Column("Alarms", "alarms", key=lambda alarms: float(Fraction(alarms))),
     ]
 
 
@@ -75,22 +86,25 @@ def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
     """Return the columns of a terminal; a narrow one shows the most important."""
     metric, unknown = summary.metric, _unknown(summary)
     several = summary.rows.scene.nunique() > 1
-    columns = [
-        Column("data", "scene", text=True) if several else None,
+    first = [
+        *([Column("data", "scene", text=True)] if several else []),
         Column("mask", "mask_words" if wide else "curve", text=True),
         Column("labelled", "ratio", percent),
         Column("n", "runs"),
         Column("score", f"fixmatch_{metric}_spread", unknown=unknown),
-        Column("control", f"supervised_{metric}_spread", unknown=unknown) if wide else None,
-        Column("gain [95 %]", "gain", unknown=unknown),
-        Column("verdict", "verdict", style=_verdict_style, text=True) if wide else None,
-        Column("recall", f"fixmatch_{metric.split('_')[0]}_recall_mean", plain) if wide else None,
-        Column("drift", "min_drift_mean", signed) if wide else None,
-        Column("alarms", "alarms", style=lambda said: "" if said[:2] == "0/" else "red")
-        if wide
-        else None,
     ]
-    return [column for column in columns if column is not None]
+    gain = Column("gain [95 %]", "gain", unknown=unknown)
+    if not wide:
+        return [*first, gain]
+    return [
+        *first,
+        Column("control", f"supervised_{metric}_spread", unknown=unknown),
+        gain,
+        Column("verdict", "verdict", style=lambda said: _COLOURS.get(said, ""), text=True),
+        Column("recall", f"fixmatch_{metric.split('_')[0]}_recall_mean", plain),
+        Column("drift", "min_drift_mean", signed),
+        Column("alarms", "alarms", style=lambda said: "" if said[:2] == "0/" else "red"),
+    ]
 
 
 def _unknown(summary: SweepSummary) -> str:
@@ -174,62 +188,30 @@ def runs_csv(runs: pd.DataFrame) -> str:
 def _csv(frame: pd.DataFrame, *columns: str) -> str:
     if frame.empty:
         return ""
-    texts = {name: frame[name].map(_inert) for name in ("data", "mask", "settings")}
+    # With a quote before it, a spreadsheet does not take a name for a formula.
+    texts = {
+        name: frame[name].str.replace(r"^(?=[=+@-])", "'", regex=True)
+        for name in ("data", "mask", "settings")
+    }
     return frame.assign(**texts)[list(columns)].to_csv(index=False, lineterminator="\n")
-
-
-def _inert(cell: str) -> str:
-    """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{cell}" if cell[:1] in {"=", "+", "-", "@"} else cell
-
-
-def _settings(words: tuple[str, str]) -> str:
-    return Markup('<span title="{1}">{0}</span>').format(words[0] or "defaults", words[1])
-
-
-def _first(words: tuple[str, str]) -> str:
-    return words[0]
 
 
 def _mean(found: Gain | Spread) -> float:
     return found.mean
 
 
-def _drift(found: Spread) -> str:
-    return signed(found.mean)
-
-
-def _share(alarms: str) -> float:
-    alarmed, watched = alarms.split("/")
-    return int(alarmed) / int(watched)
-
-
-def _spread(found: Spread) -> str:
-    return _small(plain(found.mean), found)
-
-
-def _signed_spread(found: Spread) -> str:
-    return _small(signed(found.mean), found)
-
-
-def _small(mean: str, found: Spread) -> str:
+def _spread(found: Spread, written: Callable[[float], str] = plain) -> str:
+    mean = written(found.mean)
     return mean if found.sd is None else _SMALL.format(mean, f"±{plain(found.sd)}")
 
 
 def _gain(gain: Gain) -> str:
     mean, _, interval = str(gain).partition(" ")
-    return Markup('<span title="{}">{}</span>').format(
-        gain.basis, _SMALL.format(mean, interval.strip("()"))
-    )
+    return _TITLED.format(gain.basis, _SMALL.format(mean, interval.strip("()")))
 
 
 def _verdict(verdict: str) -> str:
-    tone = _VERDICTS.get(verdict, ("", ""))[1]
-    return Markup('<span class="verdict {}">{}</span>').format(tone, verdict)
-
-
-def _verdict_style(verdict: str) -> str:
-    return _VERDICTS.get(verdict, ("", ""))[0]
+    return Markup('<span class="verdict {}">{}</span>').format(_TONES.get(verdict, ""), verdict)
 
 
 def _forest(gain: Any, reach: float) -> str:

@@ -28,13 +28,9 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     jobs keep their numbers and folders, and those that have finished are not run again, because
     launchers and ``cryofix.train`` recognise them by their configuration.
 
+    ``arguments`` are a command line without the program; one without the key stays as it is.
     Raises CryofixError: DIR is not the folder of a sweep, or its overrides are more than values of
     known keys: a folder that comes from somebody else must not run programs.
-
-    Parameters
-    ----------
-    arguments
-        A command line without the program; one without the key is returned as it is.
     """
     named = [word for word in arguments if word.startswith(f"{KEY}=")]
     if not named:

@@ -9,23 +9,19 @@ from cryofix.sweeps.reading import Unreadable, integer, mapping, number, read_js
 SCHEMA = 1
 """The schema that this module knows; other versions are read as far as the keys agree."""
 
-METRICS: Mapping[str, tuple[str, str, str]] = {
-    "particle_f1": ("Particle F1", "particle", "f1"),
-    "particle_precision": ("Particle precision", "particle", "precision"),
-    "particle_recall": ("Particle recall", "particle", "recall"),
-    "particle_average_precision": ("Particle average precision", "particle", "average_precision"),
-    "pixel_f1": ("Pixel F1 at 0.5", "pixel", "f1"),
-    "pixel_precision": ("Pixel precision at 0.5", "pixel", "precision"),
-    "pixel_recall": ("Pixel recall at 0.5", "pixel", "recall"),
-    "pixel_f1_at_validation_threshold": (
-        "Pixel F1 at the validation threshold",
-        "pixel",
-        "f1_at_validation_threshold",
-    ),
-    "pixel_average_precision": ("Pixel average precision", "pixel", "average_precision"),
-    "pixel_ece": ("Pixel calibration error", "pixel", "ece"),
+METRICS: Mapping[str, str] = {
+    "particle_f1": "Particle F1",
+    "particle_precision": "Particle precision",
+    "particle_recall": "Particle recall",
+    "particle_average_precision": "Particle average precision",
+    "pixel_f1": "Pixel F1 at 0.5",
+    "pixel_precision": "Pixel precision at 0.5",
+    "pixel_recall": "Pixel recall at 0.5",
+    "pixel_f1_at_validation_threshold": "Pixel F1 at the validation threshold",
+    "pixel_average_precision": "Pixel average precision",
+    "pixel_ece": "Pixel calibration error",
 }
-"""Our flat name of each score, its title, and where it stands in a SCORES object; all are 0..1."""
+"""The title of each score; its name is GROUP_KEY of its place in a SCORES object; all are 0..1."""
 
 CONTROL_ONLY = "supervised only"
 """Stands for the mask of runs with ``method=supervised``, which have no FixMatch scores."""
@@ -48,7 +44,7 @@ def read_result(path: Path) -> Result:
     so that it cannot be given a row.
     """
     content = read_json(path)
-    mask = text(content.get("mask"), 80)
+    version, mask = integer(content.get("schema")), text(content.get("mask"), 80)
     ratio = number(content.get("ratio"), 0.0, 1.0)
     supervised, fixmatch = (_scores(content.get(name)) for name in ("supervised", "fixmatch"))
     collapse, steps, validation, rates = (
@@ -69,6 +65,9 @@ def read_result(path: Path) -> Result:
         number(rates.get(f"{kind}_keep"), 0.0) for kind in ("particle", "background")
     )
     known = particle is not None and background is not None
+    age = "no schema number"
+    if version is not None:
+        age = f"schema {version}, {'older' if version < SCHEMA else 'newer'} than {SCHEMA}"
     return {
         "data": text(content.get("data"), 80) or "unknown data",
         "mask": mask if semi_supervised else CONTROL_ONLY,
@@ -89,26 +88,16 @@ def read_result(path: Path) -> Result:
         "stopped": taken is not None and stage is not None and taken < stage,
         "min_drift": number(collapse.get("min_drift")),
         "seconds": _total(mapping(content.get("seconds"))),
-        "note": _schema_note(integer(content.get("schema"))),
+        "note": "" if version == SCHEMA else f"{age}: read as far as its keys are known",
     }
-
-
-def _schema_note(version: int | None) -> str:
-    if version == SCHEMA:
-        return ""
-    if version is None:
-        return "no schema number: read as far as its keys are known"
-    age = "older" if version < SCHEMA else "newer"
-    return f"schema {version}, {age} than {SCHEMA}: read as far as its keys are known"
 
 
 def _scores(value: object) -> Mapping[str, float | None]:
     """Return the scores of a SCORES object, or of a flat one, as validation has; empty if none."""
-    branch = mapping(value)
-    found = {
-        name: number(mapping(branch.get(group)).get(key, branch.get(name)), 0.0, 1.0)
-        for name, (_, group, key) in METRICS.items()
-    }
+    branch, found = mapping(value), {}
+    for name in METRICS:
+        group, _, key = name.partition("_")
+        found[name] = number(mapping(branch.get(group)).get(key, branch.get(name)), 0.0, 1.0)
     return found if any(score is not None for score in found.values()) else {}
 
 

@@ -102,8 +102,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     name = text(folder.relative_to(sweep).as_posix())
     overrides = _overrides(folder)
     state, reason, detail = _status(folder, stalled_after_minutes)
-    log = None
-    result = None
+    log = result = None
     if state is State.FINISHED:
         try:
             result = read_result(folder / "results.json")
@@ -153,17 +152,13 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
     if claimed in ("requeued", "stopped"):
         return State(claimed), text(status.get("error"), 300), ""
     if claimed == "running":
-        silent = (time.time() - _last_sign_of_life(folder)) / 60
+        # Of the folder, and of the two upper levels of what is in it.
+        changes = map(last_change, (folder, *folder.glob("*"), *folder.glob("*/*")))
+        silent = (time.time() - max(changes)) / 60
         if silent > stalled_after_minutes:
             return State.STALLED, f"says running, but wrote nothing for {silent:.0f} min", ""
         return State.RUNNING, "", ""
     return State.UNREADABLE, f"status.json has the unknown state '{text(claimed, 40)}'", ""
-
-
-def _last_sign_of_life(folder: Path) -> float:
-    """Return the newest modification time of the run's files (its two upper levels)."""
-    paths = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
-    return max(map(last_change, (folder, *paths)))
 
 
 def _overrides(folder: Path) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cryofix.reporting.numbers import plain, signed
+from cryofix.reporting.numbers import plain
 from cryofix.sweeps.gains import DRAW, gain_over_seeds, paired_differences, take_back_chance
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.runs import Run
@@ -28,11 +28,6 @@ class Spread(NamedTuple):
     def __str__(self) -> str:
         """Write mean and standard deviation."""
         return plain(self.mean) + ("" if self.sd is None else f" ± {plain(self.sd)}")
-
-    @property
-    def signed(self) -> str:
-        """Write them with a sign."""
-        return signed(self.mean) + ("" if self.sd is None else f" ± {plain(self.sd)}")
 
 
 def spread(values: "Sequence[float] | pd.Series[Any]") -> Spread | None:
@@ -86,11 +81,9 @@ def rows_frame(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
     first = runs.iloc[0]
-    spreads = {
-        f"{branch}_{name}": spread(runs[f"{branch}_{name}"])
-        for branch in ("fixmatch", "supervised", "validation_fixmatch")
-        for name in METRICS
-    } | {name: spread(runs[name]) for name in ("min_drift", "seconds")}
+    branches = ("fixmatch", "supervised", "validation_fixmatch")
+    scores = [f"{branch}_{name}" for branch in branches for name in METRICS]
+    spreads = {name: spread(runs[name]) for name in (*scores, "min_drift", "seconds")}
     watched, drifts = runs.alarmed.dropna(), runs.min_drift.dropna()
     row: dict[str, Any] = {
         **{name: first[name] for name in (*ROW, "setting", *Names._fields)},
@@ -102,14 +95,16 @@ def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
         "tested": bool(runs.tested.any()),
     }
     for name, found in spreads.items():
-        row |= {f"{name}_spread": found, f"{name}_mean": found and found.mean}
-        row[f"{name}_sd"] = found and found.sd
+        mean, sd = found or (None, None)
+        row |= {f"{name}_spread": found, f"{name}_mean": mean, f"{name}_sd": sd}
     gains = {name: gain_over_seeds(runs, name) for name in METRICS}
     for name, gain in gains.items():
         low, high = (gain and gain.interval) or (None, None)
         row |= {f"gain_{name}": gain and gain.mean, f"gain_{name}_worst": gain and gain.worst}
         row |= {f"gain_{name}_low95": low, f"gain_{name}_high95": high}
-    keeps = {name: spread(runs[name]) for name in ("particle_keep", "background_keep")}
+    for name in ("particle_keep", "background_keep"):
+        keep = spread(runs[name])
+        row[name] = keep and keep.mean
     return row | {
         "gain": gains[metric],
         "differences": tuple(paired_differences(runs, metric)),
@@ -117,7 +112,6 @@ def _row(runs: pd.DataFrame, metric: str) -> dict[str, Any]:
         "collapse_alarms": int(watched.sum()) if len(watched) else None,
         "alarms": f"{int(watched.sum())}/{len(watched)}" if len(watched) else None,
         "alarm_share": watched.sum() / len(watched) if len(watched) else None,
-        **{name: keep and keep.mean for name, keep in keeps.items()},
     }
 
 

@@ -54,7 +54,7 @@ class SweepSummary:
     @property
     def metric_title(self) -> str:
         """How the metric is called."""
-        return METRICS[self.metric][0]
+        return METRICS[self.metric]
 
     @property
     def states(self) -> dict[State, int]:

@@ -66,9 +66,8 @@ def ratio_curves(rows: pd.DataFrame, runs: pd.DataFrame, metric: str) -> Markup:
     controls = control_by_ratio(runs, metric)
     with style():
         figure, axis = _panel()
-        (line,) = axis.plot(
-            list(controls), [each.mean for each in controls.values()], "--", color=MUTED
-        )
+        means = [each.mean for each in controls.values()]
+        (line,) = axis.plot(list(controls), means, "--", color=MUTED)
         tip(line, "supervised control", curve=-1)
         every = [*controls.values(), *rows[f"fixmatch_{metric}_spread"]]
         names = curve_colours(rows)
@@ -96,7 +95,7 @@ def ratio_curves(rows: pd.DataFrame, runs: pd.DataFrame, metric: str) -> Markup:
         ratios = sorted({*rows.ratio, *controls})
         axis.set_xticks(ratios, [percent(ratio) for ratio in ratios])
         axis.minorticks_off()
-        described = f"{METRICS[metric][0]} over the labelled share, one line for each setting"
+        described = f"{METRICS[metric]} over the labelled share, one line for each setting"
         return inline_svg(figure, described)
 
 
@@ -120,18 +119,16 @@ def start_panel(rates: pd.DataFrame) -> Markup:
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set(ylim=(0, 1.02), xlabel="confidence threshold")
         axis.yaxis.set_major_formatter("{x:.2f}")
-        return inline_svg(
-            figure, "Shares of particle and background pixels kept, over the confidence threshold"
-        )
+        described = "Shares of particle and background pixels kept, over the confidence threshold"
+        return inline_svg(figure, described)
 
 
 def mask_panel(rows: pd.DataFrame) -> Markup:
     """Draw a line for each mask: particle and background keep, and the drift at the right."""
     shown = [name if len(name) < 23 else f"{name[:21]}…" for name in rows.curve]
+    left = min(18 + LETTER * max(map(len, shown)), 150)
     with style():
-        figure, axis = _panel(
-            22 * len(rows) + 58, min(18 + LETTER * max(map(len, shown)), 150), 58, 20
-        )
+        figure, axis = _panel(22 * len(rows) + 58, left, 58, 20)
         for number, (_, row) in enumerate(rows.iterrows()):
             particle, background = float(row.particle_keep), float(row.background_keep)
             words = (
@@ -156,25 +153,15 @@ def mask_panel(rows: pd.DataFrame) -> Markup:
 
 
 def _beside(axis: Axes, y: float, words: str, colour: str) -> None:
-    axis.text(
-        *(1.02, y, words),
-        transform=axis.get_yaxis_transform(),
-        verticalalignment="center",
-        color=colour,
-    )
+    axis.text(1.02, y, words, transform=axis.get_yaxis_transform(), va="center", color=colour)
 
 
 def figures_of_scene(
     rows: pd.DataFrame, runs: pd.DataFrame, every: pd.DataFrame, metric: str
 ) -> Mapping[str, Any]:
-    """Return all figures of the rows that may be compared, with the titles of their cards.
+    """Return all figures of the rows and runs of a scene, with the titles of their cards.
 
-    Parameters
-    ----------
-    rows, runs
-        Of the scene.
-    every
-        Rows of all scenes, which share one colour scale for each quantity.
+    ``every`` are the rows of all scenes, which share one colour scale for each quantity.
     """
     scored = rows[rows.scored.astype(bool)]
     rates = keep_rates_by_ratio(runs)
@@ -188,7 +175,7 @@ def figures_of_scene(
             if scored[quantity.column].notna().any()
         ],
         "curves": [
-            (METRICS[name][0], ratio_curves(rows, runs, name))
+            (METRICS[name], ratio_curves(rows, runs, name))
             for name in CURVE_METRICS
             if several and scored[f"fixmatch_{name}_mean"].notna().any()
         ],
