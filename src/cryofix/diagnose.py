@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
+from rich.progress import Progress
 
 from cryofix.config import entry_point, refuse_idle, to_plain
 from cryofix.errors import CryofixError
@@ -45,15 +46,16 @@ def main(config: DictConfig) -> float:
 def _observe_files(config: DictConfig, console: Console) -> "Observation":
     """Count probabilities; torch is imported meanwhile."""
     from cryofix.diagnosis.arrays import find_arrays
-    from cryofix.diagnosis.reading_progress import reading
     from cryofix.diagnosis.streaming import count_arrays, pair_up, segments
 
     idle = [*OF_SPLIT, "part", "data"]
     refuse_idle(idle, "it is about the micrographs of a checkpoint, and probabilities= was given")
     truths = [] if config.truth is None else find_arrays(config.truth, "truth")
     pairs = pair_up(find_arrays(config.probabilities, "probabilities"), truths)
-    with reading(console, segments(pairs)) as tick, ThreadPoolExecutor(1) as pool:
-        counting = pool.submit(count_arrays, pairs, tick)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with bar, ThreadPoolExecutor(1) as pool:
+        reading = bar.add_task("reading", total=segments(pairs))
+        counting = pool.submit(count_arrays, pairs, lambda: bar.advance(reading))
         from cryofix.diagnosis.observation import observe_files
     return observe_files(str(config.probabilities), pairs, counting.result(), config.prior)
 

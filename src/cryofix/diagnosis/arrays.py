@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from cryofix.errors import CryofixError, reason
 from cryofix.formats.mrc import read_mrc_header
-from cryofix.formats.npy import read_npy_header
+from cryofix.formats.npy import NpyHeader, read_npy_header
 
-NUMPY, ARCHIVE, MRC = (".npy",), (".npz",), (".mrc", ".mrcs", ".map", ".st")
-SUFFIXES = NUMPY + ARCHIVE + MRC
+MRC = (".mrc", ".mrcs", ".map", ".st")
+SUFFIXES = (".npy", ".npz", *MRC)
 _opening = Lock()
 _LARGEST_PICTURE = 1 << 25  # values that may be read to show a part of them
 
@@ -61,7 +61,8 @@ class StoredArray:
         Raises CryofixError if the file ends early.
         """
         buffer = np.empty(min(length, max(stop - start, 0)), self.dtype)
-        with _errors_name(self.title, "numpy.savez"), self._opened(start) as file:
+        skip = self.offset + start * self.dtype.itemsize
+        with _errors_name(self.title, "numpy.savez"), _opened(self.path, self.member, skip) as file:
             for first in range(start, stop, length):
                 part = buffer[: min(length, stop - first)]
                 view = memoryview(part.view(np.uint8).data)
@@ -71,14 +72,6 @@ class StoredArray:
                         raise CryofixError(f"{self.title} is truncated: copy it again")
                     view = view[done:]
                 yield part
-
-    def _opened(self, start: int) -> Any:
-        if self.member is not None:
-            skip = self.offset + start * self.dtype.itemsize
-            return _opened_member(self.path, self.member, skip)
-        file = self.path.open("rb", buffering=0)
-        file.seek(self.offset + start * self.dtype.itemsize)
-        return file
 
     def corner(self, side: int) -> NDArray[np.float32] | None:
         """Return the first rows and columns of the first map as float32, at most ``side`` each.
@@ -97,16 +90,10 @@ class StoredArray:
 
 
 def find_arrays(where: str | Path, key: str) -> list[StoredArray]:
-    """Return the arrays of a file or of all files of a folder, sorted by name.
+    """Return the arrays of a .npy, .npz or MRC file, or of all such files of a folder, by name.
 
-    Raises CryofixError if there is nothing, or something unreadable.
-
-    Parameters
-    ----------
-    where
-        A .npy, .npz or MRC file, or a folder of these.
-    key
-        The configuration's name for it, for messages.
+    ``key`` is the configuration's name for it, for messages. Raises CryofixError if there is
+    nothing, or something unreadable.
     """
     path = Path(where).expanduser()
     if path.is_dir():
@@ -124,12 +111,15 @@ def find_arrays(where: str | Path, key: str) -> list[StoredArray]:
 
 def _arrays_of(path: Path, key: str) -> list[StoredArray]:
     suffix = path.suffix.lower()
-    if suffix in NUMPY:
-        found = [_numpy_array(path)]
-    elif suffix in ARCHIVE:
-        found = _archive_arrays(path)
+    found: list[StoredArray] = []
+    if suffix == ".npy":
+        with _errors_name(path, "numpy.save"), path.open("rb") as file:
+            found.append(_described(path, None, read_npy_header(file, path.stat().st_size)))
+    elif suffix == ".npz":
+        found += _archive_arrays(path)
     elif suffix in MRC:
-        found = [_mrc_array(path)]
+        mrc = read_mrc_header(path)
+        found.append(StoredArray(path, None, mrc.dtype, mrc.shape, False, mrc.offset))
     else:
         raise CryofixError(
             f"{key}={path} is of no known kind: save the maps as one of {', '.join(SUFFIXES)}"
@@ -142,10 +132,8 @@ def _arrays_of(path: Path, key: str) -> list[StoredArray]:
     return found
 
 
-def _numpy_array(path: Path) -> StoredArray:
-    with _errors_name(path, "numpy.save"), path.open("rb") as file:
-        header = read_npy_header(file, path.stat().st_size)
-    return StoredArray(path, None, header.dtype, header.shape, header.by_column, header.offset)
+def _described(path: Path, member: str | None, header: NpyHeader) -> StoredArray:
+    return StoredArray(path, member, header.dtype, header.shape, header.by_column, header.offset)
 
 
 def _archive_arrays(path: Path) -> list[StoredArray]:
@@ -158,15 +146,18 @@ def _archive_arrays(path: Path) -> list[StoredArray]:
                     raise ValueError(f"{member.filename} is packed as NumPy does not do it")
                 with archive.open(member) as file:
                     header = read_npy_header(file, member.file_size)
-                name, shape, by_column = member.filename, header.shape, header.by_column
-                found.append(StoredArray(path, name, header.dtype, shape, by_column, header.offset))
+                found.append(_described(path, member.filename, header))
     if not found:
         raise CryofixError(f"{path} holds no array: save the maps with numpy.savez")
     return found
 
 
-def _opened_member(path: Path, member: str, skip: int) -> Any:
-    """Open an archive's array and read over the bytes before its first value."""
+def _opened(path: Path, member: str | None, skip: int) -> Any:
+    """Open a file, or an archive's array, which is read up to there, behind so many bytes."""
+    if member is None:
+        plain = path.open("rb", buffering=0)
+        plain.seek(skip)
+        return plain
     stat = path.stat()
     with _opening:  # an archive counts who reads it, and threads may not count at a time
         file = _archive(path, stat.st_size, stat.st_mtime_ns).open(member)
@@ -193,8 +184,3 @@ def _errors_name(title: str | Path, writer: str) -> Iterator[None]:
             f"{title} cannot be read as NumPy's arrays ({reason(error)}): copy it again, or save it"
             f" again with {writer} from arrays of float32"
         ) from error
-
-
-def _mrc_array(path: Path) -> StoredArray:
-    header = read_mrc_header(path)
-    return StoredArray(path, None, header.dtype, header.shape, False, header.offset)

@@ -58,19 +58,12 @@ class Diagnosis:
 
 
 def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 1.0) -> Diagnosis:
-    """Diagnose a mask on a teacher's probabilities.
+    """Diagnose a mask, in any state: it is built anew from the observed distribution.
+
+    ``progress`` is through the FixMatch stage, from 0 to 1, for masks that change during it.
 
     Raises CryofixError if there is no pixel, or the policy needs to know what the observation does
     not hold.
-
-    Parameters
-    ----------
-    observation
-        The teacher.
-    policy
-        The mask, in any state: its state is built from the observed distribution.
-    progress
-        Through the FixMatch stage, from 0 to 1, for masks that change during it.
     """
     histogram, prior = observation.histogram, observation.prior
     if not histogram.pixels:
@@ -79,6 +72,9 @@ def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 
         raise CryofixError(f"progress={progress} is not between 0 and 1: 1 is the end of the stage")
     context = observation.context(progress)
     masked = apply_policy(policy, histogram, context)
+    # One pixel of every bin that has any.
+    filled = torch.from_numpy(CENTRES[histogram.total > 0].astype(np.float32))
+    same = find_equivalents(masked.policy, filled.reshape(1, 1, 1, -1), context)
     total = histogram.total.astype(np.float64)
     return Diagnosis(
         observation=observation,
@@ -90,14 +86,5 @@ def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 
         step=balance_step(masked, CENTRES, total, policy.target == "soft"),
         course=follow(policy, histogram, context),
         changes=changes(masked, histogram, context, prior),
-        equivalents=_equivalents(masked.policy, histogram, context),
+        equivalents=[str(each) for each in same if type(each.policy) is not type(policy)],
     )
-
-
-def _equivalents(
-    policy: MaskingPolicy, histogram: ProbabilityHistogram, context: PolicyContext
-) -> list[str]:
-    """Return what the policy is the same as, tried on one pixel of every bin that has any."""
-    filled = torch.from_numpy(CENTRES[histogram.total > 0].astype(np.float32))
-    found = find_equivalents(policy, filled.reshape(1, 1, 1, -1), context)
-    return [str(each) for each in found if type(each.policy) is not type(policy)]

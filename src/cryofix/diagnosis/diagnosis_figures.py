@@ -1,6 +1,7 @@
 """Pictures of a diagnosis, drawn without a display."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -67,16 +68,11 @@ def calibration_figure(diagnosis: Diagnosis) -> Figure:
     figure, (axis, bars) = panels(6, 6.4, rows=2, height_ratios=[3.4, 1], sharex=True)
     filled = curve.pixels > 0
     axis.plot([0, 1], [0, 1], color=NEUTRAL, linestyle=":", label="calibrated")
-    axis.plot(
-        curve.mean_probability[filled],
-        curve.particle_share[filled],
-        "o-",
-        color=PARTICLES,
-        label=f"this teacher: expected calibration error {scored.calibration_error():.3f}",
-    )
-    axis.set_title(
-        "Does p mean what it says? Above the line: too timid, below: too sure", size=10.5
-    )
+    label = f"this teacher: expected calibration error {scored.calibration_error():.3f}"
+    means, shares = curve.mean_probability[filled], curve.particle_share[filled]
+    axis.plot(means, shares, "o-", color=PARTICLES, label=label)
+    title = "Does p mean what it says? Above the line: too timid, below: too sure"
+    axis.set_title(title, size=10.5)
     finish(axis, "upper left", ylabel="share of true particle pixels", ylim=(-0.02, 1.02))
     edges = np.arange(len(curve.pixels) + 1) / len(curve.pixels)
     bars.stairs(100 * curve.pixels / curve.pixels.sum(), edges, color=BACKGROUND, fill=True)
@@ -98,21 +94,13 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
     if diagnosis.prior:
         axis.axhline(100 * diagnosis.prior, color=BACKGROUND, linestyle=":", label="prior")
     axis.axhline(10, color=NEUTRAL, linestyle="--", linewidth=1, label="collapsed: recall 10 %")
+    beside: dict[str, Any] = {"xytext": (6, 6), "textcoords": "offset points", "fontsize": 8.5}
     for one, height in zip(course.generations[:-1], recall, strict=False):
         if len(numbers) <= 8 and np.isfinite(height):
-            text = f"drift {signed(one.step)}"
-            axis.annotate(
-                text, (one.number, height), (6, 6), textcoords="offset points", fontsize=8.5
-            )
+            axis.annotate(f"drift {signed(one.step)}", (one.number, height), **beside)
     last = max(numbers[-1], 1)
-    finish(
-        axis,
-        "best",
-        xlabel="teacher generation",
-        ylabel="%",
-        xlim=(-0.04 * last, last * 1.12),
-        ylim=(-2, 108),
-        title=f"Where {diagnosis.policy.name} leads by itself, to first order",
-    )
+    title = f"Where {diagnosis.policy.name} leads by itself, to first order"
+    limits = {"xlim": (-0.04 * last, last * 1.12), "ylim": (-2, 108)}
+    finish(axis, "best", xlabel="teacher generation", ylabel="%", title=title, **limits)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import logit
 
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.metrics.bins import BINS, EDGES, MIDDLE, IntArray
@@ -35,7 +36,7 @@ def probabilities_figure(diagnosis: Diagnosis) -> Figure:
         ):
             if cut is not None and 0 < cut < 1:
                 label = f"{side} {cut:.3g}"
-                axis.axvline(_logit(cut), color=colour, linestyle="--", linewidth=1.6, label=label)
+                axis.axvline(logit(cut), color=colour, linestyle="--", linewidth=1.6, label=label)
         axis.axvline(0, color=NEUTRAL, linewidth=0.8)
         axis.grid(alpha=0.25)
         axis.legend(loc="upper right", fontsize=8.5, framealpha=0.95)
@@ -47,32 +48,24 @@ def _log_odds_axis(axis: Axes, total: IntArray) -> None:
     """Name places of p on an axis of log-odds that leaves out the lowest 0.1 % of pixels."""
     cumulative = np.cumsum(total) / max(int(total.sum()), 1)
     low, high = (float(EDGES[np.searchsorted(cumulative, share)]) for share in (1e-3, 1 - 1e-6))
-    left, right = (_logit(float(np.clip(p, 1e-10, 1 - 1e-7))) for p in (low, high))
+    left, right = logit(np.clip([low, high], 1e-10, 1 - 1e-7)).tolist()
     left, right = min(left, -3.0) - 0.5, max(right, 3.0) + 0.5
     axis.set_xlim(left, right)
-    shown: list[float] = []
+    shown: dict[float, str] = {}
     # The middle and the round numbers first; others where they do not touch them.
     for tick in (0.5, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999, 1e-4, 0.9999, 1e-6, 1e-8, 0.2, 0.8):
-        place = _logit(tick)
-        if left <= place <= right and all(
-            abs(place - _logit(other)) > 0.055 * (right - left) for other in shown
-        ):
-            shown.append(tick)
-    axis.set_xticks([_logit(tick) for tick in shown], [f"{tick:g}" for tick in shown])
+        place, gap = float(logit(tick)), 0.055 * (right - left)
+        if left <= place <= right and all(abs(place - other) > gap for other in shown):
+            shown[place] = f"{tick:g}"
+    axis.set_xticks(list(shown), list(shown.values()))
     axis.set_xlabel("p, on a scale of log-odds")
-
-
-def _logit(p: float) -> float:
-    return float(np.log(p) - np.log1p(-p))
 
 
 def _fill(axis: Axes, counts: IntArray, colour: str, label: str, total: int) -> None:
     """Draw percents of pixels in even steps of log-odds."""
-    with np.errstate(divide="ignore"):
-        logits = np.log(EDGES) - np.log1p(-EDGES)
     steps = np.arange(-28, 17.01, 0.25)
     cumulative = np.concatenate([[0], np.cumsum(counts)]).astype(np.float64)
-    inside = np.interp(steps, np.clip(logits, -28, 17), cumulative)
+    inside = np.interp(steps, np.clip(logit(EDGES), -28, 17), cumulative)
     heights = 100 * np.diff(inside) / max(total, 1)
     heights[heights < 1e-7] = np.nan  # log scale: nothing is nowhere
     axis.stairs(np.nan_to_num(heights, nan=0.0), steps, color=colour, fill=True, alpha=0.3)

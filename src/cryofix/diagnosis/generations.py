@@ -19,6 +19,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logit
 
 from cryofix.diagnosis.policies import QUICK_SIDE, Masked, apply_policy
 from cryofix.masking import MaskingPolicy, PolicyContext
@@ -83,14 +84,10 @@ def balance_step(masked: Masked, probability: FloatArray, total: FloatArray, sof
     believed = divide(total @ (probability if soft else probability >= 0.5), total.sum())
     if taught is None or believed is None:
         return 0.0
-    step = _log_odds(taught) - _log_odds(believed)
+    ends = logit(np.clip([taught, believed], 0, 1))
+    with np.errstate(invalid="ignore"):  # of two infinities
+        step = float(ends[0] - ends[1])
     return 0.0 if math.isnan(step) else step - masked.student_logit_shift
-
-
-def _log_odds(share: float) -> float:
-    if share <= 0 or share >= 1:
-        return math.inf if share >= 1 else -math.inf
-    return math.log(share / (1 - share))
 
 
 def follow(
@@ -98,14 +95,7 @@ def follow(
 ) -> Course:
     """Iterate the model until recall is below 10 %, particles flood the image, or it rests.
 
-    Parameters
-    ----------
-    policy
-        The mask; its state starts afresh in each generation.
-    histogram
-        Today's teacher.
-    context
-        What the policy may know.
+    ``histogram`` is today's teacher. The state of the mask starts afresh in each generation.
     """
     total = histogram.total.astype(np.float64)
     reference = histogram.counts[PARTICLE] if histogram.known else histogram.total.copy()

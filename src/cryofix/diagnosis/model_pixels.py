@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from cryofix.diagnosis.observation import Example, Observation, checked_prior
-from cryofix.errors import CryofixError
+from cryofix.errors import check_known
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.histogram import ProbabilityHistogram
 
@@ -31,23 +31,13 @@ def observe_network(
 ) -> Observation:
     """Let a network predict the micrographs of a part of a data set, one in memory at a time.
 
-    Raises CryofixError if there is no such part, or the prior is out of range.
+    Labelled and validation ones are predicted as well. The network is on its device, and runs in
+    eval mode on micrographs without augmentation. ``counter`` shows progress: title and number of
+    items in, a function to call for each one out. The others are those of `Observation`.
 
-    Parameters
-    ----------
-    source
-        What the user called it.
-    network
-        On its device; run in eval mode, on micrographs without augmentation.
-    data, part
-        Which micrographs to diagnose; labelled and validation ones are predicted as well.
-    prior, mask
-        See `Observation`.
-    counter
-        Shows progress: title and number of items in, a function to call for each one out.
+    Raises CryofixError if there is no such part, or the prior is out of range.
     """
-    if part not in PARTS:
-        raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")
+    check_known("part", part, PARTS)
     parts = {name: data.part(name) for name in (part, "labelled", "validation")}
     found: dict[str, ProbabilityHistogram] = {}
     shares: list[float] = []
@@ -68,8 +58,9 @@ def observe_network(
         shown = [number for number in np.argsort(shares) if known[number] or not any(known)]
         example = _predict(network, data, parts[part][shown[len(shown) // 2]])
     labelled, validation = found["labelled"], found["validation"]
-    prior = checked_prior(prior)
-    return Observation(source, found[part], example, prior, labelled, validation, mask)
+    return Observation(
+        source, found[part], example, checked_prior(prior), labelled, validation, mask
+    )
 
 
 def _predict(network: nn.Module, data: "CryoDataModule", annotated: "Annotated") -> Example:

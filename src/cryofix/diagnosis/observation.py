@@ -86,20 +86,10 @@ class Observation:
 def observe_files(
     source: str, pairs: Sequence[Pair], counts: IntArray, prior: float | None
 ) -> Observation:
-    """Return the observation of files that `streaming.count` has counted.
+    """Return the observation of files whose pixels `streaming.count_arrays` has counted.
 
-    Parameters
-    ----------
-    source
-        What the user called them.
-    pairs
-        The files; a part of the first map is read to be shown.
-    counts
-        Their pixels, shape (3, BINS).
-    prior
-        Share of particle pixels; None takes it from the truth, if there is one.
-
-    Where there is truth it also stands for the labelled batch and for validation.
+    A part of the first map is read to be shown. Where there is truth it also stands for the
+    labelled batch and for validation, and says the ``prior`` unless one is given.
     """
     histogram = ProbabilityHistogram(counts)
     prior = histogram.prior() if prior is None else checked_prior(prior)
@@ -108,10 +98,7 @@ def observe_files(
 
 
 def checked_prior(prior: float) -> float:
-    """Return a prior that somebody gave.
-
-    Raises CryofixError if it is not inside (0, 1).
-    """
+    """Return a prior that somebody gave; one that is not inside (0, 1) is a CryofixError."""
     if not 0 < prior < 1:
         raise CryofixError(f"prior={prior} is no share of pixels: give one such as prior=0.04")
     return prior

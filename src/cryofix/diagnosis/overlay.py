@@ -46,18 +46,9 @@ def paint(
 ) -> Overlay:
     """Paint what a policy makes of one map; the stronger the weight, the stronger the colour.
 
-    Parameters
-    ----------
-    ground
-        What to paint on, (rows, columns, 3) in [0, 1].
-    probability
-        p, (rows, columns).
-    truth
-        True at particle pixels; None if unknown, then nothing is called wrong.
-    valid
-        False where nothing counts.
-    policy, context
-        The mask, on any device, and what it may know.
+    ``ground`` is what to paint on, (rows, columns, 3) in [0, 1]; all others are (rows, columns).
+    ``truth`` is True at particle pixels; where it is None nothing is called wrong. Pixels that are
+    not ``valid`` do not count. The mask, ``policy``, may be on any device.
     """
     device = next((buffer.device for buffer in policy.buffers()), torch.device("cpu"))
     tile, inside = (

@@ -22,10 +22,8 @@ QUICK_SIDE = 256  # the same where a rate to a percent is enough; still more pix
 def build_policy(config: Any) -> MaskingPolicy:
     """Build the policy of a configuration that may come from anybody's checkpoint.
 
-    Only policies are called.
-
-    Raises CryofixError if ``_target_`` is anything else, or a keyword is unknown, of another type
-    or out of range.
+    Raises CryofixError if ``_target_`` is anything else, which is not called, or a keyword is
+    unknown, of another type or out of range.
     """
     policy = construct(config, "mask", kind=MaskingPolicy)
     if not isinstance(policy, MaskingPolicy):
@@ -73,21 +71,17 @@ def apply_policy(
 
     Parameters
     ----------
-    policy
-        Is copied, not moved.
-    histogram
-        The pixels.
-    context
-        What the policy may know.
-    probability
-        p of the pixels of each bin, float64, shape (BINS,); moved from ``CENTRES`` to ask about
-        another generation.
+    policy, context
+        It is copied, not moved, and what it may know.
+    histogram, probability
+        The pixels, and p of those of each bin, float64, shape (BINS,); moved from ``CENTRES`` to
+        ask about another generation.
     side
         Of the tile; its square is to be well above the number of bins.
     """
     sampled = histogram.sample(side * side - BINS) if histogram.pixels else np.zeros(0, np.int64)
     bins = np.concatenate([sampled, np.resize(np.arange(BINS), side * side - len(sampled))])
-    prob = _tile(probability[bins], side)
+    prob = torch.from_numpy(probability[bins].astype(np.float32)).reshape(1, 1, side, side)
     everywhere = torch.ones_like(prob, dtype=torch.bool)
     policy = copy.deepcopy(policy)
     if len(sampled):
@@ -112,10 +106,6 @@ def apply_policy(
         WeightTally.from_bins(histogram.counts, probability, mean_target, mean_weight, kept),
         policy,
     )
-
-
-def _tile(values: FloatArray, side: int) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.float32)).reshape(1, 1, side, side)
 
 
 def changed(one: Masked, other: Masked, histogram: ProbabilityHistogram) -> float:

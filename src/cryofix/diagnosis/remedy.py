@@ -1,8 +1,9 @@
 """The smallest change of a mask that stops the drift, found by trying on the pixels at hand."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from cryofix.diagnosis.policies import Masked, apply_policy, build_policy, changed
@@ -39,27 +40,21 @@ class Change:
 def changes(
     masked: Masked, histogram: ProbabilityHistogram, context: PolicyContext, prior: float | None
 ) -> list[Change]:
-    """Try other masks; those without drift come first, the smallest change first among them.
+    """Try other masks than ``masked``, what the one diagnosed does to the pixels.
 
-    Parameters
-    ----------
-    masked
-        What the mask diagnosed does.
-    histogram, context, prior
-        The pixels, what policies may know, and the share to compare the kept particles with.
+    Those without drift come first, the smallest change first among them. ``prior`` is the share to
+    compare the kept particles with.
     """
     tried: dict[str, Change] = {}
-    for group in (_moved_thresholds(masked, histogram), _adaptive(masked)):
-        for config, follows in group:
-            other = apply_policy(build_policy(config), histogram, context)
-            difference = changed(masked, other, histogram)
-            change = Change(_as_overrides(config), other.rates(prior), difference, follows)
-            tried.setdefault(change.overrides, change)
-    return sorted(tried.values(), key=_order)
-
-
-def _order(change: Change) -> tuple[bool, float, bool]:
-    return not change.cures, round(change.changed, 4), change.follows
+    for config, follows in chain(_moved_thresholds(masked, histogram), _adaptive(masked)):
+        other = apply_policy(build_policy(config), histogram, context)
+        keys = [f"mask.{key}={each:g}" for key, each in config.items() if isinstance(each, float)]
+        overrides = " ".join([f"mask={config['name']}", *keys])
+        difference = changed(masked, other, histogram)
+        tried.setdefault(overrides, Change(overrides, other.rates(prior), difference, follows))
+    return sorted(
+        tried.values(), key=lambda each: (not each.cures, round(each.changed, 4), each.follows)
+    )
 
 
 def _moved_thresholds(
@@ -130,8 +125,3 @@ def _adaptive(masked: Masked) -> Iterator[tuple[dict[str, Any], bool]]:
         ("none", "NoMask", {}),
     ):
         yield {"_target_": f"cryofix.masking.{target}", "name": name, **keywords}, name != "none"
-
-
-def _as_overrides(config: Mapping[str, Any]) -> str:
-    keys = [f"mask.{key}={value:g}" for key, value in config.items() if isinstance(value, float)]
-    return " ".join([f"mask={config['name']}", *keys])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -71,18 +71,11 @@ def count_arrays(
 ) -> IntArray:
     """Return the counts of a `ProbabilityHistogram` of all pixels, shape (3, BINS).
 
-    Needs NumPy alone, so that it can run while heavier packages are still being imported.
+    Needs NumPy alone, so that it can run while heavier packages are still being imported. ``tick``
+    is called once for each of the `segments`. ``threads`` do not change the counts; None takes the
+    cores that this process may use.
 
     Raises CryofixError if a value is NaN or outside [0, 1]: the file, and how many.
-
-    Parameters
-    ----------
-    pairs
-        What to read; the same pixels give the same counts whatever the number of threads.
-    tick
-        Called once for each of the `segments`.
-    threads
-        None takes the cores that this process may use.
     """
     threads = threads or min(cores_at_hand(), MOST_THREADS)
     total = np.zeros((3, BINS), np.int64)
@@ -119,12 +112,11 @@ _Part = tuple[IntArray, Checked, Checked]
 def _mapped(pool: ThreadPoolExecutor, threads: int, pair: Pair) -> Iterator[_Part]:
     """Count segments in threads, with few results waiting at a time."""
     starts = _starts(pair)
-    step = starts.step
-    waiting = iter(starts)
-    running = [pool.submit(_count_segment, pair, start, step) for start in islice(waiting, threads)]
+    jobs = (pool.submit(_count_segment, pair, start, starts.step) for start in starts)
+    running = list(islice(jobs, threads))
     while running:
         done = running.pop(0).result()
-        running += [pool.submit(_count_segment, pair, start, step) for start in islice(waiting, 1)]
+        running += islice(jobs, 1)
         yield done
 
 
@@ -132,14 +124,9 @@ def _count_segment(pair: Pair, start: int, length: int) -> _Part:
     probability, truth = pair.probability, pair.truth
     stop = min(start + length, probability.size)
     counter, wrong_truth = Counter(), Checked()
-    pieces = probability.pieces(start, stop, CHUNK)
-    if truth is None:
-        for piece in pieces:
-            counter.add(_float32(piece))
-    else:
-        for piece, labels in zip(pieces, truth.pieces(start, stop, CHUNK), strict=True):
-            particle = _particle(labels, wrong_truth)
-            counter.add(_float32(piece), particle)
+    labels = repeat(None) if truth is None else truth.pieces(start, stop, CHUNK)
+    for piece, its in zip(probability.pieces(start, stop, CHUNK), labels, strict=False):
+        counter.add(_float32(piece), None if its is None else _particle(its, wrong_truth))
     return counter.counts(), counter.wrong, wrong_truth
 
 

@@ -27,21 +27,11 @@ BY_TRUTH = {
     "pseudo-label recall %": "pseudo_recall",
 }
 SOON = 10  # generations; a slower drift has the labels of every step against it
-NOT_PERCENT = {"drift": "{:+.2f}", "share_over_prior": "{:.2f}"}
+NUMBERS = {"drift": "{:+.2f}", "share_over_prior": "{:.2f}"}  # the others are percents
 
 
 def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
-    """Print tables, verdict and where the files are.
-
-    Parameters
-    ----------
-    diagnosis
-        What to show.
-    folder
-        Of the files.
-    console
-        Where to print.
-    """
+    """Print tables, verdict and where the files are: ``folder``."""
     histogram, verdict = diagnosis.histogram, words(diagnosis)
     console.print()
     say(console, f"{diagnosis.observation.source}: {histogram.pixels:,} pixels")
@@ -51,9 +41,10 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
     say(console, diagnosis.policy.describe())
     for equivalent in diagnosis.equivalents:
         say(console, f"on these pixels it is {equivalent}")
-    body = "\n".join(_sentence(verdict[key]) for key in ("finding", "outlook", "note"))
+    said = [verdict[key] for key in ("finding", "outlook", "note")]
+    body = Text("\n".join(f"{text[0].upper()}{text[1:]}." for text in said))
     frame = _colour(diagnosis)
-    console.print(Panel(Text(body), title="Verdict", title_align="left", border_style=frame))
+    console.print(Panel(body, title="Verdict", title_align="left", border_style=frame))
     console.print(Text(f"Remedy: {verdict['remedy']}."), soft_wrap=True)
     remedy = diagnosis.remedy
     if remedy is not None and not verdict["remedy"].startswith("no change"):
@@ -70,28 +61,18 @@ def _colour(diagnosis: Diagnosis) -> str:
     return "yellow" if recovers or course.until > SOON else "red"
 
 
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
-
-
 def _table(diagnosis: Diagnosis, title: str, columns: dict[str, str]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("threshold")
     for column in columns:
         table.add_column(column, justify="right")
     for row in diagnosis.rows:
-        last = row is diagnosis.rows[-1]
-        cells = _cells(row, columns)
-        table.add_row(f"{row['threshold']:.2f}", *cells, end_section=last)
+        table.add_row(f"{row['threshold']:.2f}", *_cells(row, columns))
+    table.add_section()
     table.add_row("this mask", *_cells(diagnosis.rates, columns))
     return table
 
 
 def _cells(row: Rates, columns: dict[str, str]) -> list[str]:
-    return [_cell(key, row.get(key)) for key in columns.values()]
-
-
-def _cell(key: str, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return NOT_PERCENT[key].format(value) if key in NOT_PERCENT else f"{100 * value:.1f}"
+    values = [(NUMBERS.get(key, "{:.1%}"), row.get(key)) for key in columns.values()]
+    return ["-" if value is None else text.format(value).rstrip("%") for text, value in values]

@@ -1,8 +1,7 @@
 """The files that a diagnosis leaves."""
 
 import csv
-import math
-from collections.abc import Mapping
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,36 +15,32 @@ SCHEMA = 1
 
 
 def write_files(diagnosis: Diagnosis, folder: Path) -> None:
-    """Write ``keep_rates.csv`` and ``diagnosis.json``; all rates are fractions, null is unknown.
-
-    Parameters
-    ----------
-    diagnosis
-        What to write.
-    folder
-        Where to.
-    """
+    """Write ``keep_rates.csv`` and ``diagnosis.json``; all rates are fractions, null is unknown."""
     named = [{"mask": "symmetric", **row} for row in diagnosis.rows]
     named.append({"mask": diagnosis.policy.name, "threshold": None, **diagnosis.rates})
     with atomic_write(folder / "keep_rates.csv") as path, path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(named[0]))
         writer.writeheader()
         writer.writerows(named)
-    write_json(folder / "diagnosis.json", _plain(_content(diagnosis)))
+    # JSON knows neither infinite numbers nor NaN: null stands for them.
+    content = json.loads(json.dumps(_content(diagnosis)), parse_constant=lambda _: None)
+    write_json(folder / "diagnosis.json", content)
 
 
 def _content(diagnosis: Diagnosis) -> dict[str, Any]:
     histogram, course = diagnosis.histogram, diagnosis.course
-    scores = None
-    if histogram.known:
-        scored = histogram.scored()
-        scores = {
+    scored = histogram.scored() if histogram.known else None
+    scores = (
+        None
+        if scored is None
+        else {
             "precision": scored.precision(),
             "recall": scored.recall(),
             "f1": scored.f1(),
             "average_precision": scored.average_precision(),
             "ece": scored.calibration_error(),
         }
+    )
     return {
         "schema": SCHEMA,
         "source": diagnosis.observation.source,
@@ -66,7 +61,7 @@ def _content(diagnosis: Diagnosis) -> dict[str, Any]:
         "outcome": course.outcome,
         "outcome_after_generations": course.until,
         "generations": [asdict(generation) for generation in course.generations],
-        "remedy": None if diagnosis.remedy is None else _change(diagnosis.remedy),
+        "remedy": diagnosis.remedy and _change(diagnosis.remedy),
         "alternatives": [_change(change) for change in diagnosis.changes],
         "scores": scores,
     }
@@ -79,12 +74,3 @@ def _change(change: Change) -> dict[str, Any]:
         "follows_the_teacher": change.follows,
         **change.rates,
     }
-
-
-def _plain(node: Any) -> Any:
-    """Return the content with null for what JSON cannot say: no infinite and no NaN number."""
-    if isinstance(node, Mapping):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_plain(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
