@@ -18,7 +18,13 @@ from support import message
 
 CONF = config_folder()
 GIVEN = {
-    "train": ["names={data: x, mask: y}", "output=runs/x"],
+    "train": [
+        *("names={data: x, mask: y}", "output=runs/x"),
+        *(
+            "callbacks=[early_stopping,best_checkpoint,learning_rate]",
+            "logger=[csv,mlflow,tensorboard]",
+        ),
+    ],
     "evaluate": ["output=runs/x"],
     "diagnose": ["output=runs/x"],
     "pick": ["checkpoint=a", "micrographs=[b,c]", "output=d"],
@@ -73,7 +79,7 @@ def test_every_key_refuses_what_no_key_takes(command: str) -> None:
             yield path
 
     for path in leaves(values):
-        if path[:2] == ("model", "options") or path[0] in ("callbacks", "logger"):  # of libraries
+        if path[:2] == ("model", "options"):  # of a library
             continue
         if command == "diagnose" and path[0] == "augment":  # checked with data=, which takes it
             continue
@@ -114,6 +120,23 @@ def test_every_key_refuses_what_no_key_takes(command: str) -> None:
         ("train", "loss.terms.bce=x", "loss.terms.bce=x does not fit: give a number"),
         ("train", "trainer.precision=17", "trainer.precision=17 does not fit: give 64, 32, 16"),
         ("train", "guard.switch_to.x=1", "guard.switch_to"),
+        (
+            "train",
+            "callbacks.early_stopping.patience=abc",
+            "callbacks.early_stopping.patience=abc does not fit: give a whole number",
+        ),
+        (
+            "train",
+            "callbacks.best_checkpoint.dirpath=3",
+            "callbacks.best_checkpoint.dirpath=3 does not fit: give text or null",
+        ),
+        ("train", "+callbacks.mine=3", "callbacks.mine=3 does not fit: give {key: value}"),
+        ("train", "+logger.csv.nonsense=1", "logger.csv.nonsense is not a key: leave it out"),
+        (
+            "train",
+            "+logger.wandb={_target_: lightning.pytorch.loggers.WandbLogger, group: a, offline: 3}",
+            "logger.wandb.offline=3 does not fit: give true or false",
+        ),
         ("evaluate", "threshold=abc", "threshold=abc does not fit: give a number or null"),
         ("evaluate", "picks=3", "picks=3 does not fit: give text or a list of items"),
         ("diagnose", "progress=abc", "progress=abc does not fit: give a number"),

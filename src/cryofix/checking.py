@@ -10,6 +10,7 @@ import json
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import (
     Annotated,
@@ -24,7 +25,9 @@ from typing import (
 
 from cryofix.errors import CryofixError
 
-OURS = "cryofix."
+TYPED = ("cryofix.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
+"""Packages whose annotations can be relied on."""
+OPEN = "**"
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -49,7 +52,7 @@ def check_types(
     Parameters
     ----------
     values
-        Plain values; a mapping with a ``_target_`` of cryofix is compared with that one's.
+        Plain values; one with a ``_target_`` of cryofix or Lightning is compared with that one's.
     takers
         Classes or functions, or their dotted names.
     key
@@ -58,7 +61,7 @@ def check_types(
     hints = {name: hint for taker in takers for name, (hint, _) in keywords_of(taker).items()}
     prefix = f"{key}." if key else ""
     for name in values:
-        if name not in hints and name != "_target_":
+        if name not in hints and name != "_target_" and OPEN not in hints:
             known = difflib.get_close_matches(str(name), hints, n=1) or sorted(hints)
             raise CryofixError(
                 f"{prefix}{name} is not a key: leave it out, or give {', '.join(known)}"
@@ -72,19 +75,26 @@ def keywords_of(taker: str | Callable[..., Any]) -> dict[str, tuple[Any, bool]]:
     """Return what a class or function takes by keyword: annotations, and whether each is needed.
 
     What it hands on is among it: ``**name: Unpack[a TypedDict]``, or ``**name`` annotated with
-    :class:`KeywordsOf`. A TypedDict is taken for keywords that are not needed.
+    :class:`KeywordsOf`. A TypedDict is taken for keywords that are not needed. Under ``**`` stands
+    an entry where any other keyword is taken too.
     """
     taker = resolve_name(taker) if isinstance(taker, str) else taker
     if is_typeddict(taker):
         hints = get_type_hints(taker, include_extras=True)
         return {name: (hint, False) for name, hint in hints.items()}
     call = taker.__init__ if isinstance(taker, type) else taker  # type: ignore[misc] # this one
-    hints = get_type_hints(call, include_extras=True)
-    found = {}
-    for name, parameter in inspect.signature(call).parameters.items():
+    parameters = inspect.signature(call).parameters
+    try:
+        hints = get_type_hints(call, include_extras=True)
+    except NameError:  # a type that only a type checker imports, as WandbLogger has
+        hints = inspect.get_annotations(call)
+    found: dict[str, tuple[Any, bool]] = {}
+    for name, parameter in parameters.items():
         if name not in hints:
             continue
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD and hints[name] is Any:
+            found[OPEN] = Any, False
+        elif parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             found[name] = hints[name], parameter.default is parameter.empty
         elif get_origin(hints[name]) is Annotated:
             for each in get_args(hints[name])[1].takers:
@@ -101,9 +111,13 @@ def check_value(value: Any, hint: Any, key: str) -> None:
     """
     allowed = _alternatives(hint)
     if isinstance(value, Mapping) and hint is not Any:
-        target = value.get("_target_")
-        if isinstance(target, str) and target.startswith(OURS):
-            return check_types(value, target, key=key)
+        target = str(value.get("_target_"))
+        if target.startswith(TYPED):
+            try:
+                taker = resolve_name(target)
+            except (ImportError, AttributeError):
+                return None  # said by whoever makes it
+            return check_types(value, taker, key=key)
         for each in allowed:
             if isinstance(each, KeywordsOf):
                 return check_types(value, *each.takers, key=key)
@@ -113,6 +127,8 @@ def check_value(value: Any, hint: Any, key: str) -> None:
                 for name, inner in value.items():
                     check_value(inner, (get_args(each) or (str, Any))[1], f"{key}.{name}")
                 return None
+        if "_target_" in value:
+            return None  # of a library that says no types
     if not any(_fits(value, each) for each in allowed):
         as_yaml = value is None or isinstance(value, bool | list | tuple | dict)
         text = json.dumps(value, default=str) if as_yaml else value
@@ -164,7 +180,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _say(allowed: Sequence[Any]) -> str:
-    words = [_word(each) for each in allowed if each is not type(None)]
+    words = [_word(each) for each in allowed if each not in (type(None), Path)]
     words += ["null" for each in allowed if each is type(None)]
     return " or ".join(dict.fromkeys(words))
 

@@ -53,8 +53,8 @@ class Train(TypedDict):
     data: Keywords
     mask: Keywords
     guard: Keywords
-    callbacks: Any  # made, and checked, for each stage: a _target_ with its keywords by name
-    logger: Any
+    callbacks: dict[str, Keywords]  # made for each stage: a _target_ with its keywords by name
+    logger: dict[str, Keywords]
     regulariser: Part
     model: Annotated[Keywords, KeywordsOf("cryofix.learning.network.build_network")]
     teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.TeacherSettings")]

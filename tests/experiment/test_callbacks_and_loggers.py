@@ -72,9 +72,15 @@ def test_without_a_logger_no_event_is_written(tmp_path: Path) -> None:
     ("override", "said"),
     [
         ("+callbacks.mine._target_=builtins.dict", "callbacks.mine is no Callback of Lightning"),
-        ("+callbacks.mine=3", "callbacks.mine is no Callback of Lightning"),
-        ("+logger.csv={_target_: lightning.pytorch.loggers.CSVLogger}", "logger.csv: lightning"),
+        (
+            "+callbacks.a={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: b,"
+            " mode: up}",
+            "callbacks.a.mode=up: lightning",
+        ),
+        ("+callbacks.a._target_=lightning.pytorch.callbacks.Nothing", "cannot be imported: check"),
+        ("+logger.csv={_target_: lightning.pytorch.loggers.CSVLogger}", "logger.csv={}: lightning"),
         ("+callbacks.mine._target_=nowhere.Class", "cannot be imported: check its name"),
+        ("+logger.tensorboard.nonsense=1", "logger.tensorboard.nonsense=1: lightning"),
     ],
 )
 def test_what_cannot_be_made_is_said_before_anything_is_trained(
@@ -82,6 +88,15 @@ def test_what_cannot_be_made_is_said_before_anything_is_trained(
 ) -> None:
     assert said in message(capsys, *SHORT, override, f"output={tmp_path / 'run'}")
     assert not list((tmp_path / "run").glob("checkpoints/**/*.ckpt"))
+
+
+def test_a_score_that_nobody_logs_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = ("callbacks=early_stopping", "callbacks.early_stopping.monitor=nothing")
+    said = message(capsys, *SHORT, *monitor, f"output={tmp_path / 'run'}")
+    assert "a callback or logger cannot go on" in said
+    assert "`nothing`" in said
 
 
 def test_only_lightning_cryofix_and_what_was_typed_is_called(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Lightning's trainer for one stage: its settings, and the callbacks and loggers of the user."""
 
-from collections.abc import Collection, Mapping
+import re
+import traceback
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from lightning import Trainer
@@ -9,6 +12,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CUDAAccelerator
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from cryofix.checking import shown
 from cryofix.construct import TARGET, construct
 from cryofix.errors import CryofixError, reason
 
@@ -83,10 +87,7 @@ def make_parts(
         try:
             part = construct(node, key, named=known)
         except (MisconfigurationException, ModuleNotFoundError, TypeError, ValueError) as error:
-            raise CryofixError(
-                f"{key}: {target} cannot be made ({reason(error)}): change its keys, or install"
-                " what it needs, for example with `pip install 'cryofix[wandb]'`"
-            ) from error
+            raise _refused(key, node, "be made", error) from error
         if not isinstance(part, kind):
             raise CryofixError(
                 f"{key} is no {kind.__name__} of Lightning: give it a {TARGET} that makes one"
@@ -108,10 +109,47 @@ def _filled(node: Any, places: Mapping[str, str]) -> Any:
 
 
 def begin_logging(trainer: Trainer, config: Mapping[str, Any]) -> None:
-    """Give the configuration to all loggers but TensorBoard's, which gets it with the scores."""
-    for logger in trainer.loggers:
-        if not isinstance(logger, TensorBoardLogger):
-            logger.log_hyperparams(dict(config))
+    """Begin all logs, and give them the configuration; TensorBoard gets it with the scores.
+
+    Raises CryofixError if one cannot begin: many loggers look at their keys only now.
+    """
+    for (name, node), logger in zip(config["logger"].items(), trainer.loggers, strict=True):
+        try:
+            getattr(logger, "experiment", None)
+            if not isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(dict(config))
+        except Exception as error:  # each service has its own
+            raise _refused(f"logger.{name}", node, "begin", error) from error
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """Explain what a callback or logger refuses while a stage is trained.
+
+    Raises CryofixError for it; other errors pass.
+    """
+    try:
+        yield
+    except (MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+        if not innermost.f_globals["__name__"].startswith(OF_LIGHTNING):
+            raise
+        raise CryofixError(
+            f"a callback or logger cannot go on ({reason(error)}): change the keys of callbacks"
+            " or logger"
+        ) from error
+
+
+def _refused(key: str, node: Mapping[str, Any], what: str, error: Exception) -> CryofixError:
+    """Say which keys the error is about, as far as it names them, and what to do."""
+    words = set(re.findall(r"\w+", str(error)))
+    given = {name: value for name, value in node.items() if name != TARGET}
+    named = [f"{key}.{name}={shown(value)}" for name, value in given.items() if name in words]
+    return CryofixError(
+        f"{', '.join(named) or f'{key}={shown(given, 300)}'}: {node[TARGET]} cannot {what}"
+        f" ({reason(error)}): change its keys, or install what it needs, for example with `pip"
+        " install 'cryofix[wandb]'`"
+    )
 
 
 def end_logging(trainer: Trainer) -> None:

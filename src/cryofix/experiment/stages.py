@@ -31,7 +31,13 @@ from cryofix.experiment.outcome import (
 )
 from cryofix.experiment.progress import Display, ShowProgress
 from cryofix.experiment.sharing import stage_folder, stage_lock
-from cryofix.experiment.stage_trainer import begin_logging, check_trainer, end_logging, make_parts
+from cryofix.experiment.stage_trainer import (
+    begin_logging,
+    check_trainer,
+    end_logging,
+    fitting,
+    make_parts,
+)
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -200,7 +206,8 @@ class Experiment:
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps)
             begin_logging(trainer, self.config)
-            trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
+            with fitting():
+                trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
             end_logging(trainer)
             done = trainer.global_step
         self.taken[name] = done
