@@ -101,7 +101,9 @@ def test_a_run_that_the_guard_stopped_says_which_steps_it_took_and_stays_stopped
     command = (*SMALL, "ratio=0.5", *guard, f"output={tmp_path / 'run'}")
     run_train(*command)
     said = " ".join(capfd.readouterr().out.split())
-    assert "the guard stopped FixMatch at step 2 of 6 (guard.action=stop)" in said
+    assert (
+        "the guard (guard.action=stop) stopped FixMatch at step 2 of 6; the control took 6" in said
+    )
     assert "the gains compare unequal training" in said
     content = results(tmp_path / "run")
     assert content["collapse"]["first_step"] == 2

@@ -1,20 +1,24 @@
 """``callbacks=`` and ``logger=``: Lightning's own in a short training, and what is refused."""
 
 import csv
+import io
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from lightning import Callback
 from lightning.pytorch.callbacks import Timer
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cryofix.errors import CryofixError
 from cryofix.experiment.stage_trainer import make_parts
 from cryofix.learning.checkpoint import load_picker
+from cryofix.reporting.console import print_run_summary
 from support import SMALL, message, results, run_train
 
 SHORT = (*SMALL, "ratio=0.5", "steps.validate_every=2")
@@ -41,6 +45,20 @@ def test_early_stopping_ends_every_stage_which_stays_ended(run: Path, tmp_path: 
     (folder / "results.json").unlink()  # as if it had been killed before it was scored
     run_train(*SHORT, *STOPPED, f"output={folder}")
     assert results(folder) == content
+
+
+def test_who_stopped_a_branch_is_said_if_the_branches_differ(run: Path) -> None:
+    content = results(run)
+    assert content["stopped_by_guard"] is False
+
+    def said(**taken: int) -> str:
+        console = Console(file=io.StringIO(), width=200)
+        print_run_summary(content | {"steps": content["steps"] | taken}, run, console)
+        return cast("io.StringIO", console.file).getvalue()
+
+    assert "unequal" not in said()
+    assert "a callback stopped FixMatch at step 2 of 6; the control took 4" in said(fixmatch=2)
+    assert "a callback stopped the control at step 4 of 6; FixMatch took 6" in said(fixmatch=6)
 
 
 def test_the_best_checkpoint_of_each_stage_loads_by_itself(run: Path) -> None:

@@ -56,24 +56,25 @@ def test_a_size_that_no_particle_has_is_refused_with_its_row(
 
 
 @pytest.mark.parametrize(
-    ("format", "option", "value"),
+    ("format", "option", "value", "wanted"),
     [
-        ("topaz", "downsample", 0),
-        ("topaz", "downsample", np.inf),
-        ("eman", "box_size_px", -5),
-        ("cryolo", "box_size_px", np.nan),
-        ("cryoppp", "diameter_px", 0),
-        ("coco", "diameter_px", "wide"),
-        ("relion_particles", "voltage_kv", -300),
-        ("cryosparc", "exposure_group", -1),
+        ("topaz", "downsample", 0, "a number above 0"),
+        ("topaz", "downsample", np.inf, "a number above 0"),
+        ("eman", "box_size_px", -5, "a number above 0"),
+        ("cryolo", "box_size_px", np.nan, "a number above 0"),
+        ("cryoppp", "diameter_px", 0, "a number above 0"),
+        ("coco", "diameter_px", "wide", "a number above 0"),
+        ("relion_particles", "voltage_kv", 0, "a number above 0"),
+        ("relion_particles", "spherical_aberration_mm", -1, "a number of 0 or more"),
+        ("cryosparc", "exposure_group", -1, "a whole number"),
     ],
 )
 def test_an_option_that_is_no_length_is_refused_by_its_name(
-    tmp_path: Path, format: str, option: str, value: Any
+    tmp_path: Path, format: str, option: str, value: Any, wanted: str
 ) -> None:
     one = {"a": Particles(np.array([60.0]), np.array([10.0]))}
     options: dict[str, Any] = {"format": format, "y_origin": "top", option: value}
-    with pytest.raises(CryofixError, match=rf"^{option}={value} has to be a (whole )?number"):
+    with pytest.raises(CryofixError, match=rf"^{option}={value} has to be {wanted}"):
         write_coordinates(tmp_path / "o", one, IMAGES, **options)
 
 

@@ -168,15 +168,15 @@ def test_p_is_that_of_a_t_test() -> None:
     assert (t_test([0.1]), t_test([0.1, 0.1]), t_test([0.0, 0.0])) == (None, 0.0, 1.0)
 
 
-def test_runs_that_the_guard_stopped_are_said_to_compare_unequal_training(
-    sweep: Any, make_results: Any
-) -> None:
-    for seed, taken in enumerate((2000, 340)):
+def test_runs_of_unequal_steps_say_who_stopped_them(sweep: Any, make_results: Any) -> None:
+    for seed, (control, taken) in enumerate(((2000, 340), (2000, 340), (500, 2000), (700, 700))):
         result = make_results("none", 0.05, seed)
-        result["steps"] |= {"supervised": 2000, "fixmatch": taken}
+        result["steps"] |= {"supervised": control, "fixmatch": taken}
+        result["stopped_by_guard"] = seed == 0
         sweep.finished(str(seed), result)
     notes = " ".join(summarise_sweep(collect(sweep.path)).notes)
-    assert "In 1 of 2 runs the guard stopped FixMatch (guard.action=stop)" in notes
+    assert "In 3 of 4 runs FixMatch and its control took unequal numbers of steps" in notes
+    assert "(the guard stopped 1, callbacks 2)" in notes
 
 
 def test_one_run_says_so(sweep: Any, make_results: Any) -> None:

@@ -110,6 +110,11 @@ class CollapseGuard(Callback):
         self.student_f1 = 0.0  # in the latest of them
         self._by_student = False  # who raised the latest alarm
 
+    @property
+    def has_stopped(self) -> bool:
+        """Whether it ended the stage."""
+        return self.action == "stop" and self.record.first_step is not None
+
     def state_dict(self) -> dict[str, Any]:
         """Return all that is remembered, in plain containers."""
         state = {name: getattr(self, name) for name in REMEMBERED}

@@ -300,6 +300,7 @@ class Experiment:
             "keep_rates": self.keep_rates,
             "mask_keep_rates": self.guard.latest,
             "collapse": asdict(self.guard.record),
+            "stopped_by_guard": self.guard.has_stopped,
             "steps": {"burn_in": self.steps.burn_in, "stage": self.steps.stage} | self.taken,
             "seconds": self.seconds,
             "environment": environment(self.device) | {"processes": self.ranks.world_size},

@@ -55,10 +55,10 @@ def keys_of_command(keys: CommandKeys | None) -> Iterator[None]:
         _KEYS.reset(token)
 
 
-def check_option(value: Any, option: str, above: float = 0) -> None:
-    """Raise a CryofixError if what a user gave is no finite number above a limit."""
-    if not (isinstance(value, int | float) and above < value < np.inf):
-        limit = f" above {above:g}" if np.isfinite(above) else ""
+def check_option(value: Any, option: str, *, above: float = 0, zero: bool = False) -> None:
+    """Raise a CryofixError if what a user gave is no finite number above a limit, or ``zero``."""
+    if not (isinstance(value, int | float) and (above < value < np.inf or (zero and value == 0))):
+        limit = " of 0 or more" if zero else f" above {above:g}" if np.isfinite(above) else ""
         raise CryofixError(f"{option_key(option)}={value} has to be a number{limit}")
 
 

@@ -107,10 +107,10 @@ def write_relion_particles(
     trace in this format.
     """
     if pixel_size_angstrom is not None:
-        check_option(pixel_size_angstrom, "pixel_size_angstrom", above=-1e-9)
-    check_option(voltage_kv, "voltage_kv", above=-1e-9)
-    check_option(spherical_aberration_mm, "spherical_aberration_mm", above=-1e-9)
-    check_option(amplitude_contrast, "amplitude_contrast", above=-1e-9)
+        check_option(pixel_size_angstrom, "pixel_size_angstrom")
+    check_option(voltage_kv, "voltage_kv")
+    check_option(spherical_aberration_mm, "spherical_aberration_mm", zero=True)
+    check_option(amplitude_contrast, "amplitude_contrast", zero=True)
     root = Path(project).absolute()
     groups: dict[float, int] = {}
     tables = []

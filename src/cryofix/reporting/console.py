@@ -79,11 +79,16 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
     if line:
         say(console, line)
     steps = results["steps"]
-    if steps.get("fixmatch", steps["stage"]) < steps["stage"]:
+    taken = {"the control": steps.get("supervised", steps["stage"])}
+    taken["FixMatch"] = steps.get("fixmatch", taken["the control"])
+    fewer, more = sorted(taken, key=lambda name: taken[name])
+    if taken[fewer] < taken[more]:
+        by_guard = fewer == "FixMatch" and results.get("stopped_by_guard", True)
         say(
             console,
-            f"the guard stopped FixMatch at step {steps['fixmatch']} of {steps['stage']}"
-            " (guard.action=stop); the control took all, so the gains compare unequal training",
+            f"{'the guard (guard.action=stop)' if by_guard else 'a callback'} stopped {fewer} at"
+            f" step {taken[fewer]} of {steps['stage']}; {more} took {taken[more]}, so the gains"
+            " compare unequal training",
             style="yellow",
         )
     selected = results["selected_by"]

@@ -37,8 +37,10 @@ def read_result(path: Path) -> Result:
     ``supervised`` (the control) and ``fixmatch``. ``keep_rates`` has a tuple (threshold, particle
     keep, background keep) for each threshold, of the model that FixMatch starts from;
     ``particle_keep`` and ``background_keep`` are those of the mask in the last audit.
-    ``run_intervals`` holds the 95 % interval of each gain over test micrographs. A run whose split
-    has no test micrograph has scores on validation alone.
+    ``unequal`` says whether FixMatch and its control took different numbers of steps; nothing but
+    the guard could do that before ``stopped_by_guard`` was written. ``run_intervals`` holds the
+    95 % interval of each gain over test micrographs. A run whose split has no test micrograph has
+    scores on validation alone.
 
     Raises Unreadable: the file is not a JSON object, or lacks the mask, the ratio or every score,
     so that it cannot be given a row.
@@ -60,7 +62,8 @@ def read_result(path: Path) -> Result:
         raise Unreadable(f"{path.name} has no usable value for '{key}'")
     semi_supervised = bool(fixmatch or validated)
     alarmed, selected = collapse.get("alarmed"), text(content.get("selected"), 20)
-    taken, stage = integer(steps.get("fixmatch")), integer(steps.get("stage"))
+    stage, control, taken = (integer(steps.get(key)) for key in ("stage", "supervised", "fixmatch"))
+    control = stage if control is None else control
     particle, background = (
         number(rates.get(f"{kind}_keep"), 0.0) for kind in ("particle", "background")
     )
@@ -85,7 +88,8 @@ def read_result(path: Path) -> Result:
         "particle_keep": particle if known else None,
         "background_keep": background if known else None,
         "alarmed": alarmed if isinstance(alarmed, bool) else None,
-        "stopped": taken is not None and stage is not None and taken < stage,
+        "unequal": taken is not None and control is not None and taken != control,
+        "stopped_by_guard": content.get("stopped_by_guard") is not False,
         "min_drift": number(collapse.get("min_drift")),
         "seconds": _total(mapping(content.get("seconds"))),
         "note": "" if version == SCHEMA else f"{age}: read as far as its keys are known",

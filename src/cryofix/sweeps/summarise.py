@@ -72,11 +72,13 @@ class SweepSummary:
         if self.runs.empty:
             return list(self.sweep.notes)
         remarks = []
-        if stopped := int(self.runs.stopped.sum()):
+        unequal = self.runs[self.runs.unequal]
+        if len(unequal):
+            by_guard = int(unequal.stopped_by_guard.sum())
             remarks.append(
-                f"In {stopped} of {len(self.runs)} runs the guard stopped FixMatch "
-                "(guard.action=stop), and the control took all steps: their gains compare unequal "
-                "training."
+                f"In {len(unequal)} of {len(self.runs)} runs FixMatch and its control took unequal "
+                f"numbers of steps (the guard stopped {by_guard}, callbacks "
+                f"{len(unequal) - by_guard}): their gains compare unequal training."
             )
         if untested := int((~self.runs.tested.astype(bool)).sum()):
             remarks.append(
