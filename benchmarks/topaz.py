@@ -9,22 +9,20 @@ same command does only what is missing.
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.commands import Commands, pace
 from benchmarks.topaz_data import binned_data_set, composed
 from benchmarks.topaz_report import write_report
+from benchmarks.topaz_steps import Topaz, installed
 from cryofix.config import build
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.experiment.comparing import headers, labelled_part
-from cryofix.formats import read_coordinates, write_coordinates
+from cryofix.formats import read_coordinates
 from cryofix.metrics.comparison import compare
 from cryofix.metrics.programs import read_programs
 
@@ -40,10 +38,7 @@ OURS = (
 )
 LABELS = (1, 2)
 LOWEST_SCORE = 0.0025  # of picks that are kept; Topaz's own limit, a log-likelihood ratio of -6
-TOPAZ = "topaz-em==0.3.20"
-TOPAZ_TRAINING = ("--model", "resnet8", "--units", "32", "--radius", "3")
 PRETRAINED = "resnet16_u64"
-CONSTRAINTS = Path(__file__).parents[1] / "constraints.txt"
 
 
 def main() -> None:
@@ -66,21 +61,11 @@ def main() -> None:
         folder=folder,
         settings=settings,
         data=data,
-        program=topaz_program((options.venv or folder / "venv").absolute()),
+        topaz=Topaz(installed((options.venv or folder / "venv").absolute()), folder),
         budget=("--num-epochs", str(options.epochs), "--epoch-size", str(options.updates)),
         expected=options.expected,
     )
     write_report(folder, comparison.measure())
-
-
-def topaz_program(venv: Path) -> Path:
-    """Return Topaz's program in an environment of its own, with the same PyTorch as ours."""
-    program = venv / "bin" / "topaz"
-    if not program.exists():
-        pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-        subprocess.run([*pip, "--constraint", CONSTRAINTS, TOPAZ], check=True)
-    return program
 
 
 @dataclass(frozen=True)
@@ -93,8 +78,8 @@ class Comparison:
     """Overrides of `cryofix.train` but for the ratio."""
     data: CryoDataModule
     """The data set with all training micrographs labelled."""
-    program: Path
-    """Topaz's."""
+    topaz: Topaz
+    """Topaz's steps."""
     budget: Sequence[str]
     """Its options that say how long it trains."""
     expected: float
@@ -113,10 +98,7 @@ class Comparison:
     def measure(self) -> dict[str, Any]:
         """Train, pick and score; return all figures."""
         images = sorted(info.path for info in headers(self.data).values())
-        normalised = self.folder / "topaz_normalise"
-        normalising = self.commands.run(
-            normalised.name, [self.program, "normalize", "-o", normalised, *images]
-        )
+        normalising = self.topaz.normalise(images)
         rows = {}
         for count in LABELS:
             rows[f"cryofix_{count}"] = self.ours(count)
@@ -174,46 +156,17 @@ class Comparison:
             sys.exit(
                 f"the run with {count} labels had {split['labelled']}: give another split_seed"
             )
-        images, inputs = headers(self.data), self.folder / "inputs"
+        images = headers(self.data)
         every = read_coordinates(self.folder / "binned" / "coordinates", images, y_origin="top")
         labels = {key: every[key] for key in split["labelled"]}
-        write_coordinates(inputs / f"{name}.txt", labels, images, format="topaz")
-        table = {"image_name": list(labels), "path": [self.normalised(key) for key in labels]}
-        pd.DataFrame(table).to_csv(inputs / f"{name}_images.txt", sep="\t", index=False)
-        folder = self.folder / f"{name}_train"
         expected = self.expected * sum(map(len, labels.values())) / count
-        command: list[str | Path] = [self.program, "train", "--device", "-1", *TOPAZ_TRAINING]
-        command += [*self.budget, "--num-particles", f"{expected:.0f}"]
-        command += ["--train-images", inputs / f"{name}_images.txt"]
-        command += ["--train-targets", inputs / f"{name}.txt"]
-        command += ["--save-prefix", folder / "model", "--output", folder / "curve.txt"]
-        training = self.commands.run(folder.name, command)
-        model = sorted(folder.glob("model_epoch*.sav"))[-1]
+        training, model = self.topaz.train(name, labels, images, expected, self.budget)
         return {"training": training, **self.topaz_picks(name, model)}
 
     def topaz_picks(self, name: str, model: str | Path) -> dict[str, Any]:
         """Pick with one of Topaz's models."""
-        folder = self.folder / f"{name}_pick"
-        # As far apart as cryofix's picks, and as the scorer asks for: half a diameter.
-        radius = str(int(self.data.dataset.diameter_px / 2))
-        command: list[str | Path] = [self.program, "extract", "--device", "-1", "--model", model]
-        command += [
-            "--radius",
-            radius,
-            "--per-micrograph",
-            "--output",
-            folder,
-            *map(self.normalised, self.scored),
-        ]
-        self.commands.run(folder.name, command)
-        files = sorted(folder.glob("*.coord"))
-        table = pd.concat([pd.read_csv(file, sep="\t", dtype=str) for file in files])
-        table.to_csv(folder / "picks.txt", sep="\t", index=False)
-        return {"seconds_per_micrograph": pace(files), "picks": str(folder / "picks.txt")}
-
-    def normalised(self, name: str) -> Path:
-        """Return a micrograph as Topaz wants it."""
-        return self.folder / "topaz_normalise" / f"{name}.mrc"
+        picks, files = self.topaz.pick(name, model, self.scored, self.data.dataset.diameter_px)
+        return {"seconds_per_micrograph": pace(files), "picks": str(picks)}
 
 
 if __name__ == "__main__":

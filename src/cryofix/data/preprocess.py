@@ -179,6 +179,29 @@ def white_noise(
     return noise
 
 
+def crop(
+    image: NDArray[np.float32],
+    shape: tuple[int, int],
+    highpass_period_px: float = 0.0,
+    added_noise: float = 0.0,
+    seed: int = 0,
+) -> NDArray[np.float32]:
+    """Fourier-crop a micrograph, without grey values that are far out, and add noise if asked to.
+
+    :func:`fourier_crop` explains the first parameters, :func:`white_noise` the others.
+    """
+    sample = image[::4, ::4]
+    # Plain floats: with NumPy's float64 the whole image, and its transform, would become float64.
+    low, middle, high = percentiles(sample, (0.05, 50.0, 99.95))
+    # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
+    limits = middle - 2 * (middle - low), middle + 2 * (high - middle)
+    small = fourier_crop(image, shape, highpass_period_px, limits)
+    if added_noise:
+        noise = white_noise(image, limits, added_noise, seed)
+        small += fourier_crop(noise, shape, highpass_period_px)
+    return small
+
+
 def preprocess(
     image: NDArray[np.float32],
     shape: tuple[int, int],
@@ -205,14 +228,6 @@ def preprocess(
     -------
     float32 array of ``shape``.
     """
-    sample = image[::4, ::4]
-    # Plain floats: with NumPy's float64 the whole image, and its transform, would become float64.
-    low, middle, high = percentiles(sample, (0.05, 50.0, 99.95))
-    # Hot pixels and gold would ring through the whole transform; twice the bulk's range is far out.
-    limits = middle - 2 * (middle - low), middle + 2 * (high - middle)
     period = preprocessing.highpass_diameters * particle_px
-    small = fourier_crop(image, shape, period, limits)
-    if preprocessing.added_noise:
-        noise = white_noise(image, limits, preprocessing.added_noise, seed)
-        small += fourier_crop(noise, shape, period)
+    small = crop(image, shape, period, preprocessing.added_noise, seed)
     return normalise(small, preprocessing.clip_sigma)

@@ -1,0 +1,112 @@
+"""Topaz from the few particles that a run of cryofix had as its labels, beside that run.
+
+    python -m benchmarks.topaz_clicks RUN ... [--output runs/topaz_clicks]
+
+RUN is a finished run folder of `cryofix.train` with `data.labelled_particles` and
+`data.particles_per_micrograph`. Topaz gets the same labelled particles, the same expected number of
+particles in a micrograph, and the same micrographs with the same added noise, shrunk to 1024 pixels
+along the longer side. It picks the run's validation and test micrographs, and is scored as the run
+was. The command prints a table and writes it to `scores.csv`. Every finished step is kept in the
+output folder, so that the same command does only what is missing.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.commands import pace
+from benchmarks.topaz_steps import Topaz, installed
+from cryofix.construct import call
+from cryofix.data.array_cache import content_digest
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.preprocess import NOISE_SIDE_PX, crop, cropped_shape
+from cryofix.experiment.comparing import headers, labelled_part
+from cryofix.formats import Particles, read_micrograph, write_mrc
+from cryofix.metrics.comparison import compare
+from cryofix.metrics.programs import read_program
+
+GIVEN = ("labelled_particles", "particles_per_micrograph")
+BRANCHES = ("supervised", "fixmatch")
+
+
+def main() -> None:
+    """Run what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="of cryofix.train")
+    parser.add_argument("--output", type=Path, default=Path("runs/topaz_clicks"))
+    parser.add_argument("--venv", type=Path, help="virtual environment of Topaz, made if missing")
+    parser.add_argument("--epochs", type=int, default=4, help="of Topaz's training")
+    parser.add_argument("--updates", type=int, default=150, help="in each of these epochs")
+    options = parser.parse_args()
+    folder = options.output.absolute()
+    program = installed((options.venv or folder / "venv").absolute())
+    budget = ("--num-epochs", str(options.epochs), "--epoch-size", str(options.updates))
+    rows: list[dict[str, Any]] = []
+    for run in options.runs:
+        config, results = (
+            json.loads((run / name).read_text()) for name in ("config.json", "results.json")
+        )
+        missing = [f"data.{key}" for key in GIVEN if config["data"].get(key) is None]
+        if missing:
+            sys.exit(f"{run} was trained without {' and '.join(missing)}: give a run with them")
+        cell = {
+            "data": results["data"],
+            "noise": config["data"]["added_noise"],
+            "clicks": config["data"]["labelled_particles"],
+            "draw": results["label_draw"],
+            "seed": results["seed"],
+        }
+        for branch in BRANCHES:
+            if results.get(branch):
+                rows.append({**cell, "program": branch, **scores_of(results[branch]["particle"])})
+        place = folder / "_".join(map(str, [*cell.values(), results["split_seed"]]))
+        rows.append({**cell, "program": "topaz", **topaz(Topaz(program, place), config, budget)})
+        table = pd.DataFrame(rows).drop_duplicates()
+        table.to_csv(folder / "scores.csv", index=False)
+    print(table.to_string(index=False, float_format="{:.3f}".format))
+
+
+def topaz(steps: Topaz, config: Mapping[str, Any], budget: tuple[str, ...]) -> dict[str, Any]:
+    """Train and pick as a run's configuration says; return scores and seconds."""
+    keywords = {key: value for key, value in config["data"].items() if key != "_target_"}
+    data: CryoDataModule = call(CryoDataModule, keywords, "config.data")
+    images, split = headers(data), data.split
+    scored = [*split.validation, *split.test]
+    shrunk = max(1.0, max(max(info.shape) for info in images.values()) / NOISE_SIDE_PX)
+    inputs = []
+    for name in [*split.labelled, *scored]:
+        info, path = images[name], steps.folder / "micrographs" / f"{name}.mrc"
+        inputs.append(path)
+        if not path.exists():
+            seed = int(content_digest(info.path, data.cache), 16)
+            image, shape = read_micrograph(info.path).data, cropped_shape(info.shape, 1 / shrunk)
+            small = crop(image, shape, added_noise=data.preprocessing.added_noise, seed=seed)
+            write_mrc(path, small, (info.pixel_size_angstrom or 1.0) * shrunk)
+    steps.normalise(inputs)
+    clicks = {}
+    for one in data.part("labelled"):
+        assert one.particles is not None
+        across, down = one.micrograph.scale_xy
+        clicks[one.micrograph.name] = Particles(one.particles.x / across, one.particles.y / down)
+    expected = config["data"]["particles_per_micrograph"]
+    training, model = steps.train("topaz", clicks, images, expected, budget, downsample=shrunk)
+    picks, files = steps.pick("topaz", model, scored, data.dataset.diameter_px / shrunk)
+    program = read_program("topaz", {"path": str(picks), "downsample": shrunk}, images)
+    test, validation = (labelled_part(data, part) for part in ("test", "validation"))
+    (result,) = compare([program], test, validation)
+    seconds = {"training_cpu_s": training["cpu_seconds"], "picking_s": pace(files)}
+    return {**scores_of(result.as_dict()["particle"]), **seconds}
+
+
+def scores_of(particle: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores that the table has, F1 at the threshold that is best on validation."""
+    return {key: particle[key] for key in ("f1", "average_precision")}
+
+
+if __name__ == "__main__":
+    main()
