@@ -125,10 +125,9 @@ def read_columns(
     """Read the wanted columns of a table in UTF-8 text whose first line names them.
 
     ``needs`` is what the program writes, for messages; ``plain`` turns a name in the file into
-    what ``wanted`` calls it. Returns all names as they are in the file, and name to values of the
-    wanted columns that are there; values missing at the end of a row are empty. Raises
-    CryofixError if the file is no such text, a row has more values than there are names, or a
-    wanted column is there twice.
+    what ``wanted`` calls it. Returns all names as they are in the file, and the values of the
+    wanted columns by name; those missing at the end of a row are empty. Raises CryofixError if the
+    file is no such text, a row has more values than names, or a wanted column is there twice.
     """
     rows = _rows(path, separator, needs)
     header = next(rows)

@@ -152,7 +152,13 @@ def write_coordinates(
                     "that the particles were picked on"
                 )
             info = micrographs[key]
-            _check_name(info.path)
+            try:
+                str(info.path).encode()
+            except UnicodeEncodeError:
+                raise CryofixError(
+                    f"{str(info.path)!r} is not UTF-8, as the names in coordinate files have to be:"
+                    " rename the micrograph"
+                ) from None
             check_inside(each, info, path)
             bottom = find_y_origin(chosen, info, y_origin) == "bottom"
             entries.append(Entry(info, each.flipped(info) if bottom else each))
@@ -166,16 +172,6 @@ def write_coordinates(
                 empty,
             )
         return chosen.put(path, entries, options)
-
-
-def _check_name(path: Path) -> None:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        raise CryofixError(
-            f"{str(path)!r} is not UTF-8, as the names in coordinate files have to be: rename the "
-            "micrograph"
-        ) from None
 
 
 def _check_one_source(tables: list[Table], info: MicrographInfo) -> None:

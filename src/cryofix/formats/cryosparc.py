@@ -58,8 +58,6 @@ def read_cryosparc(path: Path) -> list[Table]:
 def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 1) -> list[Path]:
     """Write one ``.cs`` of all particles; ``exposure_group`` is its ``location/exp_group_id``.
 
-    Notes
-    -----
     uids are hashes of the micrograph's path and the particle's number, so that writing twice
     gives the same file; a micrograph whose name starts with cryoSPARC's own uid keeps it.
     ``location/min_dist_A`` is the mean diameter where diameter and pixel size are known, else 0.
@@ -82,7 +80,9 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
         start += len(each)
         rows, columns = entry.info.shape
         part["uid"] = [_hash(its_path + b"/%d" % number) for number in range(len(each))]
-        part[_UID] = _micrograph_uid(entry.info.path, its_path)
+        own = CRYOSPARC_UID.match(entry.info.path.name)
+        uid = int(own.group(1)) if own else 0
+        part[_UID] = uid if 0 < uid < 2**64 else _hash(its_path)
         part[_GROUP] = exposure_group
         part[_PATH] = its_path
         part[_SHAPE] = rows, columns
@@ -159,12 +159,6 @@ def _names(array: NDArray[Any], path: Path) -> list[str]:
 
 def _hash(text: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
-
-
-def _micrograph_uid(path: Path, its_path: bytes) -> int:
-    own = CRYOSPARC_UID.match(path.name)
-    uid = int(own.group(1)) if own else 0
-    return uid if 0 < uid < 2**64 else _hash(its_path)
 
 
 CRYOSPARC = Format(

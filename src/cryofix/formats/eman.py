@@ -52,13 +52,9 @@ def write_eman(
 ) -> None:
     """Write the boxes of one micrograph.
 
-    Parameters
-    ----------
-    box_size_px
-        The box's side; None takes each particle's diameter, rounded. Without both it is a
-        CryofixError.
-    with_scores
-        False leaves out the fifth column, for programs that know only four.
+    ``box_size_px`` is the box's side; None takes each particle's diameter, rounded. Without both
+    it is a CryofixError. ``with_scores=False`` leaves out the fifth column, for programs that know
+    only four.
     """
     if box_size_px is None:
         boxes = np.rint(particles.sides(None, "box_size_px", path, "EMAN"))

@@ -58,7 +58,7 @@ def to_our_frame(
 ) -> Particles:
     """Return a table's particles in pixels of the array, y from its first row.
 
-    Raises CryofixError if a centre is far outside the image, or a diameter is no length in it.
+    Raises CryofixError as `check_inside`, or if a diameter is no length in the image.
     """
     particles = table.particles
     rows, columns = info.shape

@@ -101,17 +101,10 @@ def check_labels(
 
     Four micrographs are looked at; sixteen, and scales, only where they leave doubts. They are
     spread evenly over the sorted names, so they are always the same, and one is in memory at a
-    time. Raises CryofixError if a micrograph cannot be read.
-
-    Parameters
-    ----------
-    micrographs, labels : mapping
-        By the same names, as the functions that read them give them.
-    y_origin : {"top", "bottom"}
-        Where the file that the labels come from counts y from: readings are of its x and y.
-    diameters_px : mapping or None
-        The particles' diameter at full resolution in each micrograph; None takes the labels' own,
-        and failing that the clearest of three guesses (1.5, 3 and 6 % of the image's longer side).
+    time. Readings are of the file's x and y, so ``y_origin`` is where it counts y from.
+    ``diameters_px`` are the particles' at full resolution in each micrograph; None takes the
+    labels' own, and failing that the clearest of three guesses (1.5, 3 and 6 % of the image's
+    longer side). Raises CryofixError if a micrograph cannot be read.
     """
     labelled = sorted(name for name, its in labels.items() if name in micrographs and len(its))
     names = [labelled[index] for index in _evenly(len(labelled), _MANY)]
@@ -140,16 +133,13 @@ def _widths(
     """Return the diameters to try in each micrograph, equally many in all."""
     if diameters_px is not None:
         return {name: [diameters_px[name]] for name in labels}
-    own = {
-        name: [float(np.nanmedian(its.diameter_px))]
-        for name, its in labels.items()
-        if its.diameter_px is not None and not np.isnan(its.diameter_px).all()
-    }
-    if len(own) == len(labels):
-        return own
-    return {
-        name: [share * max(micrographs[name].shape) for share in _GUESSED_SHARES] for name in labels
-    }
+    widths = {}
+    for name, its in labels.items():
+        if its.diameter_px is None or np.isnan(its.diameter_px).all():
+            sides = {each: max(micrographs[each].shape) for each in labels}
+            return {each: [share * sides[each] for share in _GUESSED_SHARES] for each in labels}
+        widths[name] = [float(np.nanmedian(its.diameter_px))]
+    return widths
 
 
 def _look(
@@ -178,11 +168,9 @@ def _look(
 
 def _verdict(found: _Found, origin: YOrigin) -> LabelFit:
     """Return the clearest of what the diameters say."""
-    verdicts = []
+    verdicts, readings = [], (*TURNS, *BINNED)
     for index in range(1 + max((index for index, _ in found), default=0)):
-        given, *others = (
-            Fit.of(reading, found.get((index, reading), [])) for reading in (*TURNS, *BINNED)
-        )
+        given, *others = (Fit.of(each, found.get((index, each), [])) for each in readings)
         better = [fit for fit in others if fit.beats(given)]
         best = max(better, key=lambda fit: fit.errors, default=None)
         verdicts.append(LabelFit(given, best, origin))

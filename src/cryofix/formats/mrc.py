@@ -181,8 +181,8 @@ def _plausible(pixel_size_angstrom: float) -> bool:
 
 def _imod_says_unsigned(header: Any) -> bool:
     """Whether mode 0 means 0..255: IMOD and SerialEM say so in words 39 and 40 of the header."""
-    stamp, flags = np.frombuffer(header.tobytes()[152:160], header.dtype["mode"])
-    return int(stamp) == _IMOD_STAMP and not int(flags) & 1
+    stamp, flags = np.frombuffer(header.tobytes()[152:160], header.dtype["mode"]).tolist()
+    return stamp == _IMOD_STAMP and not flags & 1
 
 
 def read_mrc(path: Path) -> tuple[NDArray[np.float32], float | None]:

@@ -3,7 +3,7 @@
 import glob
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,12 +28,11 @@ CRYOSPARC_UID = re.compile(r"^(\d{21})_(?=.)", re.DOTALL)
 
 def image_kind(path: str | Path) -> ImageKind:
     """Return an image's kind by its suffix; one that cryofix does not read is a CryofixError."""
-    name = Path(path).name.lower()
-    for compression in COMPRESSIONS:
-        name = name.removesuffix(compression)
-    kind = KINDS.get(Path(name).suffix)
-    compressed = name != Path(path).name.lower()
-    if Path(name).suffix in TABLES:
+    *_, before, last = ("", "", *Path(str(path).lower()).suffixes)
+    compressed = last in COMPRESSIONS
+    suffix = before if compressed else last
+    kind = KINDS.get(suffix)
+    if suffix in TABLES:
         raise CryofixError(
             f"{path} is a table, not a micrograph: give the folder or a quoted pattern of the "
             "images that it lists, such as 'micrographs/*.mrc'"
@@ -64,9 +63,8 @@ def image_stem(path: str | Path) -> str:
 def micrograph_name(path: str | Path) -> str:
     r"""Return the name by which coordinates and micrographs are matched.
 
-    Strips the directory, the image suffixes and cryoSPARC's numerical prefix of 21 digits
-    (``^\d{21}_``; a shorter one is a time stamp, which belongs to the name); applying it twice
-    changes nothing.
+    Strips the directory, the image suffixes and cryoSPARC's numerical prefix ``^\d{21}_`` (a
+    shorter one is a time stamp, which belongs to the name); applying it twice changes nothing.
 
     Examples
     --------
@@ -109,26 +107,18 @@ def find_micrographs(where: str | Path) -> list[Path]:
     if _is_file_or_lost(path):
         image_kind(path)
         return [path]
-    # A folder may be called "set[1]": only what does not exist as it stands is a pattern.
     try:
-        found = (
-            list(path.iterdir())
-            if path.is_dir()
-            else [
-                # pathlib's glob takes no absolute patterns.
-                Path(p)
-                for p in glob.glob(str(where), recursive=True)  # noqa: PTH207 - see the line above
-            ]
-        )
+        # A folder may be called "set[1]": only what does not exist as it stands is a pattern.
+        pattern = str(where)  # pathlib's own glob takes no absolute ones
+        found: Iterable[Path] = map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
+        if path.is_dir():
+            found = path.iterdir()
+        images = [p for p in found if _SUFFIX.search(p.name) and not p.name.startswith(".")]
+        micrographs = sorted(filter(_is_file_or_lost, images))
     except OSError as error:
         raise CryofixError(
             f"the folder {where} cannot be read ({error.strerror}): check its permissions"
         ) from error
-    micrographs = sorted(
-        p
-        for p in found
-        if _SUFFIX.search(p.name) and not p.name.startswith(".") and _is_file_or_lost(p)
-    )
     if not micrographs:
         raise CryofixError(
             f"no micrographs at {where}: give a file, a folder or a quoted pattern such as "

@@ -37,18 +37,11 @@ def write_relion(
 ) -> list[Path]:
     """Write picks as RELION's own jobs do: an index, and one STAR for each micrograph.
 
-    Raises CryofixError if a name cannot be held by a STAR file, or two micrographs would share one.
-
-    Parameters
-    ----------
-    path
-        The job's folder, for example ``External/job007``.
-    kind
-        Gives ``<kind>.star`` and ``<subfolders>/<stem>_<kind>.star``.
-    project
-        RELION's project folder: names in the index are relative to it, and the micrographs'
-        subfolders in it (less ``<Type>/job<number>/``) are kept. Files elsewhere keep their
-        absolute name and get no subfolders.
+    ``path`` is the job's folder, for example ``External/job007``; ``kind`` gives ``<kind>.star``
+    and ``<subfolders>/<stem>_<kind>.star``. Names in the index are relative to RELION's
+    ``project`` folder, and the micrographs' subfolders in it (less ``<Type>/job<number>/``) are
+    kept. Files elsewhere keep their absolute name and get no subfolders. Raises CryofixError if a
+    name cannot be held by a STAR file, or two micrographs would share one.
     """
     files, listed = relion_files(path, [entry.info.path for entry in entries], kind, project)
     for entry, file in zip(entries, files, strict=True):

@@ -1,7 +1,7 @@
 """Reads what RELION picked or extracted; `cryofix.formats.relion` says how its files lie."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from cryofix.formats.columns import numbers, to_particles
 from cryofix.formats.eman import read_eman
 from cryofix.formats.option_keys import option_key
 from cryofix.formats.star import StarTable, read_star
-from cryofix.formats.tables import Particles, Table, split_by_name
+from cryofix.formats.tables import Table, split_by_name
 
 _log = logging.getLogger(__name__)
 
@@ -37,16 +37,10 @@ _WANTED = (_X, _Y, _SCORE, _NAME, _FILE, _GROUP, _PIXEL_SIZE, *_ORIGINS)
 def read_relion(path: Path, suffix: str | None = None) -> Iterator[Table]:
     """Yield one table for each micrograph.
 
-    Raises CryofixError if a file lacks coordinates, or the index names one that does not exist.
-
-    Parameters
-    ----------
-    path
-        An index, a STAR of particles, a STAR of one micrograph, or a folder (with an index, or
-        with STARs ``<stem><suffix>`` at any depth); ``coords_suffix_<suffix>``, which RELION
-        writes before 3.1, stands for its folder.
-    suffix
-        What follows the micrograph's stem in the names of its STAR; None tries RELION's own.
+    ``path`` is an index, a STAR of particles or of one micrograph, or a folder (with an index, or
+    with STARs ``<stem><suffix>`` at any depth, for which None tries RELION's own suffixes);
+    ``coords_suffix_<suffix>``, which RELION writes before 3.1, stands for its folder. Raises
+    CryofixError if a file lacks coordinates, or the index names one that does not exist.
     """
     suffixes = _SUFFIXES if suffix is None else (suffix,)
     if path.name.startswith(_SUFFIX_NOTE):
@@ -81,30 +75,25 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 
 
 def _stem(path: Path, suffixes: tuple[str, ...]) -> str:
-    for suffix in suffixes:
-        if path.name.endswith(suffix) and path.name != suffix:
-            return path.name.removesuffix(suffix)
-    return path.stem
+    found = (each for each in suffixes if path.name.endswith(each) and path.name != each)
+    return path.name.removesuffix(next(found, path.suffix))
 
 
 def _read_index(path: Path, index: Mapping[str, list[str]]) -> Iterator[Table]:
-    missing = {_NAME, _FILE} - set(index)
-    if missing:
+    if missing := {_NAME, _FILE} - set(index):
         raise CryofixError(f"{path}: the block coordinate_files lacks {', '.join(sorted(missing))}")
     for name, listed in zip(index[_NAME], index[_FILE], strict=True):
         file = _resolve(listed, path)
-        found: Iterable[Table]
-        if file.suffix.lower() == ".box":  # RELION imports these too
-            found = read_eman(file)
-        elif file.suffix.lower() == ".star":
-            found = _read_picks(file, read_star(file, _WANTED), name)
-        else:
+        kind = file.suffix.lower()
+        if kind not in (".box", ".star"):  # RELION imports both
             raise CryofixError(
                 f"{path} lists {listed}, and cryofix reads STAR and .box files from an index: "
                 "import the picks into RELION in one of these formats"
             )
-        for table in found:
-            yield replace(table, micrograph=name)
+        picks = (
+            read_eman(file) if kind == ".box" else _read_picks(file, read_star(file, _WANTED), name)
+        )
+        yield from (replace(table, micrograph=name) for table in picks)
 
 
 def _resolve(listed: str, index: Path) -> Path:
@@ -133,21 +122,16 @@ def _read_picks(path: Path, tables: Sequence[StarTable], stem: str) -> Iterator[
         shown = ", ".join(blocks[:3]) + more
         _log.warning("%s: read the particles of all its blocks, %s", path, shown)
     for table in found:
-        particles = _without_unknown(to_particles(table.columns, path, _X, _Y, score=_SCORE))
+        particles = to_particles(table.columns, path, _X, _Y, score=_SCORE)
+        if particles.score is not None and len(particles):
+            score = np.where(particles.score == UNKNOWN, np.nan, particles.score)
+            particles = replace(particles, score=None if np.isnan(score).all() else score)
         origins = _origins(table.columns, tables, path)
         names = table.columns.get(_NAME)
         if names is not None:
             yield from split_by_name(names, particles, path, origins=origins)
         else:
             yield Table(stem, path, particles, origins=origins)
-
-
-def _without_unknown(particles: Particles) -> Particles:
-    score = particles.score
-    if score is None or not len(score):
-        return particles
-    known = np.where(score == UNKNOWN, np.nan, score)
-    return replace(particles, score=None if np.isnan(known).all() else known)
 
 
 def _origins(
