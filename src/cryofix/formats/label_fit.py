@@ -107,8 +107,8 @@ def check_labels(
     longer side). Raises CryofixError if a micrograph cannot be read.
     """
     labelled = sorted(name for name, its in labels.items() if name in micrographs and len(its))
-    names = [labelled[index] for index in _evenly(len(labelled), _MANY)]
-    few = [names[index] for index in _evenly(len(names), _FEW)]
+    names = [labelled[index] for index in evenly(len(labelled), _MANY)]
+    few = [names[index] for index in evenly(len(names), _FEW)]
     widths = _widths(micrographs, {name: labels[name] for name in names}, diameters_px)
     found: _Found = defaultdict(list)
 
@@ -152,7 +152,7 @@ def _look(
 ) -> None:
     """Add the contrasts of each reading in one micrograph, for each of the diameters."""
     data = read_micrograph(info.path).data
-    particles = particles.select(_evenly(len(particles), _MOST_PARTICLES))
+    particles = particles.select(evenly(len(particles), _MOST_PARTICLES))
     for index, width in enumerate(widths):
         # Readings of one width stand together, so that each shrunk image is made once.
         for scale, same in itertools.groupby(readings, Reading.width_factor):
@@ -177,6 +177,6 @@ def _verdict(found: _Found, origin: YOrigin) -> LabelFit:
     return max(verdicts, key=lambda verdict: (verdict.better or verdict.as_given).errors)
 
 
-def _evenly(count: int, most: int) -> NDArray[np.intp]:
+def evenly(count: int, most: int) -> NDArray[np.intp]:
     """Return at most ``most`` indices of ``count``, evenly spread, the same every time."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.intp))

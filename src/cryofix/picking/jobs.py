@@ -65,20 +65,11 @@ class Work:
 
 
 def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
-    """List the micrographs of files, folders or patterns, each once.
+    """List the micrographs of files, folders or patterns such as ``/data/**/*.mrc``, each once.
 
-    Raises CryofixError if a pattern finds nothing.
-
-    Parameters
-    ----------
-    patterns
-        Files, folders, or patterns such as ``/data/**/*.mrc``.
-    results
-        Where results go, below it by the whole path of each micrograph.
-
-    Returns
-    -------
-    The jobs in the order of their paths, and the folder that all micrographs lie below.
+    Returns the jobs in the order of their paths, and the folder that all micrographs lie below.
+    Below ``results`` each has the whole path of its micrograph. Raises CryofixError if a pattern
+    finds nothing.
     """
     # Not resolved: links are how RELION's projects hold their micrographs, and names count.
     places = [find_micrographs(Path(where).expanduser()) for where in patterns]
@@ -96,11 +87,10 @@ def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
 
 
 def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
-    """Return the number of processes and of threads in each.
+    """Return the number of processes, for so many micrographs, and of threads in each.
 
-    Raises CryofixError if not a whole number of processes, at least one, was asked for.
-    ``asked`` is what the user typed, and None chooses by the cores; ``jobs`` is the number of
-    micrographs.
+    ``asked`` is what the user typed, and None chooses by the cores. Raises CryofixError if it is
+    not a whole number of at least one.
     """
     cores = cores_at_hand()
     if asked is not None and not (isinstance(asked, int) and asked >= 1):
@@ -128,10 +118,9 @@ def choose_device(asked: str | None) -> str:
 
 
 def run_jobs(jobs: Sequence[Job], work: Work, workers: int) -> Generator[Outcome, None, None]:
-    """Pick micrographs and yield how each went, as they finish.
+    """Pick micrographs in so many processes, or with 1 in this one; yield how each went.
 
-    ``workers`` is the number of processes; 1 works in this one. The processes end when the
-    generator is closed.
+    The processes end when the generator is closed.
     """
     if not jobs:
         return

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,9 @@ class Recipe:
     ) -> "Recipe":
         """Take from a checkpoint how its network wants to be shown micrographs.
 
+        ``metadata`` are those of :class:`~cryofix.learning.checkpoint.Picker`; a diameter that is
+        given overrides theirs; ``settings`` are the attributes that do not follow from training.
         Raises CryofixError if the diameter is said twice, or a setting is out of its range.
-
-        Parameters
-        ----------
-        metadata
-            Of :class:`~cryofix.learning.checkpoint.Picker`.
-        diameter_angstrom, diameter_px
-            Override the particle's diameter; at most one.
-        **settings
-            The attributes that do not follow from training.
         """
         trained, particle_px = metadata["config"]["data"], float(metadata["particle_px"])
         if diameter_angstrom is not None and diameter_px is not None:
@@ -155,11 +149,11 @@ def pick_micrograph(
     Raises CryofixError for files that cannot be read, hold nothing but one value, or do not say
     their scale.
     """
-    clock = _Clock()
+    times = {"": time.perf_counter()}  # at the end of each stage
     info = recipe.info(path)
     diameter = recipe.diameter_in(info)
     image = read_micrograph(path).data
-    clock.stop("read")
+    times["read"] = time.perf_counter()
     shape = cropped_shape(info.shape, recipe.particle_px / diameter)
     try:
         # Fourier transforms use as many threads as the network, and give the same bits.
@@ -172,9 +166,9 @@ def pick_micrograph(
     del image  # the largest thing there is
     # Training and scoring read float16 from the cache; the same rounding gives the same scores.
     small = torch.from_numpy(small).half().float().numpy()  # ten times faster than NumPy
-    clock.stop("crop")
+    times["crop"] = time.perf_counter()
     probability = _predict(network, small, recipe.average_views, device)
-    clock.stop("network")
+    times["network"] = time.perf_counter()
     (rows, columns), scale_xy = info.shape, (shape[1] / info.shape[1], shape[0] / info.shape[0])
     found = find_peaks(
         probability,
@@ -189,14 +183,14 @@ def pick_micrograph(
     gap = np.minimum(np.minimum(x, columns - 1 - x), np.minimum(y, rows - 1 - y))
     inside = gap >= recipe.border_px
     particles = Particles(x, y, found.score, np.full(len(found), diameter))
-    clock.stop("peaks")
+    times["peaks"] = time.perf_counter()
     return Picked(
         info=info,
         particles=particles.select(inside),
         sizes=None if sizes is None else sizes[inside],
         small=small,
         scale_xy=scale_xy,
-        seconds=clock.seconds,
+        seconds={stage: end - start for (_, start), (stage, end) in pairwise(times.items())},
     )
 
 
@@ -212,16 +206,3 @@ def _predict(
         return predict_map(network, small, **common)
     except torch.OutOfMemoryError:
         return predict_map(network, small, **common, **tiles)
-
-
-class _Clock:
-    """Seconds of each stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = time.perf_counter()
-
-    def stop(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._since
-        self._since = now

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cryofix.files import atomic_write
+from cryofix.formats.label_fit import evenly
 from cryofix.picking.pick_summary import BANDS, Summary
 from cryofix.picking.picked import Job, Selection, read_result, scores
 from cryofix.reporting import figures
@@ -22,7 +23,7 @@ STEP = 0.05  # of the slider
 MOST_ROWS = 2000
 MOST_BARS = 100  # the picks of more micrographs than that are averaged over neighbours
 WIDTH, HEIGHT = 400.0, 210.0  # small enough that writing can be read on a phone
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 10.0, 10.0, 40.0
+LEFT, RIGHT = 48.0, 10.0
 COLUMNS = (
     Column("Micrograph", "micrograph", text=True),
     Column("Picks", "picks"),
@@ -36,21 +37,9 @@ COLUMNS = (
 def write_page(
     path: Path, summary: Summary, selection: Selection, jobs: Sequence[Job], model: Path, shown: int
 ) -> None:
-    """Write the page.
-
-    Parameters
-    ----------
-    summary, selection
-        What was found, and which picks count.
-    jobs
-        Finished ones.
-    model
-        File of the model.
-    shown
-        Show pictures of so many micrographs, evenly spread.
-    """
+    """Write the page of the finished jobs, with pictures of so many, evenly spread."""
     levels = slider_levels(selection)
-    chosen = _spread(jobs, shown)
+    chosen = [jobs[index] for index in evenly(len(jobs), max(shown, 0))]
     picks = summary.rows["picks"]
     content: dict[str, Any] = {
         "summary": summary,
@@ -77,13 +66,6 @@ def slider_levels(selection: Selection) -> list[float]:
     return sorted({round(float(level), 6) for level in levels})
 
 
-def _spread(jobs: Sequence[Job], number: int) -> list[Job]:
-    """Return up to ``number`` jobs, evenly spread."""
-    if number >= len(jobs):
-        return list(jobs)
-    return [jobs[i] for i in np.linspace(0, len(jobs) - 1, max(number, 0)).round().astype(int)]
-
-
 def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, Any]:
     """Return what the page draws of one micrograph.
 
@@ -93,7 +75,6 @@ def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, A
     particles = selection.all(result)
     band = np.searchsorted(levels, scores(particles), side="right") - 1
     rows, columns = result.info.shape
-    diameters = result.particles.diameter_px
     lines = []
     for index in np.unique(band).tolist():
         its = particles.select(band == index)
@@ -104,7 +85,7 @@ def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, A
         "jpeg": base64.b64encode(result.thumbnail).decode(),
         "rows": rows,
         "columns": columns,
-        "diameter": float(diameters[0]) if diameters is not None and len(diameters) else 1.0,
+        "diameter": result.diameter_px or 1.0,
         "bands": lines,
         "counts": [int((band >= index).sum()) for index in range(len(levels))],
     }
@@ -112,6 +93,8 @@ def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, A
 
 def _charts(summary: Summary, threshold: float) -> list[tuple[str, object]]:
     """Return how the picks score, and how many there are in each micrograph."""
+    histogram: Any
+    numbers: Any
     with figures.style():
         histogram, axis = _chart(summary.histogram.tolist(), "score")
         for index, bar in enumerate(axis.patches):
@@ -134,23 +117,16 @@ def _charts(summary: Summary, threshold: float) -> list[tuple[str, object]]:
             figures.tip(bar, f"{named}: {mean:,.4g}")
         ends = [-0.5, len(means) - 0.5] if len(picks) > 1 else [-0.5]
         axis.set_xticks(ends, ["1", f"{len(picks)}"][: len(ends)])
-    return [
-        ("Scores", figures.inline_svg(histogram, "histogram of the scores of all kept picks")),
-        (
-            "Picks per micrograph, in the order of names",
-            figures.inline_svg(numbers, "number of picks of each micrograph"),
-        ),
-    ]
+    histogram = figures.inline_svg(histogram, "histogram of the scores of all kept picks")
+    numbers = figures.inline_svg(numbers, "number of picks of each micrograph")
+    return [("Scores", histogram), ("Picks per micrograph, in the order of names", numbers)]
 
 
 def _chart(
     heights: Sequence[int] | Sequence[float], name: str, width: float = 0.95
 ) -> tuple[Figure, Axes]:
     """Return a bar chart in which bar i is at x = i."""
-    figure = figures.sized(WIDTH, HEIGHT)
-    area = (LEFT, BOTTOM, WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM)
-    left, bottom, across, up = np.array(area) / (WIDTH, HEIGHT, WIDTH, HEIGHT)
-    axis = figure.add_axes((left, bottom, across, up))
+    figure, axis = figures.chart((WIDTH, HEIGHT), LEFT, RIGHT, top=10.0, bottom=40.0)
     axis.bar(range(len(heights)), heights, width, color=figures.ACCENT)
     ticks = MaxNLocator(3).tick_values(0, max(1.0, *heights))
     axis.set(xlim=(-0.5, len(heights) - 0.5), ylim=(0, ticks[-1]), xlabel=name)

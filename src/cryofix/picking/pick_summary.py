@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from rich.table import Table
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
-from cryofix.picking.picked import Job, Result, Selection, read_result, scores
+from cryofix.picking.picked import Job, Selection, read_result, scores
 from cryofix.reporting.console import say
 
 BANDS = 20  # of the histogram of scores
@@ -65,20 +65,15 @@ def summarise(jobs: Sequence[Job], failures: Sequence[Outcome], selection: Selec
     histogram = np.zeros(BANDS, dtype=np.int64)
     for job in jobs:
         result = read_result(job)
-        histogram += np.histogram(scores(selection.all(result)), BANDS, (0.0, 1.0))[0]
         for stage, its in result.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + its
-        rows.append((job.name, *_numbers(result, selection)))
+        good, kept = selection.good(result), selection.all(result)
+        histogram += np.histogram(scores(kept), BANDS, (0.0, 1.0))[0]
+        mean = float(scores(good).mean()) if len(good) else None
+        counts, pixel_size = (len(good), len(kept) - len(good)), result.info.pixel_size_angstrom
+        rows.append((job.name, *counts, mean, pixel_size, result.diameter_px))
     frame = pd.DataFrame(rows, columns=[*COUNTS, *NUMBERS]).astype(dict.fromkeys(NUMBERS, float))
     return Summary(frame, list(failures), histogram, seconds)
-
-
-def _numbers(result: Result, selection: Selection) -> tuple[Any, ...]:
-    good, kept = selection.good(result), selection.all(result)
-    mean = float(scores(good).mean()) if len(good) else None
-    diameters = result.particles.diameter_px
-    diameter = float(diameters[0]) if diameters is not None and len(diameters) else None
-    return len(good), len(kept) - len(good), mean, result.info.pixel_size_angstrom, diameter
 
 
 def write_tables(summary: Summary, folder: Path) -> None:
@@ -107,16 +102,9 @@ def print_summary(
     skipped: int,
     wall_seconds: float,
 ) -> None:
-    """Print the table of a run and where its files are.
+    """Print the table of a run, and what to open for each format.
 
-    Parameters
-    ----------
-    written
-        What to open for each format.
-    skipped
-        Number of micrographs that an earlier run had finished.
-    wall_seconds
-        Time of this run's picking.
+    An earlier run had finished ``skipped`` micrographs; this run picked for ``wall_seconds``.
     """
     table = Table(title="Picks", title_justify="left", show_header=False)
     table.add_column("")
@@ -140,8 +128,7 @@ def print_summary(
         table.add_row("of which", ", ".join(shares))
     console.print(table)
     say(console, *(f"{name + ':':<18} {path}" for name, path in written.items()))
-    more = len(summary.failures) - MOST_FAILURES
-    failed = [f"failed: {outcome.error}" for outcome in summary.failures[:MOST_FAILURES]]
+    failed = [f"failed: {outcome.error}" for outcome in summary.failures]
+    if (more := len(failed) - MOST_FAILURES) > 0:
+        failed[MOST_FAILURES:] = [f"failed: {more} more, see failed.tsv"]
     say(console, *failed, style="red")
-    if more > 0:
-        say(console, f"failed: {more} more, see failed.tsv", style="red")

@@ -52,6 +52,12 @@ class Result:
     thumbnail: bytes
     """JPEG of what the network saw."""
 
+    @property
+    def diameter_px(self) -> float | None:
+        """The diameter of a particle, which all have; None without any."""
+        diameters = self.particles.diameter_px
+        return float(diameters[0]) if diameters is not None and len(diameters) else None
+
 
 @dataclass(frozen=True)
 class Selection:

@@ -74,16 +74,9 @@ class Session:
     ) -> "Session":
         """Check all settings and find out what there is to do, before any work is done.
 
-        Raises CryofixError for the first setting that does not work, naming it.
-
-        Parameters
-        ----------
-        metadata, model
-            Of the checkpoint.
-        build
-            Makes the network; called in each process.
-        keys
-            Of ``pick.yaml``.
+        ``metadata`` and ``model`` are the checkpoint's, ``build`` makes the network in each
+        process, and ``keys`` are those of ``pick.yaml``. Raises CryofixError for the first setting
+        that does not work, naming it.
         """
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
@@ -153,9 +146,9 @@ class Session:
                 unknown,
                 recipe.diameter_px,
             )
-        written, files = (
-            self.export.write(self.folder, found(done, selection)) if done else ({}, [])
-        )
+        written, files = dict[str, Path](), list[Path]()
+        if done:
+            written, files = self.export.write(self.folder, found(done, selection))
         run = {
             "checkpoint": str(self.model),
             "checkpoint_digest": self.digest,

@@ -16,15 +16,12 @@ def relative_sizes(
     """Measure the blob under each pick.
 
     The blob is where the probability reaches half of the pick's score; a pixel belongs to the
-    nearest pick. Its diameter is that of a disc of the same area.
+    nearest pick. Its diameter is that of a disc of the same area. It is returned over that of the
+    taught disc, shape (n,): 1 for a particle as in training, 2 for a blob twice as wide, less at an
+    edge that cuts it.
 
     ``probability`` has shape (rows, columns), ``picks`` have scores and lie in pixels of the map,
     and ``radius_px`` is the radius of the discs in the training target.
-
-    Returns
-    -------
-    Diameter over that of the taught disc, shape (n,): 1 for a particle as in training, 2 for a
-    blob twice as wide, less at an edge that cuts it.
     """
     count = len(picks)
     if count == 0 or picks.score is None:

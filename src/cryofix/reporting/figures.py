@@ -15,6 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 INK, MUTED, LINE, ACCENT = "#1d2326", "#5f6b70", "#dde2df", "#1f5f99"
@@ -77,6 +78,15 @@ def sized(width_px: float, height_px: float, **more: Any) -> Figure:
     return Figure(figsize=(width_px / 72, height_px / 72), frameon=False, **more)
 
 
+def chart(
+    size: tuple[float, float], left: float, right: float, top: float, bottom: float
+) -> tuple[Figure, Axes]:
+    """Return a figure of (width, height) pixels, and axes with so many left around them."""
+    (width, height), figure = size, sized(*size)
+    across, up = (width - left - right) / width, (height - top - bottom) / height
+    return figure, figure.add_axes((left / width, bottom / height, across, up))
+
+
 def tip(artist: Artist, words: str, **data: object) -> None:
     """Give an artist a tooltip, and attributes ``data-NAME`` that a page's script can find."""
     marks = "".join(f"[{key}={value}] " for key, value in data.items())
@@ -86,10 +96,7 @@ def tip(artist: Artist, words: str, **data: object) -> None:
 def inline_svg(figure: Figure, title: str) -> Markup:
     """Return a figure as an ``<svg>`` for a page; the same figure gives the same text.
 
-    Parameters
-    ----------
-    title
-        What a screen reader says.
+    ``title`` is what a screen reader says.
     """
     stream = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -100,10 +107,9 @@ def inline_svg(figure: Figure, title: str) -> Markup:
     referenced = set(re.findall(r"#([\w-]+)", stream.getvalue()))
     for element in root.iter():
         _tidy(element, referenced)
-    for useless in root.findall(f"{{{_SVG}}}metadata") + root.findall(
-        f"{{{_SVG}}}defs[{{{_SVG}}}style]"
-    ):
-        root.remove(useless)
+    for useless in ("metadata", f"defs[{{{_SVG}}}style]"):
+        for element in root.findall(f"{{{_SVG}}}{useless}"):
+            root.remove(element)
     _, _, width, height = root.attrib["viewBox"].split()
     root.attrib.update({"width": width, "height": height, "role": "img", "aria-label": title})
     return Markup(ET.tostring(root, encoding="unicode"))

@@ -18,8 +18,8 @@ from cryofix.reporting.figures import (
     INK,
     MUTED,
     PARTICLE,
+    chart,
     inline_svg,
-    sized,
     style,
     tip,
 )
@@ -28,7 +28,9 @@ from cryofix.sweeps.heat_maps import LETTER, heat_map, quantities
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.statistics import Spread, control_by_ratio, keep_rates_by_ratio
 
-WIDTH, HEIGHT = 340, 230
+WIDTH = 340
+PANEL = (WIDTH, 230), 44, 12, 10, 38
+"""Size, and room at the left, right, top and bottom, in pixels."""
 CURVE_METRICS = (
     "particle_f1",
     "particle_precision",
@@ -49,14 +51,6 @@ def curve_colours(rows: pd.DataFrame) -> dict[str, str]:
     return {name: colors.to_hex(scale(number / last)) for number, name in enumerate(names)}
 
 
-def _panel(
-    height: float = HEIGHT, left: float = 44, right: float = 12, top: float = 10
-) -> tuple[Any, Axes]:
-    figure = sized(WIDTH, height)
-    box = (left / WIDTH, 38 / height, (WIDTH - left - right) / WIDTH, (height - 38 - top) / height)
-    return figure, figure.add_axes(box)
-
-
 def ratio_curves(rows: pd.DataFrame, runs: pd.DataFrame, metric: str) -> Markup:
     """Draw a score over the label ratio (logarithmic), a line for each setting.
 
@@ -65,7 +59,7 @@ def ratio_curves(rows: pd.DataFrame, runs: pd.DataFrame, metric: str) -> Markup:
     rows = rows.dropna(subset=f"fixmatch_{metric}_mean")
     controls = control_by_ratio(runs, metric)
     with style():
-        figure, axis = _panel()
+        figure, axis = chart(*PANEL)
         means = [each.mean for each in controls.values()]
         (line,) = axis.plot(list(controls), means, "--", color=MUTED)
         tip(line, "supervised control", curve=-1)
@@ -106,7 +100,7 @@ def start_panel(rates: pd.DataFrame) -> Markup:
     threshold of the reference run.
     """
     with style():
-        figure, axis = _panel()
+        figure, axis = chart(*PANEL)
         for kind, colour in (("background", BACKGROUND), ("particle", PARTICLE)):
             (line,) = axis.plot(rates.index, rates[kind], color=colour)
             tip(line, f"{kind} pixels kept")
@@ -128,7 +122,7 @@ def mask_panel(rows: pd.DataFrame) -> Markup:
     shown = [name if len(name) < 23 else f"{name[:21]}…" for name in rows.curve]
     left = min(18 + LETTER * max(map(len, shown)), 150)
     with style():
-        figure, axis = _panel(22 * len(rows) + 58, left, 58, 20)
+        figure, axis = chart((WIDTH, 22 * len(rows) + 58), left, 58, 20, 38)
         for number, (_, row) in enumerate(rows.iterrows()):
             particle, background = float(row.particle_keep), float(row.background_keep)
             words = (
