@@ -33,12 +33,11 @@ PORTS = range(12_000, 28_000)  # below those that systems hand out
 
 @dataclass(frozen=True)
 class Ranks:
-    """Rank and world size of this process, as in torch.distributed."""
+    """Rank and world size of this process, as in torch.distributed, and its number on its node."""
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
-    """Its number on its node."""
 
     @staticmethod
     def started() -> "Ranks":
@@ -55,20 +54,20 @@ class Ranks:
     def check(self, config: Mapping[str, Any], output: str) -> None:
         """Compare the processes that there are with what a training's configuration asks for.
 
-        ``output`` is the run folder as it was written, before interpolation. Raises CryofixError
-        with the key to change, or how to start the processes.
+        ``output`` is the run folder before interpolation. Raises CryofixError with the key to
+        change, or how to start the processes.
         """
         trainer, count = config["trainer"], self.world_size
         if count == 1:
             devices = trainer.get("devices", 1)
             wanted = len(devices) if isinstance(devices, list) else devices
-            if isinstance(wanted, int) and wanted > 1:
-                raise CryofixError(
-                    f"trainer.devices={devices} needs {wanted} processes and this is one: start it"
-                    f" with `torchrun --nproc-per-node={wanted} -m cryofix.train trainer=ddp ...`,"
-                    " or with srun as in docs/cluster.md"
-                )
-            return
+            if not (isinstance(wanted, int) and wanted > 1):
+                return
+            raise CryofixError(
+                f"trainer.devices={devices} needs {wanted} processes and this is one: start it"
+                f" with `torchrun --nproc-per-node={wanted} -m cryofix.train trainer=ddp ...`,"
+                " or with srun as in docs/cluster.md"
+            )
         strategy = trainer.get("strategy", "auto")
         if not str(strategy).startswith("ddp"):
             raise CryofixError(
@@ -102,9 +101,15 @@ class Ranks:
         """
         if self.world_size == 1:
             return
-        if "RANK" not in os.environ:
-            os.environ.setdefault("MASTER_ADDR", _first_node())
-            os.environ.setdefault("MASTER_PORT", str(_port()))
+        if "RANK" not in os.environ:  # srun's
+            node = "127.0.0.1"
+            if os.environ.get("SLURM_STEP_NUM_NODES", "1") != "1":
+                nodes = os.environ["SLURM_STEP_NODELIST"]
+                node = SLURMEnvironment.resolve_root_node_address(nodes)
+            # A port that all tasks of a step know, and few other steps use.
+            job, step = (int(os.environ.get(f"SLURM_{key}_ID", 0)) for key in ("JOB", "STEP"))
+            os.environ.setdefault("MASTER_ADDR", node)
+            os.environ.setdefault("MASTER_PORT", str(PORTS[(7 * job + step) % len(PORTS)]))
         backend = "gloo"
         if on_gpu(accelerator):
             torch.cuda.set_device(self._gpu())
@@ -140,10 +145,8 @@ class Ranks:
         torchrun = os.environ.keys() >= set(OF_TORCHRUN)
         names = OF_TORCHRUN if torchrun else ("SLURM_STEP_NUM_TASKS",)
         values = " ".join(f"{name}={os.environ.get(name)}" for name in names)
-        return (
-            f"if there is one only, {values} is left over in the environment: unset"
-            f" {' '.join(names)}"
-        )
+        left = f"if there is one only, {values} is left over in the environment"
+        return f"{left}: unset {' '.join(names)}"
 
     def trainer_settings(self, settings: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """Return the keywords of Lightning's trainer, and its plugin that knows the ranks.
@@ -153,10 +156,9 @@ class Ranks:
         Its own handling of SLURM, requeueing included, stays off in both cases.
         """
         if self.world_size == 1:
-            alone = ("strategy", "sync_batchnorm", "num_nodes")
-            left = {key: value for key, value in settings.items() if key not in alone}
-            return left, LightningEnvironment()
-        devices: Any = [self._gpu()] if on_gpu(settings["accelerator"]) else 1
+            group = ("strategy", "sync_batchnorm", "num_nodes")
+            return {k: v for k, v in settings.items() if k not in group}, LightningEnvironment()
+        devices = [self._gpu()] if on_gpu(settings["accelerator"]) else 1
         mine = {"devices": devices, "num_nodes": self.world_size}
         return {**settings, **mine}, _OneDeviceEach(self)
 
@@ -192,18 +194,6 @@ def on_gpu(accelerator: str) -> bool:
     return accelerator != "cpu" and torch.cuda.is_available()
 
 
-def _first_node() -> str:
-    if os.environ.get("SLURM_STEP_NUM_NODES", "1") == "1":
-        return "127.0.0.1"
-    return SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
-
-
-def _port() -> int:
-    """Return a port that all tasks of a SLURM step know, and few other steps use."""
-    job, step = (int(os.environ.get(f"SLURM_{key}_ID", 0)) for key in ("JOB", "STEP"))
-    return PORTS[(7 * job + step) % len(PORTS)]
-
-
 def world_size() -> int:
     """Return the number of processes that train together now."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
@@ -235,18 +225,14 @@ def on_first(function: Callable[[], T]) -> T:
     """
     if world_size() == 1:
         return function()
-    outcome: list[Any] = [None, False]
-    if is_first():
-        try:
-            outcome = [function(), True]
-        finally:
-            dist.broadcast_object_list(outcome)
-    else:
+    outcome: list[list[T]] = [[]]
+    try:
+        outcome = [[function()]] if is_first() else outcome
+    finally:
         dist.broadcast_object_list(outcome)
-    if not outcome[1]:
+    if not outcome[0]:
         raise SystemExit(1)
-    result: T = outcome[0]
-    return result
+    return outcome[0][0]
 
 
 def barrier() -> None:

@@ -11,15 +11,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-Numbered = dict[int, list[str]]
-
 
 def split(
-    hydra_context: HydraContext,
-    config: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int,
-) -> tuple[dict[int, JobReturn], Numbered]:
+    context: HydraContext, config: DictConfig, job_overrides: Sequence[Sequence[str]], first: int
+) -> tuple[dict[int, JobReturn], dict[int, list[str]]]:
     """Return what finished jobs returned, and the overrides of all others, by job number.
 
     Finished is a job whose folder holds results of the configuration that it has now. One that
@@ -29,21 +24,22 @@ def split(
     sweep = Path(str(config.hydra.sweep.dir))
     if next(sweep.rglob("results.json"), None) is None:  # spares composing every job
         return {}, numbered
-    finished = {}
+    finished, left = {}, {}
     for number, words in numbered.items():
-        returned = _finished(hydra_context, config, words, number)
-        if returned is not None:
+        if returned := _finished(context, config, words, number):
             finished[number] = returned
-    return finished, {number: words for number, words in numbered.items() if number not in finished}
+        else:
+            left[number] = words
+    return finished, left
 
 
 def _finished(
-    hydra_context: HydraContext, config: DictConfig, words: list[str], number: int
+    context: HydraContext, config: DictConfig, words: list[str], number: int
 ) -> JobReturn | None:
     from cryofix.config import to_plain
     from cryofix.experiment.run_folder import differences, finished, headline
 
-    job = hydra_context.config_loader.load_sweep_config(config, words)
+    job = context.config_loader.load_sweep_config(config, words)
     with open_dict(job.hydra.job):
         job.hydra.job.id, job.hydra.job.num = f"job_id_for_{number}", number
     folder = Path(str(job.hydra.sweep.dir)) / str(job.hydra.sweep.subdir)
@@ -61,7 +57,7 @@ def _finished(
             return None
     finally:
         holder.cfg = outer
-    returned = JobReturn(overrides=words, status=JobStatus.COMPLETED)
+    returned = JobReturn(words, status=JobStatus.COMPLETED)
     returned.return_value = headline(results)
     return returned
 

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -29,42 +30,22 @@ POLL_SECONDS = 0.2
 HIDDEN = ("", "-1", "NoDevFiles")  # what CUDA_VISIBLE_DEVICES is set to where there shall be no GPU
 
 
+@dataclass(eq=False)
 class LocalLauncher(Launcher):
-    """Run jobs as processes of this machine, each in a slot of its own.
+    """Run jobs as processes of this machine, each in a slot of its own."""
 
-    Parameters
-    ----------
-    submitit_folder
-        Where logs go; ``%j`` is the number of the job's process.
-    jobs_at_once
-        Number of slots; None gives one to each ``gpus_per_node`` GPUs, or without GPUs to each
-        ``cpus_per_task`` cores.
-    cpus_per_task
-        Threads of each job (``OMP_NUM_THREADS``).
-    gpus_per_node
-        GPUs of each job; None means 1 where there is a GPU.
-    timeout_min
-        Minutes after which a job is told to save itself and is started again.
-    max_num_timeout
-        How often that may happen to one job.
-    """
-
-    def __init__(
-        self,
-        submitit_folder: str,
-        jobs_at_once: int | None = None,
-        cpus_per_task: int = 2,
-        gpus_per_node: int | None = None,
-        timeout_min: int = 43_200,
-        max_num_timeout: int = 3,
-    ) -> None:
-        self.submitit_folder = submitit_folder
-        self.jobs_at_once = jobs_at_once
-        self.cpus_per_task = cpus_per_task
-        self.gpus_per_node = gpus_per_node
-        self.timeout_min = timeout_min
-        self.max_num_timeout = max_num_timeout
-        self._setup: dict[str, Any] = {}
+    submitit_folder: str
+    """Where logs go; ``%j`` is the number of the job's process."""
+    jobs_at_once: int | None = None
+    """Number of slots; None gives one to each ``gpus_per_node`` GPUs, or without GPUs to each
+    ``cpus_per_task`` cores."""
+    cpus_per_task: int = 2
+    """Threads of each job (``OMP_NUM_THREADS``)."""
+    gpus_per_node: int | None = None
+    """GPUs of each job; None means 1 where there is a GPU."""
+    timeout_min: int = 43_200
+    max_num_timeout: int = 3
+    """Minutes after which a job is told to save itself and is started again, and how often."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -73,11 +54,7 @@ class LocalLauncher(Launcher):
         from cryofix.checking import check_types
 
         check_types(config.hydra.launcher, type(self), key="hydra.launcher")
-        self._setup = {
-            "hydra_context": hydra_context,
-            "task_function": task_function,
-            "config": config,
-        }
+        self._setup = hydra_context, task_function, config
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -98,15 +75,14 @@ class LocalLauncher(Launcher):
             raise CryofixError(
                 "hydra/launcher=local needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
             ) from error
+        context, task, config = self._setup
         job = JobOfALauncher(submitit_folder=self.submitit_folder)
         job.launcher = os.getpid()
-        job.setup(**self._setup)
+        job.setup(hydra_context=context, task_function=task, config=config)
         executor = submitit.LocalExecutor(self.submitit_folder, self.max_num_timeout)
         slots = deque(self._slots())
-        returns, left = split(
-            self._setup["hydra_context"], self._setup["config"], job_overrides, initial_job_idx
-        )
-        with announced(self._setup["config"], len(left), len(returns)):
+        returns, left = split(context, config, job_overrides, initial_job_idx)
+        with announced(config, len(left), len(returns)):
             jobs = "1 job" if len(slots) == 1 else f"{len(slots)} jobs"
             print(f"{jobs} at a time, {'with GPUs' if slots[0] else 'on the CPU'}")
             returns |= self._run(executor, job, left, slots)
@@ -125,15 +101,18 @@ class LocalLauncher(Launcher):
                 while todo and slots:
                     number, overrides = todo.popleft()
                     gpus = slots.popleft()
-                    print(
-                        f"job #{number} starts: {' '.join(filter_overrides(overrides))}", flush=True
-                    )
+                    words = " ".join(filter_overrides(overrides))
+                    print(f"job #{number} starts: {words}", flush=True)
                     running[number] = self._submit(executor, job, overrides, number, gpus), gpus
                 over = [number for number, (submitted, _) in running.items() if submitted.done()]
                 for number in over:
                     submitted, gpus = running.pop(number)
                     slots.append(gpus)
-                    returns[number] = _outcome(submitted, left[number])
+                    if (error := submitted.exception()) is None:
+                        returns[number] = submitted.result()
+                    else:  # its death is a failure like any other
+                        returns[number] = JobReturn(left[number], status=JobStatus.FAILED)
+                        returns[number].return_value = error
                     done = f"{len(returns)} of {len(left)} jobs are over"
                     how = returns[number].status.name.lower()
                     print(f"job #{number} {how}; {done}", flush=True)
@@ -149,18 +128,13 @@ class LocalLauncher(Launcher):
     ) -> Any:
         """Start one job in a slot and return submitit's handle of it."""
         from hydra.core.singleton import Singleton
+        from submitit.core.utils import environment_variables
 
         executor.update_parameters(timeout_min=self.timeout_min, gpus_per_node=len(gpus))
         executor.parameters["visible_gpus"] = gpus  # update_parameters knows numbers only
-        with _threads(self.cpus_per_task), _hearing_interrupts():
-            return executor.submit(
-                job,
-                list(overrides),
-                "hydra.sweep.dir",
-                number,
-                f"job_id_for_{number}",
-                Singleton.get_state(),
-            )
+        words = list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}"
+        with environment_variables(OMP_NUM_THREADS=self.cpus_per_task), _hearing_interrupts():
+            return executor.submit(job, *words, Singleton.get_state())
 
     def _slots(self) -> list[tuple[str, ...]]:
         """Return the GPUs of each slot, none at all on a machine without."""
@@ -170,8 +144,7 @@ class LocalLauncher(Launcher):
         devices = _gpus() if self.gpus_per_node != 0 else []
         each = self.gpus_per_node if self.gpus_per_node is not None else min(len(devices), 1)
         if each == 0:
-            cores = cores_at_hand()
-            return [()] * (self.jobs_at_once or max(1, cores // self.cpus_per_task))
+            return [()] * (self.jobs_at_once or max(1, cores_at_hand() // self.cpus_per_task))
         groups = [tuple(devices[i : i + each]) for i in range(0, len(devices) - each + 1, each)]
         if not groups:
             raise CryofixError(
@@ -212,20 +185,6 @@ def _gpus() -> list[str]:
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Set the number of threads that a process started meanwhile will use."""
-    before = os.environ.get("OMP_NUM_THREADS")
-    os.environ["OMP_NUM_THREADS"] = str(count)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMP_NUM_THREADS"]
-        else:
-            os.environ["OMP_NUM_THREADS"] = before
-
-
-@contextmanager
 def _hearing_interrupts() -> Iterator[None]:
     """Let processes started meanwhile hear SIGINT, by which submitit cancels them.
 
@@ -236,14 +195,3 @@ def _hearing_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _outcome(submitted: Any, overrides: Sequence[str]) -> JobReturn:
-    """Return what a job returned, or its death as a failure like any other."""
-    error = submitted.exception()
-    if error is None:
-        returned: JobReturn = submitted.result()
-        return returned
-    failed = JobReturn(overrides=list(overrides), status=JobStatus.FAILED)
-    failed.return_value = error
-    return failed

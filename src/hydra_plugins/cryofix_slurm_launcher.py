@@ -21,13 +21,7 @@ SECONDS_TO_START = 60  # from a job's start until it hears signals, with imports
 
 
 class SlurmLauncher(Launcher):
-    """Submit jobs as one array.
-
-    Parameters
-    ----------
-    params
-        Keywords of hydra-submitit's ``SlurmLauncher``; conf/hydra/launcher/slurm.yaml has them.
-    """
+    """Submit jobs as one array; ``params`` are keywords of hydra-submitit's ``SlurmLauncher``."""
 
     def __init__(self, **params: Any) -> None:
         self.params = params
@@ -69,10 +63,8 @@ class SlurmLauncher(Launcher):
                 " delay"
             )
         finished, left = split(self.hydra_context, self.config, job_overrides, initial_job_idx)
-        returned = dict(finished)
         with announced(self.config, len(left), len(finished)):
-            if left:
-                returned |= self._submit(left)
+            returned = finished | (self._submit(left) if left else {})
         return [returned[number] for number in sorted(returned)]
 
     def _submit(self, left: dict[int, list[str]]) -> dict[int, JobReturn]:
