@@ -8,6 +8,8 @@ from unittest import mock
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cryofix.data.simulation.dataset import write_dataset
+from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.experiment.run_folder import headline
 from support import SMALL, message, results, run_train
 
@@ -86,3 +88,61 @@ def test_evaluate_names_the_part_that_can_be_scored(
         main()
     scored = json.loads((tmp_path / "scores.json").read_text())
     assert scored["scores"]["particle"]["f1"] == headline(results(run))
+
+
+@pytest.fixture(scope="module")
+def micrographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two micrographs in CryoPPP's layout, the first of which is labelled."""
+    folder = tmp_path_factory.mktemp("micrographs")
+    write_dataset(SimulatorConfig(micrographs=2, shape=(512, 512)), folder)
+    (folder / "ground_truth" / "particle_coordinates" / "sim_0001.csv").unlink()
+    return folder
+
+
+def few(folder: Path, *more: str) -> tuple[str, ...]:
+    images = f"data.images={folder / 'micrographs'}"
+    labels = f"data.coordinates={folder / 'ground_truth' / 'particle_coordinates'}"
+    return ("trainer=smoke", "data=micrographs", images, labels, "ratio=1", *more)
+
+
+def test_one_labelled_micrograph_is_enough(
+    micrographs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_train(*few(micrographs, f"output={tmp_path / 'run'}"))
+    said = " ".join(capfd.readouterr().out.split())
+    assert "validation: 1 of 4 blocks of sim_0000, which are not taught" in said
+    assert "1 labelled, 1 unlabelled, 0 validation, 0 test micrographs" in said
+    assert "test scores: not measured" in said
+    content = results(tmp_path / "run")
+    assert content["validation_blocks"] == 1
+    assert content["supervised"]["particle"]["f1"] is None
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())
+    assert len(splits["validation_blocks"]["sim_0000"]) == 1
+    for name in ("picks.png", "maps.png", "precision_recall.png"):
+        assert (tmp_path / "run" / "figures" / name).is_file()
+
+    from cryofix.evaluate import main
+
+    words = (f"checkpoint={tmp_path / 'run'}", "part=validation", f"output={tmp_path / 'scored'}")
+    with mock.patch.object(sys, "argv", ["cryofix.evaluate", *words]):
+        main()
+    scored = json.loads((tmp_path / "scored" / "scores.json").read_text())
+    assert scored["scores"]["particle"]["f1"] == headline(content)
+
+
+def test_one_micrograph_and_nothing_else_is_enough(micrographs: Path, tmp_path: Path) -> None:
+    only = f"data.images={micrographs / 'micrographs' / 'sim_0000.mrc'}"
+    labels = micrographs / "ground_truth" / "particle_coordinates" / "sim_0000.csv"
+    run_train(*few(micrographs, only, f"data.coordinates={labels}", f"output={tmp_path / 'run'}"))
+    assert results(tmp_path / "run")["micrographs"] == {
+        **dict.fromkeys(("test", "validation", "unlabelled"), 0),
+        "labelled": 1,
+    }
+
+
+def test_no_labelled_micrograph_is_said(
+    micrographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = ("data.coordinates=null", "data.diameter_px=48")
+    command = few(micrographs, *nothing, f"output={tmp_path / 'run'}")
+    assert "0 labelled micrographs are left" in message(capsys, *command)

@@ -48,8 +48,21 @@ def test_a_micrograph_without_coordinates_is_unlabelled() -> None:
 
 
 def test_no_test_micrograph_is_held_out_where_none_is_wanted() -> None:
-    each = Splitting(ratio=1, test=0).split(["a", "b"])
-    assert each.counts() == {"test": 0, "validation": 1, "labelled": 1, "unlabelled": 0}
+    each = Splitting(ratio=1, test=0).split(["a", "b", "c"])
+    assert each.counts() == {"test": 0, "validation": 1, "labelled": 2, "unlabelled": 0}
+
+
+@pytest.mark.parametrize("names", [["a"], ["a", "b"]])
+def test_fewer_than_three_micrographs_are_all_learnt_from(names: list[str]) -> None:
+    each = Splitting(ratio=1).split(names, ["c"])
+    assert (each.test, each.validation) == ((), ())
+    assert sorted(each.labelled) == names
+    assert Splitting(ratio=1, test=1).split(["a", "b"]).counts()["test"] == 1
+
+
+def test_validation_may_hold_out_no_micrograph() -> None:
+    each = split(1.0, validation=0)
+    assert (len(each.test), each.validation) == (12, ())
 
 
 def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
@@ -65,7 +78,7 @@ def test_a_badly_labelled_micrograph_is_never_scored_on() -> None:
         ({"ratio": 0.0}, "ratio=0.0"),
         ({"test": 55}, "data.test=55"),
         ({"test": 1.5}, "data.test=1.5 is no whole number"),
-        ({"validation": 0}, "data.validation=0 would leave no micrograph for validation"),
+        ({"never_scored": NAMES, "test": 0, "validation": 0}, "data.never_scored names all"),
         ({"test": float("inf")}, "data.test=inf is no whole number"),
         ({"validation": float("nan")}, "data.validation=nan is no whole number"),
         ({"validation": -1}, "data.validation=-1"),

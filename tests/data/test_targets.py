@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from cryofix.data.targets import discs, target_maps
 from cryofix.formats import Particles
+from cryofix.metrics.area import Area
 
-EVERYTHING = (-1e9, -1e9, 1e9, 1e9)
+EVERYTHING = Area((-1e9, -1e9, 1e9, 1e9))
 
 
 def particles(*centres: tuple[float, float]) -> Particles:
@@ -48,7 +49,8 @@ def test_ignored_particles_count_for_neither_side_and_labels_win() -> None:
 
 
 def test_outside_the_interior_nothing_is_known() -> None:
-    _, valid = target_maps(particles(), particles(), 2, 5, (0, 0, 20, 30), (4, 3, 25, 16))
+    area = Area((4.0, 3.0, 25.0, 16.0))
+    _, valid = target_maps(particles(), particles(), 2, 5, (0, 0, 20, 30), area)
     rows, columns = np.nonzero(valid)
     assert (columns.min(), rows.min(), columns.max(), rows.max()) == (4, 3, 25, 16)
     assert valid.sum() == 22 * 14
@@ -58,8 +60,8 @@ def test_outside_the_interior_nothing_is_known() -> None:
 def test_a_part_is_what_the_whole_has_there(row: int, column: int) -> None:
     known = particles((3, 4), (12.5, 7), (22, 14)), particles((14, 9), (27, 2))
     settings = 3.0, 5.0
-    interior = (2, 1.5, 26.2, 17)
-    whole = target_maps(*known, *settings, (0, 0, 20, 30), interior)
-    part = target_maps(*known, *settings, (row, column, 6, 11), interior)
+    area = Area((2.0, 1.5, 26.2, 17.0), closed=((8.0, 5.5, 14.5, 11.0),))
+    whole = target_maps(*known, *settings, (0, 0, 20, 30), area)
+    part = target_maps(*known, *settings, (row, column, 6, 11), area)
     for all_of_it, some in zip(whole, part, strict=True):
         np.testing.assert_array_equal(some, all_of_it[row : row + 6, column : column + 11])

@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 
 from cryofix.data.array_cache import CachedMicrograph, cache_all
 from cryofix.data.augment import Cutout, Geometry
+from cryofix.data.batches import StepBatches
 from cryofix.data.preprocess import Preprocessing
-from cryofix.data.tiles import Annotated, StepBatches, TileStream
+from cryofix.data.tiles import Annotated, TileStream
 from cryofix.formats import Particles, read_info, write_mrc
 
 

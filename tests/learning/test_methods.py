@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 
 from cryofix import masking
 from cryofix.config import build, config_folder, to_plain
+from cryofix.data.batches import batched
 from cryofix.data.intensity import change_intensity
-from cryofix.data.tiles import batched
 from cryofix.experiment.progress import Display
 from cryofix.experiment.sharing import stage_folder
 from cryofix.experiment.stages import Experiment

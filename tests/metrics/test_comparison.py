@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, write_coordinates
+from cryofix.metrics.area import Area
 from cryofix.metrics.comparison import as_dict, compare, gains
 from cryofix.metrics.programs import Labelled, Program, read_programs, score_program
 
@@ -35,9 +36,8 @@ def labelled(*names: str) -> dict[str, Labelled]:
             particles=truth(name).scaled(SCALE),
             ignored=Particles.empty(),
             scale_xy=(SCALE, SCALE),
-            shape=(ROWS // 4, COLUMNS // 4),
             diameter=DIAMETER * SCALE,
-            border=0.0,
+            area=Area((0.0, 0.0, COLUMNS / 4 - 1, ROWS / 4 - 1)),
         )
         for name in names
     }

@@ -6,8 +6,11 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
+from cryofix.metrics.area import Area
 from cryofix.metrics.matching import match
 from cryofix.metrics.particles import ParticleRecord
+
+INNER = Area((5.0, 5.0, 94.0, 94.0))
 
 
 def particles(xy: object, score: object = None) -> Particles:
@@ -103,7 +106,7 @@ def test_a_pick_that_finds_a_particle_counts_although_an_ignored_one_is_near() -
 def test_the_border_is_excluded_for_picks_and_truth_alike() -> None:
     picks = particles([[2, 50], [97, 50], [50, 50], [50, 98.5]], [0.9, 0.9, 0.9, 0.9])
     truth = particles([[2, 50], [50, 50], [50, 1]])
-    record = ParticleRecord.from_picks(picks, truth, diameter=8.0, shape=(100, 100), border=5.0)
+    record = ParticleRecord.from_picks(picks, truth, diameter=8.0, area=INNER)
     assert record.counts_at(0.5) == (1, 0, 1)
 
 
@@ -112,11 +115,7 @@ def test_a_pair_astride_the_border_line_is_not_punished_on_either_side() -> None
 
     def record(pick: list[float], particle: list[float]) -> ParticleRecord:
         return ParticleRecord.from_picks(
-            particles([pick], [0.9]),
-            particles([particle]),
-            diameter=8.0,
-            shape=(100, 100),
-            border=5.0,
+            particles([pick], [0.9]), particles([particle]), diameter=8.0, area=INNER
         )
 
     assert record(outside, inside).counts_at(0.5) == (1, 0, 1)
@@ -128,17 +127,9 @@ def test_the_border_uses_rows_for_y_and_columns_for_x() -> None:
         particles([[150, 50]], [0.9]),
         particles([[150, 50]]),
         diameter=8.0,
-        shape=(100, 200),
-        border=10.0,
+        area=Area((10.0, 10.0, 189.0, 89.0)),
     )
     assert record.counts_at(0.5) == (1, 0, 1)
-
-
-def test_a_border_without_a_shape_is_refused() -> None:
-    with pytest.raises(CryofixError, match="shape"):
-        ParticleRecord.from_picks(
-            particles([[1, 1]]), particles([[1, 1]]), diameter=4.0, border=5.0
-        )
 
 
 @pytest.mark.parametrize("bad", [np.nan, 3.0, -1.0])

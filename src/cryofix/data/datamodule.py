@@ -1,9 +1,7 @@
 """The LightningDataModule: micrographs in, endless labelled and unlabelled batches out."""
 
-import random
-import signal
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated as Noted
 from typing import Any, TypeVar
@@ -16,13 +14,16 @@ from torch.utils.data import DataLoader
 
 from cryofix.checking import KeywordsOf
 from cryofix.data.augment import Cutout, Geometry
+from cryofix.data.batches import StepBatches, batched, seed_worker
+from cryofix.data.blocks import Blocks
 from cryofix.data.origin import Files, simulated_files
+from cryofix.data.parts import Parts
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.scaling import Scaling
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.data.sources import Dataset, load_dataset
-from cryofix.data.split import Split, Splitting, draw_window
-from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, StepBatches, TileStream, batched
+from cryofix.data.split import Split, Splitting
+from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, TileStream
 from cryofix.data.tiling import Tiling
 from cryofix.data.twins import check_twins
 from cryofix.errors import CryofixError
@@ -101,7 +102,7 @@ class CryoDataModule(LightningDataModule):
         self.progress = progress
         self.first_step = 0  # of the stage; the trainer counts from 0 in each
         self.with_unlabelled = True
-        self._loaded: tuple[Dataset, Split] | None = None
+        self._loaded: Parts | None = None
 
     def setup(self, stage: str | None = None) -> None:
         """Simulate if asked to, preprocess what is not cached, and split. Idempotent."""
@@ -120,45 +121,38 @@ class CryoDataModule(LightningDataModule):
         check_twins(dataset.annotated)
         known = [name for name, one in dataset.annotated.items() if one.particles is not None]
         without = sorted(set(dataset.annotated) - set(known))
-        self._loaded = dataset, self.splitting.split(known, without)
+        split = self.splitting.split(known, without)
+        self._loaded = Parts(dataset, split, self.splitting, self.tiling.tile_px)
+
+    @property
+    def _parts(self) -> Parts:
+        self.setup()
+        assert self._loaded is not None
+        return self._loaded
 
     @property
     def dataset(self) -> Dataset:
         """All micrographs, after :meth:`setup`."""
-        self.setup()
-        assert self._loaded is not None
-        return self._loaded[0]
+        return self._parts.dataset
 
     @property
     def split(self) -> Split:
         """Which micrograph is in which part, after :meth:`setup`."""
-        self.setup()
-        assert self._loaded is not None
-        return self._loaded[1]
+        return self._parts.split
 
     @property
     def radius_px(self) -> float:
         """Radius of target discs in network pixels."""
         return self.tiling.radius_fraction * self.dataset.particle_px / 2
 
+    @property
+    def blocks(self) -> dict[str, Blocks]:
+        """Blocks of labelled micrographs that are validated on, by name, after :meth:`setup`."""
+        return self._parts.blocks
+
     def part(self, name: str) -> list[Annotated]:
         """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""
-        micrographs = self._with_all_labels(name)
-        drawn = self.splitting
-        if name != "labelled" or drawn.labelled_area == 1:
-            return micrographs
-        return [
-            one.within(
-                draw_window(
-                    one.interior, drawn.labelled_area, [drawn.split_seed, 2, drawn.label_draw, i]
-                )
-            )
-            for i, one in enumerate(micrographs)
-        ]
-
-    def _with_all_labels(self, name: str) -> list[Annotated]:
-        """Return the micrographs of a part with the labels outside the window too."""
-        return [self.dataset.annotated[key] for key in getattr(self.split, name)]
+        return self._parts.part(name)
 
     def maps(self, annotated: Annotated) -> tuple[np.ndarray, np.ndarray]:
         """Return the target and validity maps of a whole micrograph."""
@@ -171,13 +165,12 @@ class CryoDataModule(LightningDataModule):
 
     def write_split(self, path: Path) -> None:
         """Write ``splits.json``."""
-        write_json(path, asdict(self.split) | {"options": asdict(self.splitting)})
+        write_json(path, self._parts.as_dict())
 
     def stream(self, name: str) -> TileStream:
         """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""
         labelled = name == "labelled"
-        # With ratio=1 there is nothing but the labelled micrographs to look at.
-        micrographs = self.part(name) or self._with_all_labels("labelled")
+        micrographs = self.part(name) if labelled else self._parts.to_look_at()
         return TileStream(
             micrographs,
             seed=self.tiling.seed,
@@ -206,7 +199,7 @@ class CryoDataModule(LightningDataModule):
                 batch_sampler=StepBatches(size, step, *self._rank()),
                 collate_fn=batched,
                 num_workers=tiling.workers,
-                worker_init_fn=_seed_worker,
+                worker_init_fn=seed_worker,
                 pin_memory=torch.cuda.is_available(),
                 prefetch_factor=4 if tiling.workers else None,
             )
@@ -220,7 +213,7 @@ class CryoDataModule(LightningDataModule):
         Ranks have equally many, for they keep step with each other; so some are seen twice.
         """
         rank, world_size = self._rank()
-        count = len(self.split.validation)
+        count = len(self.part("validation"))
         mine = [i % count for i in range(rank, -(-count // world_size) * world_size, world_size)]
         return DataLoader(mine, batch_size=None)  # type: ignore[arg-type] # a list is a map-style data set
 
@@ -234,17 +227,3 @@ def _take(record: type[T], settings: dict[str, Any]) -> T:
     """Make a record of its fields among ``settings``, which are taken out."""
     names = (field.name for field in fields(record))  # type: ignore[arg-type] # a dataclass
     return record(**{name: settings.pop(name) for name in names if name in settings})
-
-
-def _seed_worker(worker: int) -> None:
-    """Seed what a transform might use besides its own generator, from the loader's seed.
-
-    Requests to stop, which schedulers and terminals send to all processes, are left to the training
-    process: its running step needs the worker's batches.
-    """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
-    seed = torch.initial_seed() % 2**32
-    np.random.seed(seed)
-    random.seed(seed)
-    torch.set_num_threads(1)

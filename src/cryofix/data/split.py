@@ -8,6 +8,9 @@ import numpy as np
 
 from cryofix.errors import CryofixError, check_ranges
 
+FEWEST = 3
+"""Micrographs with coordinates of which one can be tested on, one validated on, one learnt from."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -15,6 +18,7 @@ class Split:
 
     test: tuple[str, ...]
     validation: tuple[str, ...]
+    """Empty where blocks of the labelled micrographs validate: see :mod:`cryofix.data.blocks`."""
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
 
@@ -39,8 +43,9 @@ class Splitting:
     at least one micrograph is labelled."""
     test: float = 0.2
     validation: float = 0.1
-    """A share below 1, which is at least one micrograph, or a number of micrographs. Without test
-    micrographs nothing is scored but validation."""
+    """A share below 1 or a number of micrographs. A share is at least one micrograph, and none of
+    fewer than FEWEST. Without test micrographs nothing is scored but validation; without whole
+    micrographs for validation, it is blocks of the labelled ones."""
     split_seed: int = 0
     label_draw: int = 0
     """What the draws depend on."""
@@ -83,7 +88,13 @@ class Splitting:
             raise CryofixError(
                 f"data.test={self.test} and data.validation={self.validation} take {held_out} of"
                 f" {len(names)} micrographs with coordinates ({len(scorable)} of which may be"
-                " scored), so that none is left to learn from; lower them or label more micrographs"
+                " scored), so that none is left to learn from; lower them, which may be 0, or label"
+                " more micrographs"
+            )
+        if not validated and not scorable:
+            raise CryofixError(
+                "data.never_scored names all micrographs with coordinates, so that there is nothing"
+                " to validate on: leave one out, or label another micrograph"
             )
         order = np.random.default_rng([self.split_seed, 0]).permutation(len(scorable))
         drawn = [scorable[i] for i in order[:held_out]]
@@ -113,15 +124,12 @@ def draw_window(
 
 
 def _count(key: str, value: float, total: int) -> int:
-    """Return a share or a number of micrographs as a number; a share above 0 gives at least 1."""
-    if value == 0 and key == "validation":
-        raise CryofixError(
-            "data.validation=0 would leave no micrograph for validation: give a number of"
-            " micrographs, or a share between 0 and 1"
-        )
+    """Return a share or a number of micrographs as a number."""
     if not 0 <= value < math.inf or (value > 1 and value != int(value)):
         raise CryofixError(
             f"data.{key}={value} is no whole number of micrographs, and no share between 0 and 1:"
             " give one of them"
         )
-    return max(1, round(value * total)) if 0 < value < 1 else int(value)
+    if not 0 < value < 1:
+        return int(value)
+    return max(1, round(value * total)) if total >= FEWEST else 0

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryofix.formats import Particles
+from cryofix.metrics.area import Area
 
 
 def discs(
@@ -51,7 +52,7 @@ def target_maps(
     radius_px: float,
     ignore_radius_px: float,
     box: tuple[int, int, int, int],
-    interior: tuple[float, float, float, float],
+    area: Area,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return what is to be predicted and where it is known.
 
@@ -67,8 +68,8 @@ def target_maps(
         Radius around an ignored particle in which nothing is known.
     box
         (row, column, height, width) of the part of the micrograph to be mapped.
-    interior
-        (x0, y0, x1, y1): outside this box nothing is known (detector edge, unlabelled border).
+    area
+        Outside of it nothing is known.
 
     Returns
     -------
@@ -83,8 +84,5 @@ def target_maps(
         for part, radius in ((particles, radius_px), (ignored, ignore_radius_px))
     )
     valid = ~unknown | target
-    x0, y0, x1, y1 = interior
-    for lines, start, first, last in ((valid, row, y0, y1), (valid.T, column, x0, x1)):
-        lines[: max(0, math.ceil(first - start))] = False
-        lines[max(0, math.floor(last - start) + 1) :] = False
+    area.leave_out(valid, row, column)
     return target, valid

@@ -4,21 +4,22 @@ That makes the tiles independent of the number of workers and ranks, different i
 step, and lets a run go on after a kill exactly where it stopped: the sampler starts at the step.
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler, default_collate
+from torch.utils.data import Dataset
 
 from cryofix.data.array_cache import CachedMicrograph
 from cryofix.data.augment import Cutout, Geometry, punch, warp
 from cryofix.data.intensity import sample_generator, sample_seed
 from cryofix.data.targets import target_maps
 from cryofix.formats import Particles
+from cryofix.metrics.area import Area, Box
 
 LABELLED, UNLABELLED = 0, 1  # numbers of the streams; part of every draw
 
@@ -35,6 +36,24 @@ class Annotated:
     """Particles that count for neither side."""
     interior: tuple[float, float, float, float]
     """(x0, y0, x1, y1) of the part that labels reach."""
+    closed: tuple[Box, ...] = ()
+    """Boxes in it that count for neither side."""
+
+    @property
+    def area(self) -> Area:
+        """What counts.
+
+        Where labels reach the edge of the micrograph, so do particles with their centre beyond it.
+        """
+        rows, columns = self.micrograph.shape
+        left, top, right, bottom = self.interior
+        interior = (
+            left if left > 0 else -math.inf,
+            top if top > 0 else -math.inf,
+            right if right < columns - 1 else math.inf,
+            bottom if bottom < rows - 1 else math.inf,
+        )
+        return Area(interior, self.closed)
 
     def maps(
         self,
@@ -49,7 +68,7 @@ class Annotated:
             radius_px,
             ignore_radius_px,
             box or (0, 0, *self.micrograph.shape),
-            self.interior,
+            self.area,
         )
 
     def within(self, window: tuple[float, float, float, float]) -> "Annotated":
@@ -57,17 +76,28 @@ class Annotated:
 
         Particles outside count for neither side.
         """
-        particles = self.particles or Particles.empty()
-        x0, y0, x1, y1 = window
-        inside = (
-            (particles.x >= x0) & (particles.x <= x1) & (particles.y >= y0) & (particles.y <= y1)
+        return replace(self, interior=window)._keeping(Area(window))
+
+    def without(self, boxes: tuple[Box, ...], margin_px: float = 0.0) -> "Annotated":
+        """Return it as if nothing were known in ``boxes``, and nearer to them than a margin.
+
+        Particles with their centre in a box count for neither side.
+        """
+        grown = tuple(
+            (x0 - margin_px, y0 - margin_px, x1 + margin_px, y1 + margin_px)
+            for x0, y0, x1, y1 in boxes
         )
+        return replace(self, closed=grown)._keeping(Area(self.interior, boxes))
+
+    def _keeping(self, area: Area) -> "Annotated":
+        """Let labelled particles outside an area count for neither side."""
+        particles = self.particles or Particles.empty()
+        inside = area.holds(particles.x, particles.y)
         ignored = Particles(
             x=np.concatenate([self.ignored.x, particles.x[~inside]]),
             y=np.concatenate([self.ignored.y, particles.y[~inside]]),
         )
-        kept = particles.select(inside)
-        return replace(self, particles=kept, ignored=ignored, interior=window)
+        return replace(self, particles=particles.select(inside), ignored=ignored)
 
     def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[np.float32]:
         """Read a box (row, column, height, width), or everything, as float32."""
@@ -193,36 +223,3 @@ class TileStream(Dataset[dict[str, Any]]):
             for position, size in zip(first, (rows, columns), strict=True)
         )
         return row, column
-
-
-def batched(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack tiles, but for ``index``: numbers that seed draws had to be fetched from a device."""
-    indices = [tile.pop("index") for tile in tiles]
-    batch: dict[str, Any] = default_collate(list(tiles))
-    return batch | {"index": indices}
-
-
-class StepBatches(Sampler[list[int]]):
-    """The indices of one rank's share of each global batch, from a given step on, without end.
-
-    Parameters
-    ----------
-    batch_size
-        Of all ranks together.
-    start
-        First step.
-    rank, ranks
-        Rank ``rank`` of ``ranks`` takes that one of ``ranks`` equal parts of the batch, in one
-        piece: random numbers for the pixels of a batch count on it.
-    """
-
-    def __init__(self, batch_size: int, start: int, rank: int = 0, ranks: int = 1) -> None:
-        self.batch_size = batch_size
-        self.start = start
-        self.share = batch_size // ranks
-        self.first = rank * self.share
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in itertools.count(self.start):
-            first = step * self.batch_size + self.first
-            yield list(range(first, first + self.share))

@@ -16,12 +16,15 @@ def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
     """
     if part not in PARTS:
         raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")
-    parts = PARTS[:-1] if part == "all" else (part,)
-    names = [name for each in parts for name in getattr(data.split, each)]
-    annotated = [data.dataset.annotated[name] for name in names]
+    if part == "validation":  # which may be blocks of labelled micrographs
+        annotated = data.part(part)
+    else:
+        parts = PARTS[:-1] if part == "all" else (part,)
+        names = [name for each in parts for name in getattr(data.split, each)]
+        annotated = [data.dataset.annotated[name] for name in names]
     known = [each for each in annotated if each.particles is not None]
     if not known:
-        other = "part=validation" if part == "test" else "another part"
+        other = "part=validation or part=all" if part == "test" else "another part"
         raise CryofixError(f"part={part} has no micrograph with coordinates: use {other}")
     return known
 
@@ -34,9 +37,8 @@ def labelled_part(data: CryoDataModule, part: str) -> dict[str, Labelled]:
             particles=each.particles,
             ignored=each.ignored,
             scale_xy=each.micrograph.scale_xy,
-            shape=each.micrograph.shape,
             diameter=data.dataset.particle_px,
-            border=each.interior[0],
+            area=each.area,
         )
         for each in annotated_part(data, part)
         if each.particles is not None

@@ -84,11 +84,15 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
     show_micrograph(axis, prediction)
     picks = prediction.picks
     assert picks.score is not None
+    area = prediction.annotated.area
+    picks = picks.select((picks.score >= threshold) & area.holds(picks.x, picks.y))
     x0, y0, x1, y1 = prediction.annotated.interior
-    inside = (picks.x >= x0) & (picks.x <= x1) & (picks.y >= y0) & (picks.y <= y1)
-    picks = picks.select((picks.score >= threshold) & inside)
     if x0 > 0:  # only the part that is scored
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="gold", lw=1))
+    scored = np.ones(prediction.probability.shape, dtype=bool)
+    area.leave_out(scored)
+    if area.closed:
+        axis.contour(scored, levels=[0.5], colors="gold", linewidths=1)
     truth = prediction.annotated.particles or Particles.empty()
     pairs = match(_centres(picks), _centres(truth), diameter_px / 2)
     found = np.zeros(len(picks), dtype=bool)

@@ -16,6 +16,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 
 import cryofix
+from cryofix.data.blocks import describe
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.distributed import Ranks, end_group, on_first, on_gpu
 from cryofix.errors import CryofixError
@@ -114,7 +115,8 @@ class Experiment:
         self.prior = estimate_prior(self.data, self.config["prior"]["value"])
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
-        self.display.console.print(self.prior.describe(), highlight=False, soft_wrap=True)
+        for line in (*describe(self.data.blocks), self.prior.describe()):
+            self.display.console.print(line, highlight=False, soft_wrap=True)
         with stage_lock(self.shared, self.config, self.ranks.world_size):
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)
@@ -285,6 +287,7 @@ class Experiment:
             "mask_config": self.config["mask"],
             **{key: self.config[key] for key in ("ratio", "seed", "split_seed", "label_draw")},
             "micrographs": self.data.split.counts(),
+            "validation_blocks": sum(len(each.held_out) for each in self.data.blocks.values()),
             "prior": self.prior.value,
             "prior_estimate": self.prior.as_dict(),
             "checkpoint": "last",

@@ -54,7 +54,7 @@ def score(prediction: Prediction, diameter_px: float) -> MicrographRecord:
         truth=annotated.particles or Particles.empty(),
         diameter=diameter_px,
         ignored=annotated.ignored,
-        border=annotated.interior[0],
+        area=annotated.area,
     )
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from cryofix.formats import Particles
+from cryofix.metrics.area import Area
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 
@@ -45,7 +45,7 @@ class MicrographRecord:
         truth: Particles,
         diameter: float,
         ignored: Particles | None = None,
-        border: float = 0.0,
+        area: Area | None = None,
     ) -> "MicrographRecord":
         """Score one micrograph; every coordinate is in pixels of the probability map.
 
@@ -55,10 +55,9 @@ class MicrographRecord:
             Name of the micrograph.
         probability, target, valid
             Maps of shape (rows, columns), as for `PixelHistogram.from_arrays`.
-        picks, truth, diameter, ignored, border
+        picks, truth, diameter, ignored, area
             As for `ParticleRecord.from_picks`.
         """
-        rows, columns = np.shape(probability)
         half, quarter = (
             ParticleRecord.from_picks(
                 picks,
@@ -66,8 +65,7 @@ class MicrographRecord:
                 diameter=diameter,
                 radius_fraction=fraction,
                 ignored=ignored,
-                shape=(rows, columns),
-                border=border,
+                area=area,
             )
             for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
         )

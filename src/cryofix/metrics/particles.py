@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError
 from cryofix.formats import Particles
 from cryofix.metrics import curves
+from cryofix.metrics.area import Area
 from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
 from cryofix.metrics.matching import grow_matches, within
 from cryofix.metrics.suppression import suppress
@@ -43,8 +44,7 @@ class ParticleRecord(Curve):
         diameter: float,
         radius_fraction: float = 0.5,
         ignored: Particles | None = None,
-        shape: tuple[int, int] | None = None,
-        border: float = 0.0,
+        area: Area | None = None,
         min_distance: float | None = None,
     ) -> "ParticleRecord":
         """Compare the picks of one micrograph with its labels.
@@ -52,11 +52,10 @@ class ParticleRecord(Curve):
         Picks are first freed of duplicates. Then picks and particles are paired one to one by
         increasing distance up to ``radius_fraction * diameter``, whatever their scores. A pick
         without a partner is wrong, unless an ignored particle lies within that radius or the
-        pick lies in the border: then it counts for neither side. Labelled particles in the
-        border count as ignored, so that a pick and its particle on two sides of the line
-        neither punish nor reward.
+        pick lies outside the area: then it counts for neither side. Labelled particles outside
+        the area count as ignored, so that a pick inside is not punished for them.
 
-        Raises CryofixError if scores leave [0, 1], or a border is given without a shape.
+        Raises CryofixError if scores leave [0, 1].
 
         Parameters
         ----------
@@ -71,30 +70,24 @@ class ParticleRecord(Curve):
             Radius of a match in diameters: 0.5 is the primary measure, 0.25 the strict one.
         ignored
             Particles that need not be found and may be.
-        shape, border
-            Rows and columns of the micrograph, and the width of the border that labels never
-            reach, in pixels; ``shape`` is only needed with a border.
+        area
+            Where labels are known; everywhere if None.
         min_distance
             Picks closer than this to a better one are duplicates; half a diameter if None.
         """
-        if border > 0 and shape is None:
-            raise CryofixError(
-                f"a border of {border:g} px needs the shape of the micrograph: pass shape=(rows, "
-                "columns)"
-            )
         xy, truth_xy = _centres(picks), _centres(truth)
         score = np.ones(len(xy)) if picks.score is None else picks.score
         score = curves.checked_scores(score, "scores of picks").astype(np.float64)
         order = suppress(xy, score, diameter / 2 if min_distance is None else min_distance)
         xy, score = xy[order], score[order]
 
-        outside = _in_border(truth_xy, shape, border)
+        outside = _outside(truth_xy, area)
         others = np.empty((0, 2)) if ignored is None else _centres(ignored)
         others = np.concatenate([others, truth_xy[outside]])
         truth_xy = truth_xy[~outside]
 
         radius = radius_fraction * diameter
-        excused = within(xy, others, radius) | _in_border(xy, shape, border)
+        excused = within(xy, others, radius) | _outside(xy, area)
         left_out = grow_matches(xy, truth_xy, radius)
         gained = left_out < 0
         wrong = ~gained & ~excused[left_out]
@@ -121,13 +114,6 @@ def _centres(particles: Particles) -> FloatArray:
     return np.stack([particles.x, particles.y], axis=1)
 
 
-def _in_border(
-    xy: FloatArray, shape: tuple[int, int] | None, border: float
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Say which centres lie closer than ``border`` to an edge; none without a border."""
-    if shape is None or border <= 0:
-        return np.zeros(len(xy), dtype=bool)
-    rows, columns = shape
-    x, y = xy[:, 0], xy[:, 1]
-    gap = np.minimum(np.minimum(x, columns - 1 - x), np.minimum(y, rows - 1 - y))
-    return np.asarray(gap < border)
+def _outside(xy: FloatArray, area: Area | None) -> NDArray[np.bool_]:
+    """Say which centres lie where labels are not known; none without an area."""
+    return np.zeros(len(xy), dtype=bool) if area is None else ~area.holds(xy[:, 0], xy[:, 1])

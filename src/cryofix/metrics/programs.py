@@ -9,6 +9,7 @@ import numpy as np
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_coordinates
 from cryofix.formats.option_keys import CommandKeys
+from cryofix.metrics.area import Area
 from cryofix.metrics.curves import FloatArray
 from cryofix.metrics.micrograph_records import (
     RADIUS_FRACTION,
@@ -30,12 +31,10 @@ class Labelled:
     """Labels, and particles that count for neither side."""
     scale_xy: tuple[float, float]
     """Pixels of the labels per full-resolution pixel, along (x, y)."""
-    shape: tuple[int, int]
-    """(rows, columns) in pixels of the labels."""
     diameter: float
     """Of a particle, in pixels of the labels."""
-    border: float
-    """Width of the border that labels do not reach, in their pixels."""
+    area: Area
+    """Where labels are known, in their pixels."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,7 @@ def score_program(
                 diameter=truth.diameter,
                 radius_fraction=fraction,
                 ignored=truth.ignored,
-                shape=truth.shape,
-                border=truth.border,
+                area=truth.area,
             )
             for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
         )

@@ -63,12 +63,14 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
         Where to print.
     """
     counts = results["micrographs"]
+    blocks = results.get("validation_blocks")
     console.print()
     say(
         console,
         f"{results['data']}: {counts['labelled']} labelled, {counts['unlabelled']} unlabelled,"
         f" {counts['validation']} validation, {counts['test']} test micrographs;"
-        f" ratio {results['ratio']:g}, seed {results['seed']}",
+        f" ratio {results['ratio']:g}, seed {results['seed']}"
+        + (f"; validation on {blocks} blocks of the labelled ones" if blocks else ""),
     )
     console.print(_scores_table(results))
     if not tested(results):

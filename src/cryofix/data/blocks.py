@@ -1,0 +1,125 @@
+"""Square parts of labelled micrographs, kept from training for validation.
+
+They are for the few labels of a lab that has no micrograph to spare. Blocks of one micrograph share
+its ice and defocus with what is taught, so that scores on them flatter.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from cryofix.data.tiles import Annotated
+from cryofix.errors import CryofixError
+from cryofix.formats import Particles
+from cryofix.metrics.area import Box, within_boxes
+
+BLOCK_TILES = 2
+"""Side of a block in tiles, about."""
+SHARE = 0.25
+"""Of the blocks of a micrograph that validate."""
+_DRAWS = 100  # until there are particles on both sides
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of one labelled micrograph, in its own (small) pixels."""
+
+    held_out: tuple[Box, ...]
+    """Are validated on."""
+    rest: tuple[Box, ...]
+    """Are taught."""
+
+    def taught(self, annotated: Annotated, radius_px: float) -> Annotated:
+        """Return the micrograph for training.
+
+        Pixels nearer than ``radius_px``, a particle's, to a block that is held out are not known.
+        """
+        return annotated.without(self.held_out, radius_px)
+
+    def scored(self, annotated: Annotated) -> Annotated:
+        """Return the micrograph for validation."""
+        return annotated.without(self.rest)
+
+    def boxes_px(self, annotated: Annotated) -> list[list[float]]:
+        """Return (x0, y0, x1, y1) of what is held out, in pixels of the micrograph's file."""
+        low, high = np.split(np.array(annotated.interior), 2)
+        corners = np.array(self.held_out).reshape(-1, 2, 2).clip(low - 0.5, high + 0.5)
+        in_file: np.ndarray = corners / annotated.micrograph.scale_xy
+        return in_file.round(1).reshape(-1, 4).tolist()
+
+
+def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -> dict[str, Blocks]:
+    """Draw the blocks of labelled micrographs, by name.
+
+    Raises CryofixError when the labels are too few to be taught and validated on.
+    """
+    found = {
+        one.micrograph.name: draw_blocks(
+            one, tile_px, [split_seed, 4, *one.micrograph.name.encode()]
+        )
+        for one in micrographs
+    }
+    taught, scored = 0, 0
+    for one in micrographs:
+        particles = one.particles or Particles.empty()
+        held_out = found[one.micrograph.name].held_out
+        inside = int(within_boxes(held_out, particles.x, particles.y).sum())
+        taught, scored = taught + len(particles) - inside, scored + inside
+    if not taught or not scored:
+        raise CryofixError(
+            f"the labelled micrographs ({', '.join(found)}) hold {taught + scored} labelled"
+            " particles, so that some cannot be taught and others validated on: label more of them,"
+            " or another micrograph"
+        )
+    return found
+
+
+def describe(blocks: Mapping[str, Blocks]) -> list[str]:
+    """Return a line for the log, or none where whole micrographs are validated on."""
+    if not blocks:
+        return []
+    held_out = sum(len(each.held_out) for each in blocks.values())
+    total = held_out + sum(len(each.rest) for each in blocks.values())
+    names = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} labelled micrographs"
+    return [
+        f"validation: {held_out} of {total} blocks of {names}, which are not taught. They share"
+        " their ice and defocus with what is taught, so that scores on them are optimistic."
+    ]
+
+
+def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Blocks:
+    """Lay a grid over what is labelled of a micrograph, and draw the blocks that are held out.
+
+    There are at least four blocks, and at least one is held out. Blocks that leave no labelled
+    particle to one of the sides are drawn again. The outer blocks have no outer edge.
+    """
+    x0, y0, x1, y1 = annotated.interior
+    across, down = _lines(x0, x1, tile_px), _lines(y0, y1, tile_px)
+    grid = [
+        (left, top, right, bottom)
+        for top, bottom in pairwise(down)
+        for left, right in pairwise(across)
+    ]
+    count = max(1, round(SHARE * len(grid)))
+    particles = annotated.particles or Particles.empty()
+    random = np.random.default_rng(seed)
+    for _ in range(_DRAWS):
+        order = random.permutation(len(grid))
+        held_out, rest = (
+            tuple(grid[i] for i in sorted(part)) for part in (order[:count], order[count:])
+        )
+        inside = within_boxes(held_out, particles.x, particles.y)
+        if inside.any() and not inside.all():
+            break
+    return Blocks(held_out, rest)
+
+
+def _lines(first: float, last: float, tile_px: int) -> list[float]:
+    """Return where the grid's lines cross an axis, halfway between two pixels."""
+    low, high = math.ceil(first), math.floor(last) + 1
+    parts = max(2, round((high - low) / (BLOCK_TILES * tile_px)))
+    inner = np.linspace(low, high, parts + 1).round()[1:-1] - 0.5
+    return [-math.inf, *inner.tolist(), math.inf]

@@ -1,0 +1,79 @@
+"""The micrographs of each part of a split, with what is known of them there."""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from cryofix.data.blocks import Blocks, blocks_of
+from cryofix.data.sources import Dataset
+from cryofix.data.split import Split, Splitting, draw_window
+from cryofix.data.tiles import Annotated
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A data set, split."""
+
+    dataset: Dataset
+    split: Split
+    drawn: Splitting
+    """By which it was split."""
+    tile_px: int
+    """Side of a tile, in network pixels."""
+
+    def part(self, name: str) -> list[Annotated]:
+        """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""
+        if name == "labelled":
+            return [self._taught(one) for one in self._labelled]
+        if name == "validation" and self.blocks:
+            found = ((self.blocks.get(one.micrograph.name), one) for one in self._labelled)
+            return [blocks.scored(one) for blocks, one in found if blocks is not None]
+        return self._whole(name)
+
+    def to_look_at(self) -> list[Annotated]:
+        """Return where unlabelled tiles are cut.
+
+        With ratio=1 there is nothing but the labelled micrographs to look at: all of them but for
+        what is validated on.
+        """
+        return self._whole("unlabelled") or [self._taught(one) for one in self._whole("labelled")]
+
+    @cached_property
+    def blocks(self) -> dict[str, Blocks]:
+        """Blocks of labelled micrographs, by name; none where whole micrographs validate."""
+        if self.split.validation:
+            return {}
+        never = self.drawn.never_scored
+        scorable = [one for one in self._labelled if one.micrograph.name not in never]
+        return blocks_of(scorable, self.tile_px, self.drawn.split_seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the content of ``splits.json``."""
+        blocks = {
+            name: each.boxes_px(self.dataset.annotated[name]) for name, each in self.blocks.items()
+        }
+        return {**asdict(self.split), "validation_blocks": blocks, "options": asdict(self.drawn)}
+
+    @cached_property
+    def _labelled(self) -> list[Annotated]:
+        """The labelled micrographs with all that is labelled of them."""
+        micrographs, drawn = self._whole("labelled"), self.drawn
+        if drawn.labelled_area == 1:
+            return micrographs
+        return [
+            one.within(
+                draw_window(
+                    one.interior, drawn.labelled_area, [drawn.split_seed, 2, drawn.label_draw, i]
+                )
+            )
+            for i, one in enumerate(micrographs)
+        ]
+
+    def _whole(self, name: str) -> list[Annotated]:
+        """Return the micrographs of a part with all labels that there are."""
+        return [self.dataset.annotated[key] for key in getattr(self.split, name)]
+
+    def _taught(self, one: Annotated) -> Annotated:
+        """Return a labelled micrograph without its blocks."""
+        blocks = self.blocks.get(one.micrograph.name)
+        return one if blocks is None else blocks.taught(one, self.dataset.particle_px / 2)
