@@ -35,7 +35,7 @@ def test_scores_on_test_are_null_and_those_on_validation_are_there(run: Path) ->
         assert 0 <= scores["particle"]["threshold"] <= 1
     for gain in content["gain"].values():
         assert gain == {"value": None, "ci95": None, "ci95_reason": "no test micrograph"}
-    assert headline(content) == content["validation"][content["selected"]]["particle_f1"]
+    assert headline(content) == content["selected_by"][content["selected"]]
 
 
 def test_the_same_command_again_finds_the_run_finished(
@@ -68,8 +68,8 @@ def test_a_report_says_what_is_not_measured_and_ranks_by_validation(
         main()
     said = " ".join(capfd.readouterr().out.split())
     assert "In 1 of 1 runs there is no test micrograph" in said
-    f1 = results(run)["validation"]["fixmatch"]["particle_f1"]
-    assert f"{f1:.3f} on validation. The gain over the control is not measured" in said
+    score = results(run)["validation"]["fixmatch"]["particle_average_precision"]
+    assert f"{score:.3f} on validation. The gain over the control is not measured" in said
     for name in ("report.md", "report.html"):
         assert "not measured" in (tmp_path / name).read_text()
     assert "class" in (tmp_path / "report.csv").read_text()
@@ -87,7 +87,7 @@ def test_evaluate_names_the_part_that_can_be_scored(
     with mock.patch.object(sys, "argv", ["cryofix.evaluate", *command, "part=validation"]):
         main()
     scored = json.loads((tmp_path / "scores.json").read_text())
-    assert scored["scores"]["particle"]["f1"] == headline(results(run))
+    assert scored["scores"]["particle"]["average_precision"] == headline(results(run))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_one_labelled_micrograph_is_enough(
     with mock.patch.object(sys, "argv", ["cryofix.evaluate", *words]):
         main()
     scored = json.loads((tmp_path / "scored" / "scores.json").read_text())
-    assert scored["scores"]["particle"]["f1"] == headline(content)
+    assert scored["scores"]["particle"]["average_precision"] == headline(content)
 
 
 def test_one_micrograph_and_nothing_else_is_enough(micrographs: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
-    """Train, write the run folder, and return particle F1 of the selected model."""
+    """Train, write the run folder, and return the score that selected the model."""
     from cryofix.distributed import Ranks, end_group, on_first  # after --help has been answered
     from cryofix.reporting.console import quieten
 

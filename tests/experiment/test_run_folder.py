@@ -6,14 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 import torch
 
+from cryofix.config import config_folder
 from cryofix.errors import CryofixError
-from cryofix.experiment.run_folder import claimed, differences, finished, headline, refuse_another
+from cryofix.experiment.run_folder import (
+    SELECTED_BY,
+    claimed,
+    differences,
+    finished,
+    headline,
+    refuse_another,
+)
 from cryofix.learning.checkpoint import AtomicCheckpointIO
 
 CONFIG: dict[str, Any] = {"seed": 1, "data": {"root": "/a", "workers": 2}, "output": "x"}
-RESULTS = {"selected": "fixmatch", "fixmatch": {"particle": {"f1": 0.5}}}
+RESULTS = {"selected": "fixmatch", "validation": {"fixmatch": {SELECTED_BY: 0.5}}}
 
 
 @pytest.fixture
@@ -28,6 +37,10 @@ def test_a_finished_run_gives_its_results(run: Path) -> None:
     results = finished(run)
     assert results == RESULTS
     assert headline(RESULTS) == 0.5
+
+
+def test_a_report_ranks_by_what_training_selects_by() -> None:
+    assert yaml.safe_load((config_folder() / "report.yaml").read_text())["metric"] == SELECTED_BY
 
 
 @pytest.mark.parametrize(

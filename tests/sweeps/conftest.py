@@ -115,12 +115,13 @@ def results(mask: str, ratio: float, seed: int, label_draw: int = 0, **mask_sett
         "gain": {
             "pixel_f1": gain("pixel", "f1"),
             "particle_f1": gain("particle", "f1"),
-            "average_precision": gain("particle", "average_precision"),
+            "average_precision": gain("pixel", "average_precision"),
+            "particle_average_precision": gain("particle", "average_precision"),
         },
         "selected": "fixmatch" if fixmatch > control else "supervised",
         "validation": {
-            "supervised": {"particle_f1": control + 0.07},
-            "fixmatch": {"particle_f1": fixmatch + 0.07},
+            branch: {"particle_f1": f1 + 0.07, "particle_average_precision": f1 + 0.09}
+            for branch, f1 in (("supervised", control), ("fixmatch", fixmatch))
         },
         "keep_rates": keep_rates(0.9 + ratio),
         "mask_keep_rates": {

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from cryofix.errors import CryofixError
+from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.sweeps.collect import collect
 from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.heat_maps import Quantity, heat_map, ink_on, quantities
@@ -90,6 +91,7 @@ def test_page_is_well_formed_and_has_every_section(summary: SweepSummary) -> Non
     ]
     titles = " ".join(outline.words)
     for panel in (
+        "Particle average precision",
         "Particle F1",
         "Pixel F1 at 0.5",
         "Minimum drift",
@@ -167,9 +169,9 @@ def test_csv_holds_the_numbers_of_the_rows(summary: SweepSummary) -> None:
         gain = row.gain
         assert line["mask"] == row.setting.mask
         assert float(line["ratio"]) == row.ratio
-        assert float(line["gain_particle_f1"]) == gain.mean
+        assert float(line[f"gain_{SELECTED_BY}"]) == gain.mean
         assert gain.interval is not None
-        assert float(line["gain_particle_f1_low95"]) == gain.interval[0]
+        assert float(line[f"gain_{SELECTED_BY}_low95"]) == gain.interval[0]
         assert line["seeds"] == "0 1 2"
 
 
@@ -178,7 +180,7 @@ def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: SweepSumma
     assert len(lines) == 24
     for _, row in summary.rows.iterrows():
         found = [
-            float(line["fixmatch_particle_f1"]) - float(line["supervised_particle_f1"])
+            float(line[f"fixmatch_{SELECTED_BY}"]) - float(line[f"supervised_{SELECTED_BY}"])
             for line in lines
             if (line["mask"], line["settings"], float(line["ratio"]))
             == (row.setting.mask, row.settings, row.ratio)
@@ -215,13 +217,13 @@ def titles(svg: str) -> list[str]:
 
 def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: SweepSummary) -> None:
     rows, runs = summary.rows, summary.runs
-    for quantity in quantities("particle_f1"):
+    for quantity in quantities(SELECTED_BY):
         cells = titles(heat_map(rows, quantity, quantity.scale(rows)))
         assert len([cell for cell in cells if cell.startswith(quantity.title)]) == 8
-    curves = ET.fromstring(ratio_curves(rows, runs, "particle_f1"))
+    curves = ET.fromstring(ratio_curves(rows, runs, SELECTED_BY))
     marks = {each.get("data-curve") for each in curves.iter()} - {None}
     assert marks == {"-1", "0", "1", "2", "3"}, "four settings and the control"
-    found = figures_of_scene(rows, runs, rows, "particle_f1")
+    found = figures_of_scene(rows, runs, rows, SELECTED_BY)
     assert [title for title, _ in found["starts"]] == ["5 % labelled", "10 % labelled"]
     assert titles(found["starts"][0][1]) == ["background pixels kept", "particle pixels kept"]
     kept = dict(found["masks"])["10 % labelled"]
@@ -230,12 +232,12 @@ def test_figures_are_valid_xml_with_a_cell_for_each_row(summary: SweepSummary) -
 
 
 def test_heat_maps_of_one_quantity_share_their_colours(sweep: Any, make_results: Any) -> None:
-    for number, (data, f1) in enumerate([("a", 0.9), ("a", 0.2), ("b", 0.2)]):
+    for number, (data, score) in enumerate([("a", 0.9), ("a", 0.2), ("b", 0.2)]):
         result = make_results("symmetric", 0.05 + 0.05 * number, 0) | {"data": data}
-        result["fixmatch"]["particle"]["f1"] = f1
+        result["fixmatch"]["particle"]["average_precision"] = score
         sweep.run(str(number), [f"data={data}"], result, {"state": "finished"})
     rows = summarise_sweep(collect(sweep.path)).rows
-    quantity: Quantity = quantities("particle_f1")[0]
+    quantity: Quantity = quantities(SELECTED_BY)[0]
     fills = {}
     for scene, group in rows.groupby("scene"):
         cells = ET.fromstring(heat_map(group, quantity, quantity.scale(rows)))
@@ -281,7 +283,7 @@ def test_missing_cells_are_left_open(sweep: Any, make_results: Any) -> None:
     sweep.finished("0", make_results("symmetric", 0.05, 0, threshold=0.6))
     sweep.finished("1", make_results("symmetric", 0.1, 0, threshold=0.7))
     rows = summarise_sweep(collect(sweep.path)).rows
-    quantity = quantities("particle_f1")[0]
+    quantity = quantities(SELECTED_BY)[0]
     assert titles(heat_map(rows, quantity, quantity.scale(rows))).count("no finished run") == 2
 
 
@@ -341,8 +343,8 @@ def test_of_five_rows_one_that_chance_may_have_lifted_is_not_called_better(
         for draw in range(3):  # of none: p = .013, enough alone
             for seed in range(3):
                 result = make_results(mask, 0.05, seed, draw)
-                result["supervised"]["particle"]["f1"] = 0.5
-                result["fixmatch"]["particle"]["f1"] = 0.5 + lift + 0.01 * (draw - 1)
+                result["supervised"]["particle"]["average_precision"] = 0.5
+                result["fixmatch"]["particle"]["average_precision"] = 0.5 + lift + 0.01 * (draw - 1)
                 sweep.finished(f"{mask}{draw}{seed}", result)
     summary = summarise_sweep(collect(sweep.path))
     console = Console(width=160, file=io.StringIO(), record=True)
@@ -354,7 +356,8 @@ def test_of_five_rows_one_that_chance_may_have_lifted_is_not_called_better(
 
 def test_a_gain_of_0_004_is_shown_in_every_report(sweep: Any, make_results: Any) -> None:
     result = make_results("none", 0.05, 0)
-    result["fixmatch"]["particle"]["f1"] = result["supervised"]["particle"]["f1"] + 0.004
+    score = result["supervised"]["particle"]["average_precision"] + 0.004
+    result["fixmatch"]["particle"]["average_precision"] = score
     result["collapse"]["min_drift"] = -0.004
     sweep.finished("0", result)
     summary = summarise_sweep(collect(sweep.path))

@@ -24,9 +24,9 @@ def rows(folder: Path) -> list[Any]:
     return [row for _, row in summarise_sweep(collect(folder)).rows.iterrows()]
 
 
-def set_f1(result: dict[str, Any], supervised: float, fixmatch: float) -> dict[str, Any]:
-    result["supervised"]["particle"]["f1"] = supervised
-    result["fixmatch"]["particle"]["f1"] = fixmatch
+def set_scores(result: dict[str, Any], supervised: float, fixmatch: float) -> dict[str, Any]:
+    for branch, score in (("supervised", supervised), ("fixmatch", fixmatch)):
+        result[branch]["particle"] |= {"f1": score, "average_precision": score}
     return result
 
 
@@ -43,7 +43,7 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
     for seed, (selected, scores) in enumerate(
         (selected, scores) for selected, pairs in taken.items() for scores in pairs
     ):
-        result = set_f1(make_results("none", 0.05, seed), *scores) | {"selected": selected}
+        result = set_scores(make_results("none", 0.05, seed), *scores) | {"selected": selected}
         # On validation the third run's control is ahead, as on test; runs know no more than F1.
         ahead = (0.2, 0.1) if seed == 2 else (0.1, 0.2)
         for branch, score in zip(("supervised", "fixmatch"), ahead, strict=True):
@@ -92,7 +92,7 @@ def test_seeds_are_repetitions_and_thresholds_are_not(sweep: Any) -> None:
 def test_gain_is_paired_within_runs(sweep: Any, make_results: Any) -> None:
     # Controls differ by 0.3 between seeds; the gains hardly: only pairing sees them.
     for seed, (control, student) in enumerate([(0.3, 0.35), (0.45, 0.51), (0.6, 0.64)]):
-        sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), control, student))
+        sweep.finished(str(seed), set_scores(make_results("none", 0.05, seed), control, student))
     (row,) = rows(sweep.path)
     gain = row.gain
     assert gain.mean == pytest.approx(0.05)
@@ -107,7 +107,7 @@ def test_label_draws_are_the_units_when_there_are_several(sweep: Any, make_resul
     for draw, lift in enumerate([0.01, 0.02, 0.03]):
         for seed, wobble in enumerate([-0.005, 0.0, 0.005]):
             result = make_results("none", 0.05, seed, draw)
-            sweep.finished(str(number), set_f1(result, 0.5, 0.5 + lift + wobble))
+            sweep.finished(str(number), set_scores(result, 0.5, 0.5 + lift + wobble))
             number += 1
     (row,) = rows(sweep.path)
     gain = row.gain
@@ -125,7 +125,7 @@ def test_better_needs_three_seeds_and_three_draws(
     for draw in range(3):
         for seed in range(3):
             result = make_results("none", 0.05, seed, draw)
-            sweep.finished(str(number), set_f1(result, 0.5, 0.5 + gain + 0.001 * draw))
+            sweep.finished(str(number), set_scores(result, 0.5, 0.5 + gain + 0.001 * draw))
             number += 1
     assert rows(sweep.path)[0].gain.verdict == verdict
 
@@ -138,7 +138,7 @@ def test_of_many_rows_few_are_better_by_chance(sweep: Any, make_results: Any) ->
         for draw in range(3):
             for seed in range(3):
                 gain = lift + spread_of_draws * (draw - 1)
-                result = set_f1(make_results(mask, 0.05, seed, draw), 0.5, 0.5 + gain)
+                result = set_scores(make_results(mask, 0.05, seed, draw), 0.5, 0.5 + gain)
                 sweep.finished(f"{mask}{draw}{seed}", result)
     found = {row.setting.mask: row.gain for row in rows(sweep.path)}
     assert found["none"].p == pytest.approx(0.01307, abs=1e-5)
@@ -255,33 +255,33 @@ def test_older_and_newer_schemas_are_read_and_noted(sweep: Any, make_results: An
 
 
 def test_best_uses_validation_when_every_candidate_has_it(sweep: Any, make_results: Any) -> None:
-    for number, (threshold, test_f1, validation_f1) in enumerate(
+    for number, (threshold, on_test, on_validation) in enumerate(
         [(0.6, 0.70, 0.50), (0.7, 0.60, 0.65)]
     ):
-        result = set_f1(make_results("symmetric", 0.05, 0, threshold=threshold), 0.5, test_f1)
-        result["validation"]["fixmatch"]["particle_f1"] = validation_f1
+        result = set_scores(make_results("symmetric", 0.05, 0, threshold=threshold), 0.5, on_test)
+        result["validation"]["fixmatch"]["particle_average_precision"] = on_validation
         sweep.finished(str(number), result)
     (by_validation,) = summarise_sweep(collect(sweep.path)).best
     assert by_validation.source == "validation"
     assert by_validation.line == "mask=symmetric mask.threshold=0.7 ratio=0.05"
     (by_test,) = summarise_sweep(collect(sweep.path), "pixel_f1").best
-    assert by_test.source == "test", "validation holds particle F1 only"
+    assert by_test.source == "test", "validation holds no pixel F1"
 
 
 def test_best_by_test_is_declared_and_skips_lucky_single_seeds(
     sweep: Any, make_results: Any
 ) -> None:
     for seed in range(3):
-        result = set_f1(make_results("none", 0.05, seed), 0.5, 0.55)
+        result = set_scores(make_results("none", 0.05, seed), 0.5, 0.55)
         sweep.finished(f"a{seed}", result | {"validation": None})
-    sweep.finished("lucky", set_f1(make_results("soft_weight", 0.05, 0), 0.5, 0.9))
+    sweep.finished("lucky", set_scores(make_results("soft_weight", 0.05, 0), 0.5, 0.9))
     (best,) = summarise_sweep(collect(sweep.path)).best
     assert (best.row.setting.mask, best.source, best.passed_over) == ("none", "test", 1)
 
 
 def test_no_mask_above_the_control_is_said(sweep: Any, make_results: Any) -> None:
     for seed in range(3):
-        sweep.finished(str(seed), set_f1(make_results("none", 0.05, seed), 0.6, 0.5))
+        sweep.finished(str(seed), set_scores(make_results("none", 0.05, seed), 0.6, 0.5))
     (best,) = summarise_sweep(collect(sweep.path)).best
     assert best.advice.startswith("No mask beats plain supervised training")
 

@@ -12,6 +12,7 @@ from torch import nn
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
+from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import score_all
 from cryofix.learning.network import build_network
@@ -24,9 +25,6 @@ from cryofix.metrics.scores import (
     summarise_scores,
 )
 
-# F1 on validation is taken at a threshold fitted to the same few micrographs, so it ranks the two
-# branches by luck: it chose the worse one twice as costly (docs/study.md).
-SELECTED_BY = "particle_average_precision"
 OF_VALIDATION = ("precision", "recall", "f1", "average_precision")
 
 

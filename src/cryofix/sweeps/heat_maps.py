@@ -63,7 +63,7 @@ class Quantity:
 
 def quantities(metric: str) -> tuple[Quantity, ...]:
     """Return what a report has heat maps of; the gain is that of ``metric``."""
-    scores = ("particle_f1", "pixel_f1", "particle_recall", "pixel_recall")
+    scores = dict.fromkeys((metric, "particle_f1", "pixel_f1", "particle_recall", "pixel_recall"))
     gain = METRICS[metric].lower().replace(" f1", " F1")
     return (
         *(Quantity(METRICS[name], f"fixmatch_{name}_mean") for name in scores),

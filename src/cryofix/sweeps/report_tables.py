@@ -27,6 +27,13 @@ STATE_STYLES = {
     State.STOPPED: "yellow",
     State.MISSING: "yellow",
 }
+FURTHER = {
+    "particle_f1": "Particle F1",
+    "particle_recall": "Particle recall",
+    "particle_average_precision": "Particle AP",
+    "pixel_f1": "Pixel F1",
+    "pixel_recall": "Pixel recall",
+}
 _TONES = {"better": "good", "worse": "bad"}  # of a page; a terminal's are colours
 _COLOURS = {"better": "green", "worse": "red"}
 _TITLED = Markup('<span title="{}">{}</span>')
@@ -67,10 +74,7 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
         *([forest] if page else []),
         Column("Worst run", f"gain_{metric}_worst", signed),
         Column("Verdict", "verdict", html=_verdict, text=True),
-        spread("Particle recall", "fixmatch_particle_recall"),
-        spread("Particle AP", "fixmatch_particle_average_precision"),
-        spread("Pixel F1", "fixmatch_pixel_f1"),
-        spread("Pixel recall", "fixmatch_pixel_recall"),
+        *(spread(title, f"fixmatch_{name}") for name, title in FURTHER.items() if name != metric),
         Column(
             "Min. drift",
             "min_drift_spread",
@@ -172,15 +176,13 @@ def rows_csv(rows: pd.DataFrame) -> str:
 
 def runs_csv(runs: pd.DataFrame) -> str:
     """Return a line for each finished run, in the order of the rows that they belong to."""
-    named = {
-        "validation_fixmatch_particle_f1": "validation_particle_f1",
-        "alarmed": "collapse_alarm",
-    }
+    validated = [f"validation_{name}" for name in ("particle_average_precision", "particle_f1")]
+    named = {name.replace("_", "_fixmatch_", 1): name for name in validated}
     return _csv(
-        runs.rename(columns=named),
+        runs.rename(columns=named | {"alarmed": "collapse_alarm"}),
         *(*ROW, "seed", "split_seed", "label_draw", "selected"),
         *(f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in METRICS),
-        *("validation_particle_f1", "min_drift", "collapse_alarm"),
+        *(*validated, "min_drift", "collapse_alarm"),
         *("particle_keep", "background_keep", "seconds"),
     )
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from cryofix.errors import CryofixError
+from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.sweeps.best import Choice, choose
 from cryofix.sweeps.collect import Sweep
 from cryofix.sweeps.gains import ALONE
@@ -101,7 +102,7 @@ class SweepSummary:
         ]
 
 
-def summarise_sweep(sweep: Sweep, metric: str = "particle_f1") -> SweepSummary:
+def summarise_sweep(sweep: Sweep, metric: str = SELECTED_BY) -> SweepSummary:
     """Compute all rows and choices of a sweep.
 
     Raises CryofixError: ``metric`` is not the name of a score.
