@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -15,8 +16,9 @@ from rich.live import Live
 from cryofix.config import entry_point
 from cryofix.errors import CryofixError
 from cryofix.sweeps.collect import collect
-from cryofix.sweeps.report_forms import render, write_report
-from cryofix.sweeps.summarise import SweepSummary, summarise_sweep
+
+if TYPE_CHECKING:
+    from cryofix.sweeps.summarise import SweepSummary
 
 MOST_JOBS = 100_000
 
@@ -26,6 +28,8 @@ def main(config: DictConfig) -> float:
     """Print and write the report; return the number of finished runs."""
     console = Console()
     summary = _look(config)
+    from cryofix.sweeps.report_forms import render, write_report
+
     if config.watch:
         summary = _watch(config, summary, console)
     else:
@@ -35,17 +39,21 @@ def main(config: DictConfig) -> float:
     return float(len(summary.sweep.finished))
 
 
-def _look(config: DictConfig) -> SweepSummary:
+def _look(config: DictConfig) -> "SweepSummary":
     sweep = collect(Path(config.sweep), expand_sweep, config.stalled_after_minutes)
+    from cryofix.sweeps.summarise import summarise_sweep  # pandas, which no mistake has to wait for
+
     return summarise_sweep(sweep, config.metric)
 
 
-def _watch(config: DictConfig, summary: SweepSummary, console: Console) -> SweepSummary:
+def _watch(config: DictConfig, summary: "SweepSummary", console: Console) -> "SweepSummary":
     """Look again and again until nothing runs or is yet to come, or until Ctrl-C.
 
     The files are written anew whenever another job has ended, so that an open page can be
     reloaded.
     """
+    from cryofix.sweeps.report_forms import render, write_report
+
     with Live(render(summary, console.width), console=console, auto_refresh=False) as live:
         try:
             write_report(summary, config.output)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 import torch
+import yaml
 
 from cryofix.config import config_folder
 from cryofix.errors import CryofixError

@@ -23,14 +23,9 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.checkpointing import KeepCheckpoints
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.guard import CollapseGuard
-from cryofix.experiment.outcome import (
-    SELECTED_BY,
-    averaged_network,
-    environment,
-    score_branch,
-    select,
-)
+from cryofix.experiment.outcome import averaged_network, environment, score_branch, select
 from cryofix.experiment.progress import Display, ShowProgress
+from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.experiment.sharing import stage_folder, stage_lock
 from cryofix.experiment.stage_trainer import (
     begin_logging,

@@ -75,7 +75,7 @@ def quantities(metric: str) -> tuple[Quantity, ...]:
 
 def heat_map(rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) -> Markup:
     """Draw settings across and label ratios down; cells without a run are left open."""
-    settings = rows.drop_duplicates("setting")
+    settings = rows.drop_duplicates("setting")[["setting", "mask", "keys", "values"]]
     ratios = sorted(rows.ratio.unique())
     cells = {(row.setting, row.ratio): row for _, row in rows.iterrows()}
     colours = colors.LinearSegmentedColormap.from_list("", quantity.colours)
