@@ -81,3 +81,10 @@ def test_a_gpu_makes_another_training_whatever_it_is_called(
     assert stages(cpu) == stages(auto)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert stages(auto) == stages("trainer.accelerator=gpu") != stages(cpu)
+
+
+def test_the_prior_is_part_of_the_stages_where_labels_are_partial() -> None:
+    partial = ("data.labels=partial", "data.particles_per_micrograph=20")
+    assert stages("prior.value=0.1") == stages()
+    assert stages("prior.value=0.1", *partial) != stages(*partial)
+    assert stages(*partial) != stages("data.labels=complete", partial[1])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from cryofix.data.labelling import Labelling
 from cryofix.errors import CryofixError
 from cryofix.learning.prior import Prior, estimate_prior, region_counts
 
@@ -23,6 +24,7 @@ class Labelled:
 
     micrographs: list[Maps]
     tiling: Any = field(default_factory=lambda: SimpleNamespace(tile_px=16))
+    labelling: Labelling = field(default_factory=Labelling)
     split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
 
     validation: list[float] = field(default_factory=lambda: [0.03, 0.05])
@@ -90,6 +92,7 @@ def test_what_is_given_counts_and_what_labels_say_is_told() -> None:
 
 def test_validation_widens_what_the_guard_takes_for_healthy_and_nothing_else() -> None:
     labels = estimate_prior(micrographs(0.02, 0.03))
+    assert labels.labelled is not None
     assert labels.value == labels.labelled < 0.03
     assert list(labels.span) == pytest.approx([labels.value, 0.04])
     assert list(estimate_prior(micrographs(0.02), 0.1).span) == pytest.approx([0.04, 0.1])

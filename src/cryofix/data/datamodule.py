@@ -16,6 +16,7 @@ from cryofix.checking import KeywordsOf
 from cryofix.data.augment import Cutout, Geometry
 from cryofix.data.batches import StepBatches, batched, seed_worker
 from cryofix.data.blocks import Blocks
+from cryofix.data.labelling import Labelling
 from cryofix.data.origin import Files, simulated_files
 from cryofix.data.parts import Parts
 from cryofix.data.preprocess import Preprocessing
@@ -36,6 +37,7 @@ SETTINGS = KeywordsOf(
     "cryofix.data.scaling.Scaling",
     "cryofix.data.preprocess.Preprocessing",
     "cryofix.data.split.Splitting",
+    "cryofix.data.labelling.Labelling",
     "cryofix.data.tiling.Tiling",
 )
 """Records whose fields are keys of the data module, all side by side in the YAML file."""
@@ -85,6 +87,7 @@ class CryoDataModule(LightningDataModule):
         self.scaling = _take(Scaling, settings)
         self.preprocessing = _take(Preprocessing, settings)
         self.splitting = _take(Splitting, settings)
+        self.labelling = _take(Labelling, settings)
         self.tiling = _take(Tiling, settings)
         if settings:
             raise TypeError(f"CryoDataModule takes no keyword {', '.join(settings)}")
@@ -122,7 +125,7 @@ class CryoDataModule(LightningDataModule):
         known = [name for name, one in dataset.annotated.items() if one.particles is not None]
         without = sorted(set(dataset.annotated) - set(known))
         split = self.splitting.split(known, without)
-        self._loaded = Parts(dataset, split, self.splitting, self.tiling.tile_px)
+        self._loaded = Parts(dataset, split, self.splitting, self.labelling, self.tiling.tile_px)
 
     @property
     def _parts(self) -> Parts:

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from cryofix.data.blocks import Blocks, blocks_of
+from cryofix.data.labelling import Labelling
 from cryofix.data.sources import Dataset
 from cryofix.data.split import Split, Splitting, draw_window
 from cryofix.data.tiles import Annotated
@@ -18,6 +19,7 @@ class Parts:
     split: Split
     drawn: Splitting
     """By which it was split."""
+    labelling: Labelling
     tile_px: int
     """Side of a tile, in network pixels."""
 
@@ -33,10 +35,13 @@ class Parts:
     def to_look_at(self) -> list[Annotated]:
         """Return where unlabelled tiles are cut.
 
-        With ratio=1 there is nothing but the labelled micrographs to look at: all of them but for
-        what is validated on.
+        What partial labels leave unknown is unlabelled as well. With ratio=1 there is nothing but
+        the labelled micrographs to look at: all of them but for what is validated on.
         """
-        return self._whole("unlabelled") or [self._taught(one) for one in self._whole("labelled")]
+        unlabelled = self._whole("unlabelled")
+        if self.labelling.partial:
+            return [*unlabelled, *self.part("labelled")]
+        return unlabelled or [self._taught(one) for one in self._whole("labelled")]
 
     @cached_property
     def blocks(self) -> dict[str, Blocks]:
@@ -52,22 +57,27 @@ class Parts:
         blocks = {
             name: each.boxes_px(self.dataset.annotated[name]) for name, each in self.blocks.items()
         }
-        return {**asdict(self.split), "validation_blocks": blocks, "options": asdict(self.drawn)}
+        clicks = {
+            one.micrograph.name: one.particles_px() for one in self._labelled if one.partial
+        }
+        return {
+            **asdict(self.split),
+            "validation_blocks": blocks,
+            "clicks": clicks,
+            "options": asdict(self.drawn) | asdict(self.labelling),
+        }
 
     @cached_property
     def _labelled(self) -> list[Annotated]:
         """The labelled micrographs with all that is labelled of them."""
         micrographs, drawn = self._whole("labelled"), self.drawn
-        if drawn.labelled_area == 1:
-            return micrographs
-        return [
-            one.within(
-                draw_window(
-                    one.interior, drawn.labelled_area, [drawn.split_seed, 2, drawn.label_draw, i]
-                )
-            )
-            for i, one in enumerate(micrographs)
-        ]
+        if drawn.labelled_area < 1:
+            seed = [drawn.split_seed, 2, drawn.label_draw]
+            micrographs = [
+                one.within(draw_window(one.interior, drawn.labelled_area, [*seed, i]))
+                for i, one in enumerate(micrographs)
+            ]
+        return self.labelling.apply(micrographs, [drawn.split_seed, 3, drawn.label_draw])
 
     def _whole(self, name: str) -> list[Annotated]:
         """Return the micrographs of a part with all labels that there are."""

@@ -38,6 +38,8 @@ class Annotated:
     """(x0, y0, x1, y1) of the part that labels reach."""
     closed: tuple[Box, ...] = ()
     """Boxes in it that count for neither side."""
+    partial: bool = False
+    """Whether there may be particles without a label."""
 
     @property
     def area(self) -> Area:
@@ -54,6 +56,13 @@ class Annotated:
             bottom if bottom < rows - 1 else math.inf,
         )
         return Area(interior, self.closed)
+
+    def particles_px(self) -> list[list[float]]:
+        """Return (x, y) of the labelled particles in pixels of the micrograph's file."""
+        known = self.particles or Particles.empty()
+        places = np.stack([known.x, known.y], axis=1) / self.micrograph.scale_xy
+        in_file: list[list[float]] = places.round(2).tolist()
+        return in_file
 
     def maps(
         self,
@@ -125,10 +134,10 @@ class TileStream(Dataset[dict[str, Any]]):
         How many strong views there are; each has its own holes.
 
     Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
-    ``known`` bool (target is a label, not a placeholder), ``visible`` bool (strong views, tile,
-    tile; False in their holes), ``uniform`` bool (its place was drawn without looking at
-    particles, of which centred tiles hold more than their share), ``micrograph`` (its number in
-    ``micrographs``) and ``index``.
+    ``known`` bool (target is a label, not a placeholder; of partial labels the particles alone),
+    ``visible`` bool (strong views, tile, tile; False in their holes), ``uniform`` bool (its place
+    was drawn without looking at particles, of which centred tiles hold more than their share),
+    ``micrograph`` (its number in ``micrographs``) and ``index``.
     """
 
     def __init__(
@@ -179,7 +188,10 @@ class TileStream(Dataset[dict[str, Any]]):
             for view in range(self.strong_views)
         ]
         whole = [punch(self._cutout, each, (self.tile_px, self.tile_px)) for each in seeds]
-        known = valid if annotated.particles is not None else np.zeros_like(valid)
+        if annotated.particles is None:
+            known = np.zeros_like(valid)
+        else:
+            known = valid & target if annotated.partial else valid
         return {
             "image": torch.from_numpy(image)[None],
             "target": torch.from_numpy(target.astype(np.float32))[None],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cryofix
+from cryofix.data.labelling import Labelling
 from cryofix.distributed import is_first, on_gpu
 from cryofix.experiment.run_folder import with_effect
 from cryofix.files import locked, remove_leftovers
@@ -44,6 +45,8 @@ def stage_folder(shared: Path, config: Mapping[str, Any], processes: int = 1) ->
         for key, value in with_effect(config).items()
         if key.startswith(OF_STAGES) and not key.startswith(NOT_OF_STAGES)
     }
+    if Labelling.of(config["data"]).partial:  # then the supervised loss aims at the prior too
+        parts["prior"] = config["prior"]
     alone = config["model"]["norm"] == "batch" and not config["trainer"].get("sync_batchnorm")
     parts["processes that normalise alone"] = processes if alone else 1
     parts["on a GPU"] = on_gpu(config["trainer"]["accelerator"])

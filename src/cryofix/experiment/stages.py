@@ -147,8 +147,9 @@ class Experiment:
 
     def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
         torch.manual_seed(self.config["seed"])
-        # By the labels, so that a given prior changes neither burn-in nor control.
-        network = build_network(**self.config["model"], prior=self.prior.labelled)
+        # By the labels if they say it, so that a given prior changes neither burn-in nor control.
+        first = self.prior.labelled or self.prior.value
+        network = build_network(**self.config["model"], prior=first)
         if self.config["compute"]["channels_last"]:
             network = network.to(memory_format=torch.channels_last)
         module = FixMatch(

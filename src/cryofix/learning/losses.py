@@ -66,6 +66,42 @@ def supervised_loss(logits: Maps, target: Maps, valid: Mask, terms: Mapping[str,
     return torch.stack(parts).sum() if parts else logits.sum() * 0
 
 
+def positive_unlabelled_risk(
+    of_particles: Maps,
+    particle: Mask,
+    of_all: Maps,
+    valid: Mask,
+    prior: float,
+    *,
+    beta: float = 0.0,
+    gamma: float = 1.0,
+) -> Tensor:
+    """Return the risk from labelled particles and unlabelled pixels (Kiryo et al. 2017), 0-d.
+
+    ``pi E_P[l(+)] + max(0, E_U[l(-)] - pi E_P[l(-)])`` with the logistic loss l: P are the pixels
+    of labelled particles, U all pixels, pi the prior. Where the second term falls below ``-beta``
+    the student overfits, and is led back along its negative gradient times ``gamma`` (their
+    algorithm 1). A batch without labelled particles says nothing.
+
+    Parameters
+    ----------
+    of_particles, particle
+        Logits of tiles with labels, and where P is.
+    of_all, valid
+        Logits of tiles whose places do not depend on particles, and where U is.
+    """
+    part = particle.to(of_particles.dtype)
+    positive = prior * masked_mean(F.softplus(-of_particles), part)
+    particle_as_negative = prior * masked_mean(F.softplus(of_particles), part)
+    unlabelled = masked_mean(F.softplus(of_all), valid.to(of_all.dtype))
+    negative = unlabelled - particle_as_negative
+    trusted = negative >= -beta
+    value = torch.where(trusted, positive + negative, positive - beta)
+    step = torch.where(trusted, positive + negative, -gamma * negative)
+    any_particle = sum_over_processes(part.sum()) > 0
+    return any_particle * (step + (value - step).detach())
+
+
 def unlabelled_loss(
     logits: Maps, target: Maps, weight: Maps, valid: Mask, normaliser: str, kind: str = "bce"
 ) -> Tensor:

@@ -1,5 +1,6 @@
 """The prior: which share of the pixels is particle, and how well the labels tell."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
 from cryofix.metrics.jackknife import Bounds, interval, mean
+from cryofix.reporting.numbers import percent
 
 ONE = (
     "regions of the only labelled micrograph: how micrographs differ is not in it, so it is too"
@@ -21,8 +23,8 @@ ONE = (
 class Prior:
     """Share of particle pixels among the valid ones."""
 
-    labelled: float
-    """Mean over the labelled micrographs, in (0, 1)."""
+    labelled: float | None
+    """Mean over the labelled micrographs, in (0, 1); None with partial labels, which do not say."""
     ci95: Bounds
     """95 % interval of that; None over fewer than three."""
     resampled: str
@@ -32,7 +34,9 @@ class Prior:
     it: it has to know whether the model or the prior is wrong, while policies and losses see
     labelled micrographs alone."""
     given: float | None = None
-    """What the user knows better; None takes the labels'."""
+    """What the user knows better; None takes the count's, or else the labels'."""
+    counted: float | None = None
+    """What ``data.particles_per_micrograph`` makes of it; None where that is not said."""
 
     def __post_init__(self) -> None:
         if self.given is not None and not 0 < self.given < 1:
@@ -43,8 +47,16 @@ class Prior:
 
     @property
     def value(self) -> float:
-        """What policies and regularisers aim at."""
-        return self.labelled if self.given is None else self.given
+        """What policies and regularisers aim at, and the loss of partial labels."""
+        said = [self.given, self.counted, self.labelled]
+        return next(share for share in said if share is not None)
+
+    @property
+    def source(self) -> str:
+        """Where that is from: ``given``, ``count`` or ``labels``."""
+        if self.given is not None:
+            return "given"
+        return "labels" if self.counted is None else "count"
 
     @property
     def span(self) -> tuple[float, float]:
@@ -56,31 +68,49 @@ class Prior:
         """Return plain containers for ``results.json`` and ``status.json``."""
         return {
             "value": self.value,
-            "source": "labels" if self.given is None else "given",
+            "source": self.source,
+            "count": self.counted,
             "labels": {"value": self.labelled, "ci95": self.ci95, "resampled": self.resampled},
             "validation": self.validation,
         }
 
     def describe(self) -> str:
         """Return one sentence for the log."""
-        over = f" ({self.resampled}, too few for an interval)"
-        if self.ci95 is not None:
-            over = " [{:.2f}, {:.2f}]".format(*(100 * end for end in self.ci95))
-            over += f", over {self.resampled}"
-        given = "" if self.given is None else f"{100 * self.given:.2f} % as given; "
-        validation = f"validation says {100 * self.validation:.2f} %"
-        return f"prior: {given}labels say {100 * self.labelled:.2f} %{over}; {validation}."
+        said = [] if self.given is None else [f"{percent(self.given, 2)} as given"]
+        if self.counted is not None:
+            said.append(f"data.particles_per_micrograph says {percent(self.counted, 2)}")
+        if self.labelled is None:
+            said.append("partial labels do not say")
+        else:
+            over = f" ({self.resampled}, too few for an interval)"
+            if self.ci95 is not None:
+                low, high = self.ci95
+                over = f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
+            said.append(f"labels say {percent(self.labelled, 2)}{over}")
+        said.append(f"validation says {percent(self.validation, 2)}")
+        return f"prior: {'; '.join(said)}."
 
 
 def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
     """Estimate the prior from the labelled micrographs, with a 95 % interval over them.
 
-    With a single one, it is over its regions of a tile's size instead.
+    With a single one, it is over its regions of a tile's size instead. Of partial labels the count
+    or ``given`` has to say it.
 
-    Raises CryofixError when there is no particle in them, and when ``given`` is no share.
+    Raises CryofixError when there is no particle in them, when ``given`` is no share, and when
+    nothing says how many particles partial labels leave out.
     """
-    shares = data.prior_per_micrograph()
     validation = _mean(data.prior_per_micrograph("validation"))
+    counted = _by_count(data)
+    if data.labelling.partial:
+        if given is None and counted is None:
+            raise CryofixError(
+                "with partial labels nothing says how many particles there are: give"
+                " data.particles_per_micrograph, a rough number of particles that a micrograph"
+                " holds, or prior.value"
+            )
+        return Prior(None, None, "", validation, given, counted)
+    shares = data.prior_per_micrograph()
     labelled = _mean(shares)
     if not 0 < labelled < 1:
         raise CryofixError(
@@ -89,10 +119,36 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
         )
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
-        return Prior(labelled, ci95, f"{len(shares)} labelled micrographs", validation, given)
+        over = f"{len(shares)} labelled micrographs"
+        return Prior(labelled, ci95, over, validation, given, counted)
     only = data.part("labelled")[0]
     counts = region_counts(*data.maps(only), data.tiling.tile_px)
-    return Prior(labelled, interval(counts, mean).bounds, f"{len(counts)} {ONE}", validation, given)
+    ci95 = interval(counts, mean).bounds
+    return Prior(labelled, ci95, f"{len(counts)} {ONE}", validation, given, counted)
+
+
+def _by_count(data: CryoDataModule) -> float | None:
+    """Return the share of the area that the discs of the expected number of particles cover."""
+    expected = data.labelling.particles_per_micrograph
+    if expected is None:
+        return None
+    labelled = data.part("labelled")
+    clicked = sum(len(one.particles or ()) for one in labelled) / len(labelled)
+    if expected < clicked:
+        raise CryofixError(
+            f"data.particles_per_micrograph={expected:g} is less than the {clicked:g} particles"
+            " that a labelled micrograph holds on average: give the number of all particles that"
+            " there are, labelled or not"
+        )
+    corners = np.array([one.interior for one in data.dataset.annotated.values()])
+    area = float(np.mean((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])))
+    share = expected * math.pi * data.radius_px**2 / area
+    if share >= 1:
+        raise CryofixError(
+            f"data.particles_per_micrograph={expected:g} particles of {data.dataset.diameter_px:g}"
+            " pixels do not fit into a micrograph: lower it, or check the diameter"
+        )
+    return share
 
 
 def _mean(shares: Sequence[float]) -> float:

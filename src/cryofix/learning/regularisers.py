@@ -9,12 +9,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its documented alias
 from torch import Tensor, nn
 
 from cryofix.errors import CryofixError
-from cryofix.learning.losses import Maps, Mask, masked_mean
-from cryofix.masking.ranks import exact_sums, sum_over_ranks
+from cryofix.learning.losses import Maps, Mask, masked_mean, positive_unlabelled_risk
+from cryofix.masking.ranks import exact_sums
 from cryofix.masking.running import RunningMean
 
 LEAST = 1e-6  # a mean prediction of 0 or 1 has no finite divergence
@@ -120,13 +119,7 @@ class NonNegativePU(Regulariser):
 
     def forward(self, logits: Maps, valid: Mask, labelled: LabelledPart, prior: float) -> Tensor:
         """Return the non-negative risk."""
-        particle = (labelled.valid & (labelled.target >= 0.5)).to(logits.dtype)
-        positive = prior * masked_mean(F.softplus(-labelled.logits), particle)
-        particle_as_negative = prior * masked_mean(F.softplus(labelled.logits), particle)
-        unlabelled = masked_mean(F.softplus(logits), valid.to(logits.dtype))
-        negative = unlabelled - particle_as_negative
-        trusted = negative >= -self.beta
-        value = torch.where(trusted, positive + negative, positive - self.beta)
-        step = torch.where(trusted, positive + negative, -self.gamma * negative)
-        any_particle = sum_over_ranks(particle.detach().sum().long()) > 0
-        return any_particle * (step + (value - step).detach())
+        particle = labelled.valid & (labelled.target >= 0.5)
+        return positive_unlabelled_risk(
+            labelled.logits, particle, logits, valid, prior, beta=self.beta, gamma=self.gamma
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cryofix.data.intensity import Intensity
+from cryofix.data.labelling import Labelling
 from cryofix.errors import CryofixError, check_known
 from cryofix.learning.losses import NORMALISERS, UNLABELLED
 
@@ -192,6 +193,8 @@ class StageSettings:
     views: Views = field(default_factory=Views)
     loss_terms: Mapping[str, float] = field(default_factory=lambda: {"bce": 1.0})
     """See :func:`cryofix.learning.losses.supervised_loss`."""
+    partial: bool = False
+    """Whether labelled micrographs hold particles without a label."""
 
     @staticmethod
     def of(config: Mapping[str, Any], prior: float, first_step: int = 0) -> "StageSettings":
@@ -206,4 +209,5 @@ class StageSettings:
             unlabelled=Unlabelled(**config["unlabelled"]),
             views=Views.of(config["augment"]),
             loss_terms=config["loss"]["terms"],
+            partial=Labelling.of(config["data"]).partial,
         )

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.audit import Audit, audit
-from cryofix.learning.losses import supervised_loss, unlabelled_loss
+from cryofix.learning.losses import positive_unlabelled_risk, supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics, without_features
 from cryofix.learning.regularisers import LabelledPart, Regulariser
 from cryofix.learning.schedule import ramp
@@ -79,7 +79,13 @@ def training_step(
     weak_labelled = _weak_view(labelled, settings, LABELLED_VIEW)
     logits = student(weak_labelled).float()
     part = LabelledPart(logits, labelled["target"], labelled["valid"])
-    supervised = supervised_loss(logits, part.target, part.valid, settings.loss_terms)
+    if settings.partial:
+        anywhere = labelled["valid"] & labelled["uniform"][:, None, None, None]
+        supervised = positive_unlabelled_risk(
+            logits, labelled["known"], logits, anywhere, settings.prior
+        )
+    else:
+        supervised = supervised_loss(logits, part.target, part.valid, settings.loss_terms)
     scalars = {"loss/supervised": supervised.detach()}
     if policy is None:
         return StepResult(supervised, scalars)
