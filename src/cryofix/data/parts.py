@@ -57,9 +57,7 @@ class Parts:
         blocks = {
             name: each.boxes_px(self.dataset.annotated[name]) for name, each in self.blocks.items()
         }
-        clicks = {
-            one.micrograph.name: one.particles_px() for one in self._labelled if one.partial
-        }
+        clicks = {one.micrograph.name: one.particles_px() for one in self._labelled if one.partial}
         return {
             **asdict(self.split),
             "validation_blocks": blocks,
