@@ -50,12 +50,8 @@ def entry_point(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
     """Make a function of a composed configuration into a command.
 
-    Parameters
-    ----------
-    name
-        Of the YAML file in the configuration folder, without its suffix.
-    arguments
-        From the command line that was typed to the one that Hydra reads.
+    ``name`` is that of its YAML file; ``arguments`` turn the command line that was typed into the
+    one that Hydra reads.
 
     The command prints one sentence and exits with code 1 when a :class:`CryofixError`, an error in
     an override or a refusal of the operating system reaches it; with ``CRYOFIX_DEBUG=1`` the
@@ -115,10 +111,7 @@ def _say_unless_refused(failed: threading.ExceptHookArgs) -> None:
 
 
 def _refuse_a_launcher_alone() -> None:
-    """Refuse a launcher for a single run, which Hydra would train here, on a login node perhaps.
-
-    Raises CryofixError when one was chosen without ``-m``.
-    """
+    """Refuse a launcher for a single run, which Hydra would train here, on a login node perhaps."""
     config = HydraConfig.get()
     launcher = config.runtime.choices.get("hydra/launcher")
     if config.mode == RunMode.RUN and not config.launcher._target_.endswith(IN_THIS_PROCESS):
@@ -133,8 +126,8 @@ def refuse_idle(keys: Sequence[str], reason: str) -> None:
 
     Raises CryofixError for the first of them that was typed; ``reason`` says why it does nothing.
     """
-    words = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
-    for word in words:
+    for typed in HydraConfig.get().overrides.task:
+        word = typed.lstrip("+")
         if word.partition("=")[0] in keys:
             raise CryofixError(f"{word} has no effect here: {reason}; leave it out")
 

@@ -32,7 +32,14 @@ def explain(error: BaseException, name: str) -> str:
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         return explain_missing(text)
     if isinstance(error, OverrideParseException):
-        return _explain_grammar(error)
+        typed, equals, value = error.override.partition("=")
+        if not equals:
+            return f"{error.override} is not an override: write key=value"
+        quoted = QuotedString(value, Quote.double).with_quotes()
+        return (
+            f"{typed}={value} is not in the language of Hydra's command line: close every bracket,"
+            f" and quote what is text, as in {shlex.quote(f'{typed}={quoted}')}"
+        )
     cause = error.__cause__
     details = f"{text}\n{cause or ''}"
     if wrong := _search(r"(Value '.*' .*)", details):
@@ -58,17 +65,6 @@ def explain_missing(text: str) -> str:
     return f"{lacking} has no default: give {lacking}=VALUE"
 
 
-def _explain_grammar(error: OverrideParseException) -> str:
-    key, equals, value = error.override.partition("=")
-    if not equals:
-        return f"{error.override} is not an override: write key=value"
-    quoted = QuotedString(value, Quote.double).with_quotes()
-    return (
-        f"{key}={value} is not in the language of Hydra's command line: close every bracket, and"
-        f" quote what is text, as in {shlex.quote(f'{key}={quoted}')}"
-    )
-
-
 def _explain_choice(text: str) -> str:
     missing = _search(r"Could not find '([^']+)'", text)
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
@@ -92,7 +88,9 @@ def _unknown(key: str, name: str) -> str:
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         composed = hydra.compose(name, overrides=given, return_hydra_config=True)
     choices = composed.hydra.runtime.choices
-    takers = _takers(key) if group in choices else []
+    inner = key.split(".")[1:]
+    files = sorted((config_folder() / group).glob("*.yaml")) if group in choices else []
+    takers = [each.stem for each in files if each.stem not in SHARED and _has(each, inner)]
     if takers:
         choice = choices[group]
         chosen = f"no {group} was chosen" if choice is None else f"{group}={choice} was chosen"
@@ -105,13 +103,6 @@ def _unknown(key: str, name: str) -> str:
         f"{key} is not a key of cryofix.{name}{meant} `python -m cryofix.{name} --help` lists the"
         " keys"
     )
-
-
-def _takers(key: str) -> list[str]:
-    """Return the choices of a group, such as data=micrographs, that have a key of it."""
-    group, *inner = key.split(".")
-    files = sorted((config_folder() / group).glob("*.yaml"))
-    return [file.stem for file in files if file.stem not in SHARED and _has(file, inner)]
 
 
 def _has(file: Path, keys: list[str]) -> bool:

@@ -19,15 +19,9 @@ def end_with(process: int, grace_seconds: float = 0.0) -> None:
     """See to it that this process ends after another one, and return at once.
 
     A process that is killed cannot end those it has started, so they have to look for themselves.
-
-    Parameters
-    ----------
-    process
-        Number of the other one, which need not be the parent. If it has gone already, this
-        process ends now.
-    grace_seconds
-        With 0 this process ends at once. Otherwise it gets the signal of Ctrl-C, and ends after
-        so many seconds if it is still there.
+    ``process`` is the number of the other one, which need not be the parent and may have gone
+    already. Without ``grace_seconds`` this process then ends at once. Otherwise it gets the signal
+    of Ctrl-C, and ends after so many seconds if it is still there.
     """
     try:
         handle = os.pidfd_open(process)

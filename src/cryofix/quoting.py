@@ -36,18 +36,11 @@ _PARSER = OverridesParser.create()
 
 
 def quote_text(words: Sequence[str], command: str) -> list[str]:
-    """Return a command line in which Hydra reads every path, pattern and name as it was typed.
+    """Return the words behind a ``command`` such as ``train``, for Hydra to read them as typed.
 
     What is quoted already stays, and so do ``null``, interpolations, ``[lists]`` and
     ``{name: value}`` where the key takes them, and in a sweep (``-m``) ``a,b`` and ``glob(*)``. A
     leading ``~`` becomes the home folder.
-
-    Parameters
-    ----------
-    words
-        What follows the name of the program.
-    command
-        Such as ``train``.
     """
     sweep = any(word in ("-m", "--multirun") or word.startswith("resume_sweep=") for word in words)
     return [_quote_word(word, command, sweep) for word in words]
@@ -58,9 +51,7 @@ def _quote_word(word: str, command: str, sweep: bool) -> str:
     key = typed.lstrip("+")
     if not equals or key not in TEXT or (command, key) in NUMBERS or value in ("", "null"):
         return word
-    if key == "picks" and value.startswith("{"):
-        return word
-    if sweep and _SWEEP.fullmatch(value):
+    if (key == "picks" and value.startswith("{")) or (sweep and _SWEEP.fullmatch(value)):
         return word
     if key in LISTS and value.startswith("[") and value.endswith("]"):
         items = ",".join(map(_quote, _split(value[1:-1])))

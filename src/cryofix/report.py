@@ -1,6 +1,7 @@
 """``python -m cryofix.report``: tables, figures and the best setting of a sweep."""
 
 import itertools
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cryofix.config import entry_point
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, reason
 from cryofix.sweeps.collect import collect
 
 if TYPE_CHECKING:
@@ -71,15 +72,9 @@ def _watch(config: DictConfig, summary: "SweepSummary", console: Console) -> "Sw
 def expand_sweep(lines: Sequence[str], params: Mapping[str, str]) -> list[tuple[str, ...]]:
     """List the overrides of every job of a sweep, in the order of Hydra's job numbers.
 
-    Raises CryofixError: a line is not in Hydra's grammar, or there are more jobs than anybody would
-    start.
-
-    Parameters
-    ----------
-    lines
-        Overrides as typed, such as ``ratio=0.05,0.1``.
-    params
-        Hydra's ``sweeper.params``, which stand in experiments; ``lines`` replace them.
+    ``lines`` are overrides as typed, such as ``ratio=0.05,0.1``, and replace ``params``, Hydra's
+    ``sweeper.params``, which stand in experiments. Raises CryofixError: a line is not in Hydra's
+    grammar, or there are more jobs than anybody would start.
     """
     typed = [f"{key}={value}" for key, value in params.items()] + list(lines)
     # Inside an entry point the loader is there, and resolves mask=glob(*).
@@ -95,12 +90,8 @@ def expand_sweep(lines: Sequence[str], params: Mapping[str, str]) -> list[tuple[
             else:
                 choices[key] = [f"{key}={override.get_value_element_as_str()}"]
     except (HydraException, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CryofixError(f"Hydra cannot expand its overrides: {reason}") from error
-    count = 1
-    for values_of_key in choices.values():
-        count *= len(values_of_key)
-    if count > MOST_JOBS:
+        raise CryofixError(f"Hydra cannot expand its overrides: {reason(error)}") from error
+    if math.prod(map(len, choices.values())) > MOST_JOBS:
         raise CryofixError(f"its overrides ask for more than {MOST_JOBS} jobs")
     return list(itertools.product(*choices.values()))
 

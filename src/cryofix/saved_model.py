@@ -25,17 +25,10 @@ def load_with_data(
     """Return a model with the data set that ``data=`` chose, or without it the one it learnt from.
 
     Micrographs are shown as in training, and what ``config`` does not say of the split is that of
-    training too.
+    training too. It has ``checkpoint``, ``data``, ``cache``, and the keys of OF_SPLIT.
 
     Raises CryofixError when a key was typed that has no effect, or the checkpoint's data make no
     sense.
-
-    Parameters
-    ----------
-    config
-        Of the command: ``checkpoint``, ``data``, ``cache``, and the keys of OF_SPLIT.
-    progress
-        Of the data module.
     """
     from cryofix.data.datamodule import CryoDataModule
     from cryofix.learning.checkpoint import about, load_picker

@@ -15,27 +15,17 @@ class StopRequests:
 
     A request raises :class:`KeyboardInterrupt` in the main thread. While :attr:`after_step` is
     set, the first one only sets :attr:`signal`, and whoever runs the steps looks there.
-
-    Parameters
-    ----------
-    again
-        The command that goes on with the run.
-
-    Attributes
-    ----------
-    signal
-        The first one that arrived, or None.
-    after_step
-        Whether the running step may end first.
-    leaving
-        Whether the run is ending, so that further requests change nothing.
     """
 
+    signal: int | None = None
+    """The first one that arrived, or None."""
+    after_step = False
+    """Whether the running step may end first."""
+    leaving = False
+    """Whether the run is ending, so that further requests change nothing."""
+
     def __init__(self, again: str = "the same command") -> None:
-        self.again = again
-        self.signal: int | None = None
-        self.after_step = False
-        self.leaving = False
+        self.again = again  # the command that goes on with the run
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:

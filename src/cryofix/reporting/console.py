@@ -51,17 +51,7 @@ def quieten() -> None:
 
 
 def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Print the table of scores, the keep-rate line, and where everything is.
-
-    Parameters
-    ----------
-    results
-        Content of ``results.json``.
-    folder
-        Run folder.
-    console
-        Where to print.
-    """
+    """Print the table of scores of a run's ``results.json``, the keep rates, and where all is."""
     counts = results["micrographs"]
     blocks = results.get("validation_blocks")
     console.print()

@@ -29,12 +29,8 @@ def template_environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {
-        "plain": numbers.plain,
-        "signed": numbers.signed,
-        "percent": numbers.percent,
-        "count": numbers.count,
-    }
+    filters = (numbers.plain, numbers.signed, numbers.percent, numbers.count)
+    made.filters |= {each.__name__: each for each in filters}
     return made
 
 
@@ -46,33 +42,14 @@ def fragment(template: str, **content: object) -> Markup:
 def page(template: str | Template, *assets: str, **content: object) -> Iterator[str]:
     """Yield a page in pieces, so that one with many pictures need not fit into memory.
 
-    Parameters
-    ----------
-    template
-        A template that extends ``page.html`` and fills its blocks ``title`` and ``main``.
-    assets
-        Further files of the templates' folder, such as ``picks.css`` and ``picks.js``; those of the
-        base page, ``page.css`` and ``page.js``, are always there.
-    content
-        What the template shows; it also has ``made``, the present time.
+    The template extends ``page.html``, fills its blocks ``title`` and ``main`` with ``content``,
+    and has ``made``, the present time. ``assets`` are further files of the templates' folder, such
+    as ``picks.css``; ``page.css`` and ``page.js`` are always there.
     """
-    named = ("page.css", "page.js", *assets)
-    style, script = (
-        "".join(_asset(name) for name in named if name.endswith(end)) for end in (".css", ".js")
-    )
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    yield from (
-        template_environment()
-        .get_template(template)
-        .generate(
-            style=Markup(style),
-            script=Markup(script),
-            digest=digest,
-            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-            **content,
-        )
-    )
-
-
-def _asset(name: str) -> str:
-    return (files("cryofix.reporting") / "templates" / name).read_text(encoding="utf-8")
+    folder, text = files("cryofix.reporting") / "templates", {".css": "", ".js": ""}
+    for name in ("page.css", "page.js", *assets):
+        text[name[name.index(".") :]] += (folder / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text[".js"].encode()).digest()).decode()
+    content |= {"style": Markup(text[".css"]), "script": Markup(text[".js"]), "digest": digest}
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    yield from template_environment().get_template(template).generate(content, made=made)
