@@ -1,7 +1,8 @@
 """The exceptions that a user is meant to read."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from signal import SIGPIPE, SIGTERM
 
 
@@ -41,6 +42,17 @@ def reason(error: BaseException) -> str:
     """Return what another library's error says, on one line and at most 200 characters long."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+@contextmanager
+def explained(what: str, remedy: str, *kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of these kinds that other libraries raise into ``what (reason): remedy``."""
+    try:
+        yield
+    except kinds as error:
+        if isinstance(error, CryofixError):
+            raise
+        raise CryofixError(f"{what} ({reason(error)}): {remedy}") from error
 
 
 def check_range(key: str, value: float | None, low: float, high: float) -> None:

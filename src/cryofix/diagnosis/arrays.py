@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained
 from cryofix.formats.mrc import read_mrc_header
 from cryofix.formats.npy import NpyHeader, read_npy_header
 
@@ -175,12 +175,7 @@ def _archive(path: Path, _size: int, _time: int) -> zipfile.ZipFile:
 @contextmanager
 def _errors_name(title: str | Path, writer: str) -> Iterator[None]:
     """Turn whatever a damaged file raises into a sentence that names it."""
-    try:
+    remedy = f"copy it again, or save it again with {writer} from arrays of float32"
+    # There is no end to what archives and their codecs raise.
+    with explained(f"{title} cannot be read as NumPy's arrays", remedy, Exception):
         yield
-    except CryofixError:
-        raise
-    except Exception as error:  # there is no end to what archives and their codecs raise
-        raise CryofixError(
-            f"{title} cannot be read as NumPy's arrays ({reason(error)}): copy it again, or save it"
-            f" again with {writer} from arrays of float32"
-        ) from error

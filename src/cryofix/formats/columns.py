@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained
 from cryofix.formats.tables import Particles
 
 _MISSING = ("", "nan", "<na>", "na", "n/a", "null", "none")
@@ -140,20 +140,17 @@ def read_columns(
 
 
 def _rows(path: Path, separator: str, needs: str) -> Iterator[list[str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
-            width = 0
-            for row in reader:
-                if not any(row):
-                    continue
-                width = width or len(row)
-                if any(row[width:]):
-                    raise ValueError(
-                        f"line {reader.line_num} has {len(row)} values under {width} names"
-                    )
-                yield row
-            if not width:
-                raise ValueError("it is empty")
-    except (ValueError, OSError, csv.Error) as error:
-        raise CryofixError(f"{path} cannot be read ({reason(error)}): {needs}") from error
+    with (
+        explained(f"{path} cannot be read", needs, ValueError, OSError, csv.Error),
+        path.open(encoding="utf-8-sig", newline="") as file,
+    ):
+        reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+        width = 0
+        for row in filter(any, reader):
+            width = width or len(row)
+            if any(row[width:]):
+                many = f"{len(row)} values under {width} names"
+                raise ValueError(f"line {reader.line_num} has {many}")
+            yield row
+        if not width:
+            raise ValueError("it is empty")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained
 from cryofix.files import atomic_write
 from cryofix.formats.columns import to_particles
 from cryofix.formats.names import CRYOSPARC_UID
@@ -100,32 +100,28 @@ def write_cryosparc(path: Path, entries: Sequence[Entry], exposure_group: int = 
 
 
 def _load(path: Path) -> NDArray[Any]:
-    try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise CryofixError(
-                    f"{path} is no NumPy array: if it is one of cryoSPARC's compressed files, "
-                    "save it again with cryosparc-tools, Dataset.load(...).save(...)"
-                )
-            file.seek(0)
-            header = read_npy_header(file, path.stat().st_size)
-            if header.dtype.hasobject:
-                raise CryofixError(
-                    f"{path} holds Python objects, which can run any program when loaded, so "
-                    "cryofix does not: save it again with cryosparc-tools, "
-                    "Dataset.load(...).save(...), which writes text of fixed width"
-                )
-            if len(header.shape) > 1:
-                raise CryofixError(
-                    f"{path} holds an array of shape {header.shape}, and a .cs file has one row "
-                    "for each particle: give the file that cryoSPARC wrote"
-                )
-            file.seek(header.offset)
-            return np.fromfile(file, header.dtype, header.size)
-    except (ValueError, OSError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as a .cs file ({reason(error)}): it is damaged"
-        ) from error
+    what = f"{path} cannot be read as a .cs file"
+    with explained(what, "it is damaged", ValueError, OSError), path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise CryofixError(
+                f"{path} is no NumPy array: if it is one of cryoSPARC's compressed files, "
+                "save it again with cryosparc-tools, Dataset.load(...).save(...)"
+            )
+        file.seek(0)
+        header = read_npy_header(file, path.stat().st_size)
+        if header.dtype.hasobject:
+            raise CryofixError(
+                f"{path} holds Python objects, which can run any program when loaded, so "
+                "cryofix does not: save it again with cryosparc-tools, "
+                "Dataset.load(...).save(...), which writes text of fixed width"
+            )
+        if len(header.shape) > 1:
+            raise CryofixError(
+                f"{path} holds an array of shape {header.shape}, and a .cs file has one row "
+                "for each particle: give the file that cryoSPARC wrote"
+            )
+        file.seek(header.offset)
+        return np.fromfile(file, header.dtype, header.size)
 
 
 def _field(array: NDArray[Any], name: str, path: Path, what: str = "number") -> NDArray[Any]:
@@ -144,15 +140,13 @@ def _field(array: NDArray[Any], name: str, path: Path, what: str = "number") -> 
 def _names(array: NDArray[Any], path: Path) -> list[str]:
     """Return each particle's micrograph; text of fixed width, as bytes of UTF-8 or as it is."""
     values = _field(array, _PATH, path, "path")
-    try:
+    what = f"{path}: the field {_PATH} holds a path that is no text"
+    remedy = "rename that micrograph in cryoSPARC, or correct the file"
+    # No UTF-8, or a number that is no character.
+    with explained(what, remedy, ValueError, SystemError):
         names = values.tolist()
         if values.dtype.kind == "S":
             names = [each.decode() for each in names]
-    except (ValueError, SystemError) as error:  # no UTF-8, or a number that is no character
-        raise CryofixError(
-            f"{path}: the field {_PATH} holds a path that is no text ({reason(error)}): rename "
-            "that micrograph in cryoSPARC, or correct the file"
-        ) from error
     # cryoSPARC marks paths outside of the project with a leading ">".
     return [each.removeprefix(">") for each in names]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained
 from cryofix.formats.columns import to_particles
 from cryofix.formats.option_keys import check_option
 from cryofix.formats.tables import Format, Particles, Table, write_table
@@ -24,13 +24,9 @@ _NO_SCORE = -3  # EMAN1 writes -3 for single particles, -1 and -2 for the ends o
 
 def read_eman(path: Path) -> Iterator[Table]:
     """Read one file; rows of other than 4 or 5 numbers and helices are a CryofixError."""
-    try:
-        lines = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (ValueError, OSError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as text ({reason(error)}): it is no .box"
-        ) from error
-    rows = [line for line in lines if line]
+    with explained(f"{path} cannot be read as text", "it is no .box", ValueError, OSError):
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    rows = list(filter(None, map(str.split, lines)))
     for number, row in enumerate(rows, start=1):
         if len(row) not in (4, 5) or len(row) != len(rows[0]):
             raise CryofixError(

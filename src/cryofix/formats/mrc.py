@@ -221,11 +221,8 @@ def _as_the_extremes_say(header: MrcHeader, stored: NDArray[Any]) -> NDArray[Any
     other = stored.view(header.dtype.str.replace(header.dtype.kind, swapped))
     found, others = ((int(each.min()), int(each.max())) for each in (stored, other))
     low, high = float(header.fields["dmin"]), float(header.fields["dmax"])
-
-    def agree(extremes: tuple[int, int]) -> bool:
-        return abs(extremes[0] - low) <= 1 and abs(extremes[1] - high) <= 1
-
-    if found == others or not agree(others) or agree(found):
+    here, there = (abs(a - low) <= 1 and abs(b - high) <= 1 for a, b in (found, others))
+    if found == others or here or not there:
         return stored
     _warn_once(
         header.path,

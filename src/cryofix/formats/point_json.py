@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained, reason
 from cryofix.files import write_json
 from cryofix.formats.columns import to_particles
 from cryofix.formats.tables import AS_DISPLAYED, Entry, Format, Table
@@ -115,12 +115,9 @@ def write_coco(
 
 
 def _load(path: Path) -> Any:
-    try:
+    kinds = ValueError, OSError, RecursionError
+    with explained(f"{path} cannot be read as JSON", "correct the file", *kinds):
         return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unrepeated)
-    except (ValueError, OSError, RecursionError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as JSON ({reason(error)}): correct the file"
-        ) from error
 
 
 def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import starfile
 
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, explained
 from cryofix.files import atomic_write
 from cryofix.formats.columns import column_places
 
@@ -68,18 +68,14 @@ def read_star(path: Path, wanted: Collection[str]) -> list[StarTable]:
     """
     if not path.is_file():
         raise CryofixError(f"{path} does not exist: check the path")
-    try:
+    what, remedy = f"{path} cannot be read as a STAR file", "it is damaged, or of another format"
+    with explained(what, remedy, ValueError, OSError):
         tables = _tables(path, wanted)
         for table in tables:
             table.begin(wanted, path)
             if table.single:
                 table.add(table.row, 0, wanted, path)
-    except (ValueError, OSError) as error:
-        raise CryofixError(
-            f"{path} cannot be read as a STAR file ({reason(error)}): it is damaged, or of another "
-            "format"
-        ) from error
-    return tables
+        return tables
 
 
 def _tables(path: Path, wanted: Collection[str]) -> list[StarTable]:
