@@ -3,7 +3,7 @@
 import logging
 import shlex
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,7 @@ from rich.table import Table
 from cryofix.reporting.numbers import NOT_MEASURED, gain_with_interval, percent, signed
 
 NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
-ROWS = (
-    ("pixel", "precision"),
-    ("pixel", "recall"),
-    ("pixel", "f1"),
-    ("pixel", "average_precision"),
-    ("particle", "precision"),
-    ("particle", "recall"),
-    ("particle", "f1"),
-    ("particle", "average_precision"),
-)
+KINDS, SCORES = ("pixel", "particle"), ("precision", "recall", "f1", "average_precision")
 METHODS = {
     "fixmatch": "FixMatch",
     "mean_teacher": "mean teacher",
@@ -84,20 +75,16 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
             style="yellow",
         )
     selected = results["selected_by"]
-    console.print(
-        f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: "
-        + ", ".join(
-            f"{name} {selected[name]:.3f}"
-            for name in ("supervised", "fixmatch")
-            if name in selected
-        )
-        + ")",
-        highlight=False,
+    known = (name for name in ("supervised", "fixmatch") if name in selected)
+    branches = ", ".join(f"{name} {selected[name]:.3f}" for name in known)
+    line = f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: {branches})"
+    console.print(line, highlight=False)
+    say(
+        console,
+        f"run folder: {folder}",
+        f"pictures:   {folder / 'figures'}",
+        f"dashboard:  tensorboard --logdir {shlex.quote(str(folder))}",
     )
-    where = shlex.quote(str(folder))
-    say(console, f"run folder: {folder}")
-    say(console, f"pictures:   {folder / 'figures'}")
-    say(console, f"dashboard:  tensorboard --logdir {where}")
 
 
 def result_line(results: Mapping[str, Any]) -> str:
@@ -129,21 +116,33 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
     title = "Scores on test micrographs"
     if not tested(results):
         title = "Scores on validation, where thresholds and model are chosen: optimistic"
+    heads = ["supervised control"]
+    if results["fixmatch"] is not None:
+        method = METHODS.get(results["method"], results["method"])
+        heads += [f"{method}, {results['mask']}", "gain [95 % interval]"]
+
+    def cells(kind: str, name: str) -> list[str]:
+        shown = [f"{_score(results, 'supervised', kind, name):.3f}"]
+        if results["fixmatch"] is not None:
+            gain = GAINS.get((kind, name))
+            shown.append(f"{_score(results, 'fixmatch', kind, name):.3f}")
+            shown.append("" if gain is None else gain_text(results["gain"][gain]))
+        return shown
+
+    return _table(title, heads, cells)
+
+
+def _table(title: str, heads: list[str], cells: Callable[[str, str], list[str]]) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
-    table.add_column("supervised control", justify="right")
-    fixmatch = results["fixmatch"]
-    if fixmatch is not None:
-        method = METHODS.get(results["method"], results["method"])
-        table.add_column(f"{method}, {results['mask']}", justify="right")
-        table.add_column("gain [95 % interval]", justify="right")
-    for kind, name in ROWS:
-        cells = [_label(kind, name), f"{_score(results, 'supervised', kind, name):.3f}"]
-        if fixmatch is not None:
-            gain = GAINS.get((kind, name))
-            cells.append(f"{_score(results, 'fixmatch', kind, name):.3f}")
-            cells.append("" if gain is None else gain_text(results["gain"][gain]))
-        table.add_row(*cells, end_section=(kind, name) == ("pixel", "average_precision"))
+    for head in heads:
+        table.add_column(head, justify="right")
+    for kind in KINDS:
+        for name in SCORES:
+            label = "F1" if name == "f1" else name.replace("_", " ")
+            note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
+            table.add_row(f"{kind} {label}{note}", *cells(kind, name))
+        table.add_section()
     return table
 
 
@@ -151,17 +150,14 @@ def print_scores(
     scores: Mapping[str, Any], micrographs: int, folder: Path, console: Console
 ) -> None:
     """Print the ``SCORES`` of one model, with their intervals, and where the files are."""
-    table = Table(title=f"Scores on {micrographs} micrographs", title_justify="left")
-    for column in ("", "value", "95 % interval"):
-        table.add_column(column, justify="left" if not column else "right")
-    for kind, name in ROWS:
+
+    def cells(kind: str, name: str) -> list[str]:
         low_high = scores[kind]["ci95"].get(name)
         interval = "" if low_high is None else "[{:.3f}, {:.3f}]".format(*low_high)
-        last_pixel = (kind, name) == ("pixel", "average_precision")
-        table.add_row(
-            _label(kind, name), f"{scores[kind][name]:.3f}", interval, end_section=last_pixel
-        )
-    console.print(table)
+        return [f"{scores[kind][name]:.3f}", interval]
+
+    title = f"Scores on {micrographs} micrographs"
+    console.print(_table(title, ["value", "95 % interval"], cells))
     if "ci95_reason" in scores["particle"]:
         say(console, f"no intervals: {scores['particle']['ci95_reason']}")
     say(
@@ -171,12 +167,6 @@ def print_scores(
         f" {scores['particle']['threshold']:.3f} for particles",
     )
     say(console, f"files: {folder}")
-
-
-def _label(kind: str, name: str) -> str:
-    label = "F1" if name == "f1" else name.replace("_", " ")
-    note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
-    return f"{kind} {label}{note}"
 
 
 def gain_text(gain: Mapping[str, Any]) -> str:
