@@ -21,9 +21,8 @@ from benchmarks.topaz_report import write_report
 from benchmarks.topaz_steps import Topaz, installed
 from cryofix.config import build
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.experiment.comparing import headers, labelled_part
+from cryofix.experiment.comparison import annotated_part, compare, headers
 from cryofix.formats import read_coordinates
-from cryofix.metrics.comparison import compare
 from cryofix.metrics.programs import read_programs
 
 OURS = (
@@ -107,10 +106,11 @@ class Comparison:
         programs = read_programs(
             {name: row["picks"] for name, row in rows.items()}, headers(self.data)
         )
-        test, validation = (labelled_part(self.data, part) for part in ("test", "validation"))
+        test, validation = (annotated_part(self.data, part) for part in ("test", "validation"))
+        scored = compare(programs, test, validation, self.data.dataset.particle_px)
         return {
             "rows": rows,
-            "scored": {one.program.name: one for one in compare(programs, test, validation)},
+            "scored": {one.program.name: one for one in scored},
             "normalise_seconds": normalising["seconds"] / len(images),
             "settings": list(self.settings),
             "topaz": {"budget": list(self.budget), "expected": self.expected},

@@ -25,9 +25,8 @@ from cryofix.construct import call
 from cryofix.data.array_cache import content_digest
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.preprocess import NOISE_SIDE_PX, crop, cropped_shape
-from cryofix.experiment.comparing import headers, labelled_part
+from cryofix.experiment.comparison import annotated_part, compare, headers
 from cryofix.formats import Particles, read_micrograph, write_mrc
-from cryofix.metrics.comparison import compare
 from cryofix.metrics.programs import read_program
 
 GIVEN = ("labelled_particles", "particles_per_micrograph")
@@ -97,8 +96,8 @@ def topaz(steps: Topaz, config: Mapping[str, Any], budget: tuple[str, ...]) -> d
     training, model = steps.train("topaz", clicks, images, expected, budget, downsample=shrunk)
     picks, files = steps.pick("topaz", model, scored, data.dataset.diameter_px / shrunk)
     program = read_program("topaz", {"path": str(picks), "downsample": shrunk}, images)
-    test, validation = (labelled_part(data, part) for part in ("test", "validation"))
-    (result,) = compare([program], test, validation)
+    test, validation = (annotated_part(data, part) for part in ("test", "validation"))
+    (result,) = compare([program], test, validation, data.dataset.particle_px)
     seconds = {"training_cpu_s": training["cpu_seconds"], "picking_s": pace(files)}
     return {**scores_of(result.as_dict()["particle"]), **seconds}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from cryofix.experiment.comparison import Scored, gains
 from cryofix.files import atomic_write, write_json
-from cryofix.metrics.comparison import Scored, gains
 from cryofix.reporting.console import gain_text
 
 TITLES = {

@@ -35,12 +35,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import starfile
-from matplotlib.collections import EllipseCollection
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from terminal import Terminal
 
 from cryofix.formats import micrograph_name, read_coordinates, read_info, read_micrograph
 from cryofix.metrics.matching import match
+from cryofix.metrics.particles import centres
+from cryofix.reporting.plots import draw_circles
 
 plt.rcParams.update({"figure.dpi": 100, "figure.constrained_layout.use": True})
 set_matplotlib_formats("jpeg")  # a tenth of a PNG where everything is noise
@@ -86,28 +87,9 @@ def show(axis, name):
     axis.set(xticks=[], yticks=[])
 
 
-def centres(particles):
-    """Return (x, y) of each particle."""
-    return np.stack([particles.x, particles.y], axis=1)
-
-
 def circle(axis, particles, colour, style="-"):
     """Draw particles as circles of the diameter that the labels have."""
-    size = np.full(len(particles), diameter)
-    axis.add_collection(
-        EllipseCollection(
-            size,
-            size,
-            np.zeros(len(particles)),
-            units="xy",
-            offsets=centres(particles),
-            offset_transform=axis.transData,
-            facecolors="none",
-            edgecolors=colour,
-            linestyles=style,
-            linewidths=1.3,
-        )
-    )
+    draw_circles(axis, centres(particles), diameter, colour, style)
 
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.7))

@@ -23,7 +23,7 @@ def score_checkpoint(config: DictConfig) -> float:
     """Score a model, write ``scores.json`` and pictures, return particle F1."""
     import torch
 
-    from cryofix.experiment.comparing import annotated_part
+    from cryofix.experiment.comparison import annotated_part
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
@@ -63,11 +63,11 @@ def score_checkpoint(config: DictConfig) -> float:
 
 def score_picks(config: DictConfig) -> float:
     """Score files of picks, write ``comparison.json`` and a figure, return F1 of the first."""
-    from cryofix.experiment.comparing import headers, labelled_part
+    from cryofix.experiment.comparison import annotated_part, as_dict, compare, headers
     from cryofix.experiment.progress import Display
-    from cryofix.metrics.comparison import as_dict, compare
+    from cryofix.experiment.run_figures import comparison_figure
     from cryofix.metrics.programs import read_programs
-    from cryofix.reporting.comparison_table import comparison_figure, print_comparison
+    from cryofix.reporting.comparison_table import print_comparison
     from cryofix.reporting.console import quieten
     from cryofix.reporting.plots import save
 
@@ -83,9 +83,10 @@ def score_picks(config: DictConfig) -> float:
     with Display() as display:
         data = build(config.data, progress=display.counter)
         programs = read_programs(to_plain(config)["picks"], headers(data))
-        scored_on = labelled_part(data, config.part)
-        validation = labelled_part(data, "validation") if config.part == "test" else {}
-        scored = compare(programs, scored_on, validation, config.threshold)
+        scored_on = annotated_part(data, config.part)
+        validation = annotated_part(data, "validation") if config.part == "test" else []
+        diameter = data.dataset.particle_px
+        scored = compare(programs, scored_on, validation, diameter, config.threshold)
     results = {"part": config.part, **as_dict(scored)}
     write_json(folder / "comparison.json", results)
     save(comparison_figure(scored), folder / "figures" / "comparison.png")

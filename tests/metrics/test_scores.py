@@ -6,8 +6,7 @@ import pytest
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
-from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
-from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
@@ -29,12 +28,10 @@ def micrograph(name: str, seed: int, skill: float = 2.0, picks: bool = True) -> 
     score = np.clip(rng.normal(np.repeat([0.7, 0.4], [12, 6]), 0.15), 0, 1)[: len(centres)]
     return MicrographRecord.measure(
         name,
-        probability=(1 / (1 + np.exp(-logits))).astype(np.float32),
-        target=target,
-        valid=None,
-        picks=Particles(x=centres[:, 0], y=centres[:, 1], score=score),
-        truth=Particles(x=xy[:, 0], y=xy[:, 1]),
+        Particles(x=centres[:, 0], y=centres[:, 1], score=score),
+        Particles(x=xy[:, 0], y=xy[:, 1]),
         diameter=DIAMETER,
+        pixels=PixelHistogram.from_arrays((1 / (1 + np.exp(-logits))).astype(np.float32), target),
     )
 
 

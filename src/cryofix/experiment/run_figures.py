@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import nn
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.tiles import Annotated
+from cryofix.experiment.comparison import Scored
 from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
 from cryofix.metrics.matching import match
+from cryofix.metrics.particles import ParticleRecord, centres
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import MicrographRecord, Thresholds
 from cryofix.reporting import plots
@@ -94,7 +95,7 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
     if area.closed:
         axis.contour(scored, levels=[0.5], colors="gold", linewidths=1)
     truth = prediction.annotated.particles or Particles.empty()
-    pairs = match(_centres(picks), _centres(truth), diameter_px / 2)
+    pairs = match(centres(picks), centres(truth), diameter_px / 2)
     found = np.zeros(len(picks), dtype=bool)
     hit = np.zeros(len(truth), dtype=bool)
     found[pairs.pick], hit[pairs.truth] = True, True
@@ -103,33 +104,11 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
         (picks.select(~found), WRONG, "-"),
         (truth.select(~hit), MISSED, "--"),
     ):
-        _circles(axis, particles, diameter_px, colour, style)
+        plots.draw_circles(axis, centres(particles), diameter_px, colour, style)
     axis.set_title(
         f"{found.sum()} found (green), {(~found).sum()} unlabelled picks (orange),"
         f" {(~hit).sum()} missed (blue)"
     )
-
-
-def _circles(axis: Axes, particles: Particles, diameter: float, colour: str, style: str) -> None:
-    size = np.full(len(particles), diameter)
-    axis.add_collection(
-        EllipseCollection(
-            size,
-            size,
-            np.zeros(len(particles)),
-            units="xy",
-            offsets=_centres(particles),
-            offset_transform=axis.transData,
-            facecolors="none",
-            edgecolors=colour,
-            linestyles=style,
-            linewidths=1.1,
-        )
-    )
-
-
-def _centres(particles: Particles) -> Any:
-    return np.stack([particles.x, particles.y], axis=1)
 
 
 def maps_figure(predictions: dict[str, Prediction]) -> Figure:
@@ -169,4 +148,38 @@ def run_keep_rates_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     plots.draw_keep_rates(axis, rows, rows)
     title = "What symmetric masking keeps before FixMatch starts; numbers: drift"
     plots.finish(axis, "lower left", title=title)
+    return figure
+
+
+def comparison_figure(scored: Sequence[Scored]) -> Figure:
+    """Draw precision over recall, and F1 over the share of picks that a threshold leaves."""
+    figure, (curve_axis, f1_axis) = plots.panels(10.5, 4.6, columns=2)
+    for number, one in enumerate(scored):
+        colour = f"C{number}"
+        particles = one.pooled
+        precision, recall = particles.precision_recall()
+        used = np.flatnonzero(particles.matched + particles.unmatched)
+        name = one.program.name
+        average = particles.average_precision()
+        curve_axis.plot(
+            recall[used], precision[used], color=colour, label=f"{name}, AP {average:.3f}"
+        )
+        strict = sum((record.strict for record in one.records), ParticleRecord.empty())
+        strict_precision, strict_recall = strict.precision_recall()
+        curve_axis.plot(
+            strict_recall[used], strict_precision[used], color=colour, linestyle=":", linewidth=1
+        )
+        here = particles.precision(one.threshold), particles.recall(one.threshold)
+        curve_axis.plot(here[1], here[0], "o", color=colour)
+        right, wrong = (
+            np.cumsum(counts[::-1])[::-1] for counts in (particles.matched, particles.unmatched)
+        )
+        share = (right + wrong)[used] / max(1, int((right + wrong)[0]))
+        f1 = 2 * right / np.maximum(1, right + wrong + particles.truth)
+        f1_axis.plot(share, f1[used], color=colour, label=name)
+    plots.finish_precision_recall(curve_axis, "within d/2 (dotted: d/4; dot: chosen threshold)")
+    share_label = "share of picks above the threshold"
+    plots.finish(
+        f1_axis, "lower left", xlabel=share_label, ylabel="F1", xlim=(0, 1), ylim=(0, 1.02)
+    )
     return figure

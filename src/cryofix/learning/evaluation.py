@@ -14,6 +14,7 @@ from cryofix.formats import Particles
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.peaks import find_peaks
+from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import MicrographRecord
 
 
@@ -47,14 +48,14 @@ def score(prediction: Prediction, diameter_px: float) -> MicrographRecord:
     annotated = prediction.annotated
     return MicrographRecord.measure(
         annotated.micrograph.name,
-        probability=prediction.probability,
-        target=prediction.target,
-        valid=prediction.valid,
-        picks=prediction.picks,
-        truth=annotated.particles or Particles.empty(),
+        prediction.picks,
+        annotated.particles or Particles.empty(),
         diameter=diameter_px,
         ignored=annotated.ignored,
         area=annotated.area,
+        pixels=PixelHistogram.from_arrays(
+            prediction.probability, prediction.target, prediction.valid
+        ),
     )
 
 

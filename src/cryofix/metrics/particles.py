@@ -1,4 +1,4 @@
-"""Scores of picks against labelled particles, as counts that add up over micrographs."""
+"""What is counted of a micrograph: its picks against its labels, and its pixels."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,11 @@ from cryofix.metrics import curves
 from cryofix.metrics.area import Area
 from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
 from cryofix.metrics.matching import grow_matches, within
+from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.suppression import suppress
+
+RADIUS_FRACTION = 0.5
+STRICT_RADIUS_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class ParticleRecord(Curve):
         truth: Particles,
         *,
         diameter: float,
-        radius_fraction: float = 0.5,
+        radius_fraction: float = RADIUS_FRACTION,
         ignored: Particles | None = None,
         area: Area | None = None,
         min_distance: float | None = None,
@@ -75,14 +79,14 @@ class ParticleRecord(Curve):
         min_distance
             Picks closer than this to a better one are duplicates; half a diameter if None.
         """
-        xy, truth_xy = _centres(picks), _centres(truth)
+        xy, truth_xy = centres(picks), centres(truth)
         score = np.ones(len(xy)) if picks.score is None else picks.score
         score = curves.checked_scores(score, "scores of picks").astype(np.float64)
         order = suppress(xy, score, diameter / 2 if min_distance is None else min_distance)
         xy, score = xy[order], score[order]
 
         outside = _outside(truth_xy, area)
-        others = np.empty((0, 2)) if ignored is None else _centres(ignored)
+        others = np.empty((0, 2)) if ignored is None else centres(ignored)
         others = np.concatenate([others, truth_xy[outside]])
         truth_xy = truth_xy[~outside]
 
@@ -109,7 +113,57 @@ class ParticleRecord(Curve):
         return Counts(self.matched, self.unmatched, self.truth)
 
 
-def _centres(particles: Particles) -> FloatArray:
+@dataclass(frozen=True)
+class Thresholds:
+    """Where to cut, chosen on validation micrographs: pixels by p, picks by their score."""
+
+    pixel: float = 0.5
+    particle: float = 0.5
+
+
+@dataclass(frozen=True)
+class MicrographRecord:
+    """Everything that is kept of one scored micrograph, whatever its size."""
+
+    name: str
+    """The micrograph's name, by which two models are paired."""
+    pixels: PixelHistogram
+    """Its probability map against its target."""
+    particles: ParticleRecord
+    strict: ParticleRecord
+    """Its picks against its labels within d/2, and within d/4."""
+
+    @classmethod
+    def measure(
+        cls,
+        name: str,
+        picks: Particles,
+        truth: Particles,
+        *,
+        diameter: float,
+        ignored: Particles | None = None,
+        area: Area | None = None,
+        pixels: PixelHistogram | None = None,
+    ) -> "MicrographRecord":
+        """Score the picks of one micrograph, as `ParticleRecord.from_picks` does.
+
+        ``pixels`` count its probability map, if there is one, and give the coordinates their unit.
+        """
+        half, quarter = (
+            ParticleRecord.from_picks(
+                picks,
+                truth,
+                diameter=diameter,
+                radius_fraction=fraction,
+                ignored=ignored,
+                area=area,
+            )
+            for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
+        )
+        return cls(name, PixelHistogram.empty() if pixels is None else pixels, half, quarter)
+
+
+def centres(particles: Particles) -> FloatArray:
     """Return centres (x, y), shape (n, 2)."""
     return np.stack([particles.x, particles.y], axis=1)
 

@@ -1,4 +1,4 @@
-"""What any program picked, brought to one scale and scored against labels."""
+"""What any program picked, brought to one scale."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,32 +9,7 @@ import numpy as np
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles, read_coordinates
 from cryofix.formats.option_keys import CommandKeys
-from cryofix.metrics.area import Area
 from cryofix.metrics.curves import FloatArray
-from cryofix.metrics.micrograph_records import (
-    RADIUS_FRACTION,
-    STRICT_RADIUS_FRACTION,
-    MicrographRecord,
-)
-from cryofix.metrics.particles import ParticleRecord
-from cryofix.metrics.pixels import PixelHistogram
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """One labelled micrograph, in its own pixels."""
-
-    info: MicrographInfo
-    """The file, with its shape at full resolution."""
-    particles: Particles
-    ignored: Particles
-    """Labels, and particles that count for neither side."""
-    scale_xy: tuple[float, float]
-    """Pixels of the labels per full-resolution pixel, along (x, y)."""
-    diameter: float
-    """Of a particle, in pixels of the labels."""
-    area: Area
-    """Where labels are known, in their pixels."""
 
 
 @dataclass(frozen=True)
@@ -146,37 +121,3 @@ def _with_scores(picks: Mapping[str, Particles]) -> dict[str, Particles]:
     return {
         key: Particles(each.x, each.y, filled[key], each.diameter_px) for key, each in picks.items()
     }
-
-
-def score_program(
-    program: Program, labelled: Mapping[str, Labelled], upside_down: bool = False
-) -> list[MicrographRecord]:
-    """Score one program on all given micrographs; one without picks has missed everything.
-
-    Parameters
-    ----------
-    program
-        From `read_program`.
-    labelled
-        By name.
-    upside_down
-        Turn the picks over first, to see whether that fits better.
-    """
-    records = []
-    for name, truth in labelled.items():
-        picks = program.picks.get(name, Particles.empty())
-        y = truth.info.shape[0] - picks.y if upside_down else picks.y
-        scaled = Particles(picks.x * truth.scale_xy[0], y * truth.scale_xy[1], picks.score)
-        half, quarter = (
-            ParticleRecord.from_picks(
-                scaled,
-                truth.particles,
-                diameter=truth.diameter,
-                radius_fraction=fraction,
-                ignored=truth.ignored,
-                area=truth.area,
-            )
-            for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
-        )
-        records.append(MicrographRecord(name, PixelHistogram.empty(), half, quarter))
-    return records

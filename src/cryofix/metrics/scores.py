@@ -18,13 +18,13 @@ from cryofix.metrics.jackknife import (
     rows_at,
     too_few,
 )
-from cryofix.metrics.micrograph_records import (
+from cryofix.metrics.particles import (
     RADIUS_FRACTION,
     STRICT_RADIUS_FRACTION,
     MicrographRecord,
+    ParticleRecord,
     Thresholds,
 )
-from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 
 __all__ = [

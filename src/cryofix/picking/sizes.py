@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from cryofix.formats import Particles
+from cryofix.metrics.particles import centres
 
 REACH = 4.0
 """Blobs are followed this many disc radii from the pick."""
@@ -28,7 +29,7 @@ def relative_sizes(
         return np.ones(count)
     needed = picks.score / 2
     rows, columns = np.nonzero(probability >= needed.min())
-    tree = KDTree(np.stack([picks.x, picks.y], axis=1))
+    tree = KDTree(centres(picks))
     pixels = np.stack([columns, rows], axis=1)
     nearest = tree.query(pixels, distance_upper_bound=REACH * radius_px)[1]
     owner = np.asarray(nearest, dtype=np.intp)

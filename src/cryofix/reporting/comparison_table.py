@@ -1,18 +1,13 @@
-"""Programs side by side, on the terminal and as a figure."""
+"""Programs side by side, on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from cryofix.metrics.comparison import Scored
-from cryofix.metrics.micrograph_records import MicrographRecord
 from cryofix.reporting.console import gain_text, say
-from cryofix.reporting.plots import finish, finish_precision_recall, panels
 
 
 def print_comparison(
@@ -77,39 +72,3 @@ def _cells(scores: Mapping[str, Any]) -> list[str]:
     )
     cells = [f"{number:.3f}" for number in numbers]
     return [f"{particle['f1']:.3f}{interval}", *cells, f"{scores['threshold_own']:.4g}"]
-
-
-def comparison_figure(scored: Sequence[Scored]) -> Figure:
-    """Draw precision over recall, and F1 over the share of picks that a threshold leaves."""
-    figure, (curve_axis, f1_axis) = panels(10.5, 4.6, columns=2)
-    for number, one in enumerate(scored):
-        colour = f"C{number}"
-        particles = one.pooled
-        precision, recall = particles.precision_recall()
-        used = np.flatnonzero(particles.matched + particles.unmatched)
-        name = one.program.name
-        average = particles.average_precision()
-        curve_axis.plot(
-            recall[used], precision[used], color=colour, label=f"{name}, AP {average:.3f}"
-        )
-        strict_precision, strict_recall = _strict(one.records)
-        curve_axis.plot(
-            strict_recall[used], strict_precision[used], color=colour, linestyle=":", linewidth=1
-        )
-        here = particles.precision(one.threshold), particles.recall(one.threshold)
-        curve_axis.plot(here[1], here[0], "o", color=colour)
-        right, wrong = (
-            np.cumsum(counts[::-1])[::-1] for counts in (particles.matched, particles.unmatched)
-        )
-        share = (right + wrong)[used] / max(1, int((right + wrong)[0]))
-        f1 = 2 * right / np.maximum(1, right + wrong + particles.truth)
-        f1_axis.plot(share, f1[used], color=colour, label=name)
-    finish_precision_recall(curve_axis, "within d/2 (dotted: d/4; dot: chosen threshold)")
-    share_label = "share of picks above the threshold"
-    finish(f1_axis, "lower left", xlabel=share_label, ylabel="F1", xlim=(0, 1), ylim=(0, 1.02))
-    return figure
-
-
-def _strict(records: Sequence[MicrographRecord]) -> tuple[Any, Any]:
-    total = sum((record.strict for record in records[1:]), records[0].strict)
-    return total.precision_recall()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -47,6 +48,27 @@ def without_ticks(axes: Iterable[Axes]) -> None:
     """Take the ticks off axes that show images."""
     for axis in axes:
         axis.set(xticks=[], yticks=[])
+
+
+def draw_circles(
+    axis: Axes, centres: NDArray[np.float64], diameter: float, colour: str, style: str = "-"
+) -> None:
+    """Draw a circle about each centre (x, y); ``diameter`` is in units of the axes."""
+    size = np.full(len(centres), diameter)
+    axis.add_collection(
+        EllipseCollection(
+            size,
+            size,
+            np.zeros(len(centres)),
+            units="xy",
+            offsets=centres,
+            offset_transform=axis.transData,
+            facecolors="none",
+            edgecolors=colour,
+            linestyles=style,
+            linewidths=1.2,
+        )
+    )
 
 
 def draw_precision_recall(axis: Axes, curve: Any, name: str, colour: str) -> None:

@@ -1,22 +1,55 @@
 """Programs side by side: the same micrographs, the same rules, paired differences."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from cryofix.data.datamodule import CryoDataModule
+from cryofix.data.tiles import Annotated
+from cryofix.errors import CryofixError
+from cryofix.formats import MicrographInfo, Particles
 from cryofix.metrics import curves
-from cryofix.metrics.micrograph_records import MicrographRecord, Thresholds
-from cryofix.metrics.particles import ParticleRecord
-from cryofix.metrics.programs import Labelled, Program, score_program
+from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
+from cryofix.metrics.programs import Program
 from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
 log = logging.getLogger(__name__)
 
+PARTS = ("test", "validation", "labelled", "unlabelled", "all")
 FLIP_MARGIN = 0.1  # of F1, beyond which upside down is no accident
 CURVE_POINTS = 200
+
+
+def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
+    """Return the micrographs of a part that have labels.
+
+    Raises CryofixError if none has, or there is no such part.
+    """
+    if part not in PARTS:
+        raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")
+    if part == "validation":  # which may be blocks of labelled micrographs
+        annotated = data.part(part)
+    else:
+        parts = PARTS[:-1] if part == "all" else (part,)
+        names = [name for each in parts for name in getattr(data.split, each)]
+        annotated = [data.dataset.annotated[name] for name in names]
+    known = [each for each in annotated if each.particles is not None]
+    if not known:
+        other = "part=validation or part=all" if part == "test" else "another part"
+        raise CryofixError(f"part={part} has no micrograph with coordinates: use {other}")
+    return known
+
+
+def headers(data: CryoDataModule) -> dict[str, MicrographInfo]:
+    """Return what the files of all micrographs say of themselves, by name."""
+    cached = [each.micrograph for each in data.dataset.annotated.values()]
+    return {
+        each.name: MicrographInfo(each.source, each.full_shape, each.pixel_size_angstrom)
+        for each in cached
+    }
 
 
 @dataclass(frozen=True)
@@ -80,8 +113,9 @@ class Scored:
 
 def compare(
     programs: Sequence[Program],
-    scored_on: Mapping[str, Labelled],
-    validation: Mapping[str, Labelled],
+    scored_on: Sequence[Annotated],
+    validation: Sequence[Annotated],
+    diameter: float,
     threshold: float | None = None,
 ) -> list[Scored]:
     """Score programs on the same micrographs.
@@ -89,11 +123,13 @@ def compare(
     Parameters
     ----------
     programs
-        From `read_program`.
+        From :func:`~cryofix.metrics.programs.read_programs`.
     scored_on
         Labelled micrographs that count.
     validation
         Others, on which each program's threshold is chosen; may be empty.
+    diameter
+        Of a particle, in pixels of the labels.
     threshold
         On the programs' own scale, instead of one from validation.
 
@@ -102,18 +138,44 @@ def compare(
     """
     scored = []
     for program in programs:
-        records = score_program(program, scored_on)
+        records = score_program(program, scored_on, diameter)
         has_scores = any(each.score is not None for each in program.picks.values())
         chosen, basis = 0.0, "all picks count"
         if threshold is not None:
             chosen, basis = program.unit_score(threshold), "given"
-        elif has_scores and validation and any(name in program.picks for name in validation):
-            chosen = choose_thresholds(score_program(program, validation)).particle
+        elif has_scores and any(each.micrograph.name in program.picks for each in validation):
+            chosen = choose_thresholds(score_program(program, validation, diameter)).particle
             basis = f"F1 on {len(validation)} validation micrographs"
-        one = Scored(program, records, chosen, basis)
-        _warn(one, scored_on)
-        scored.append(one)
+        scored.append(Scored(program, records, chosen, basis))
+        turned = score_program(program, scored_on, diameter, upside_down=True)
+        _warn(scored[-1], Scored(program, turned, chosen, basis))
     return scored
+
+
+def score_program(
+    program: Program, labelled: Sequence[Annotated], diameter: float, upside_down: bool = False
+) -> list[MicrographRecord]:
+    """Score one program on micrographs; where it has no picks, it has missed everything.
+
+    ``upside_down`` turns the picks over first, to see whether that fits better.
+    """
+    records = []
+    for each in labelled:
+        cached = each.micrograph
+        picks = program.picks.get(cached.name, Particles.empty())
+        y = cached.full_shape[0] - picks.y if upside_down else picks.y
+        across, down = cached.scale_xy
+        records.append(
+            MicrographRecord.measure(
+                cached.name,
+                Particles(picks.x * across, y * down, picks.score),
+                each.particles or Particles.empty(),
+                diameter=diameter,
+                ignored=each.ignored,
+                area=each.area,
+            )
+        )
+    return records
 
 
 def as_dict(scored: Sequence[Scored]) -> dict[str, Any]:
@@ -140,21 +202,19 @@ def gains(scored: Sequence[Scored]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _warn(scored: Scored, labelled: Mapping[str, Labelled]) -> None:
+def _warn(scored: Scored, turned: Scored) -> None:
     """Say which micrographs have no picks, and whether the picks look upside down."""
     name = scored.program.name
-    without = [key for key in labelled if key not in scored.program.picks]
+    names = [record.name for record in scored.records]
+    without = [each for each in names if each not in scored.program.picks]
     if without:
         log.warning(
             "%s has no picks in %d of %d micrographs (%s, ...): their particles count as missed",
             name,
             len(without),
-            len(labelled),
+            len(names),
             without[0],
         )
-    turned = Scored(
-        scored.program, score_program(scored.program, labelled, upside_down=True), 0.0, ""
-    )
     upright, flipped = (each.pooled.f1(scored.threshold) for each in (scored, turned))
     if flipped > upright + FLIP_MARGIN:
         log.warning(

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryofix.data.array_cache import CachedMicrograph
+from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError
+from cryofix.experiment.comparison import Scored, as_dict, gains, score_program
+from cryofix.experiment.comparison import compare as compare_at
 from cryofix.formats import MicrographInfo, Particles, write_coordinates
-from cryofix.metrics.area import Area
-from cryofix.metrics.comparison import as_dict, compare, gains
-from cryofix.metrics.programs import Labelled, Program, read_programs, score_program
+from cryofix.metrics.programs import Program, read_programs
 
 ROWS, COLUMNS, DIAMETER = 600, 900, 40.0
 SCALE = 0.25
@@ -28,19 +30,27 @@ def truth(name: str) -> Particles:
     return Particles(60 + 75 * (cells % 11) + jitter[0], 60 + 80 * (cells // 11) + jitter[1])
 
 
-def labelled(*names: str) -> dict[str, Labelled]:
+def labelled(*names: str) -> list[Annotated]:
     """Return labels on a grid four times coarser."""
-    return {
-        name: Labelled(
-            info=INFOS[name],
-            particles=truth(name).scaled(SCALE),
-            ignored=Particles.empty(),
-            scale_xy=(SCALE, SCALE),
-            diameter=DIAMETER * SCALE,
-            area=Area((0.0, 0.0, COLUMNS / 4 - 1, ROWS / 4 - 1)),
+    path, small = Path("unused"), (ROWS // 4, COLUMNS // 4)
+    return [
+        Annotated(
+            CachedMicrograph(name, path, path, small, (ROWS, COLUMNS), 1.5),
+            truth(name).scaled(SCALE),
+            Particles.empty(),
+            (0.0, 0.0, COLUMNS / 4 - 1, ROWS / 4 - 1),
         )
         for name in names
-    }
+    ]
+
+
+def compare(
+    programs: list[Program],
+    scored_on: list[Annotated],
+    validation: list[Annotated],
+    threshold: float | None = None,
+) -> list[Scored]:
+    return compare_at(programs, scored_on, validation, DIAMETER * SCALE, threshold)
 
 
 def noisy(low: float, high: float, names: tuple[str, ...] = NAMES) -> dict[str, Particles]:
@@ -91,8 +101,8 @@ def test_a_threshold_goes_to_ranks_and_back(scores: list[float], data: st.DataOb
 def test_a_given_threshold_counts_on_the_programs_own_scale(tmp_path: Path) -> None:
     picks = noisy(-6.0, 11.0)
     cut = {name: each.select(np.asarray(each.score) >= 3.0) for name, each in picks.items()}
-    (at_three,) = compare([program(tmp_path, picks)], labelled(*NAMES), {}, threshold=3.0)
-    (by_hand,) = compare([program(tmp_path, cut)], labelled(*NAMES), {})
+    (at_three,) = compare([program(tmp_path, picks)], labelled(*NAMES), [], threshold=3.0)
+    (by_hand,) = compare([program(tmp_path, cut)], labelled(*NAMES), [])
     assert by_hand.basis == "all picks count"
     assert by_hand.threshold == 0.0
     for measure in ("precision", "recall", "f1"):
@@ -105,7 +115,7 @@ def test_micrographs_without_picks_have_missed_everything(
 ) -> None:
     picks = {name: truth(name) for name in NAMES[:2]}
     with caplog.at_level(logging.WARNING):
-        (scored,) = compare([program(tmp_path, picks)], labelled(*NAMES), {})
+        (scored,) = compare([program(tmp_path, picks)], labelled(*NAMES), [])
     assert scored.pooled.recall(0.0) == 0.5
     assert scored.pooled.precision(0.0) == 1.0
     assert "topaz has no picks in 2 of 4 micrographs (m2" in caplog.text
@@ -118,17 +128,17 @@ def test_picks_that_are_upside_down_are_noticed(
         name: Particles(each.x, ROWS - each.y, each.score) for name, each in noisy(0.0, 1.0).items()
     }
     with caplog.at_level(logging.WARNING):
-        compare([program(tmp_path, turned)], labelled(*NAMES), {})
+        compare([program(tmp_path, turned)], labelled(*NAMES), [])
     assert "better upside down" in caplog.text
     caplog.clear()
     with caplog.at_level(logging.WARNING):
-        compare([program(tmp_path, noisy(0.0, 1.0))], labelled(*NAMES), {})
+        compare([program(tmp_path, noisy(0.0, 1.0))], labelled(*NAMES), [])
     assert "upside down" not in caplog.text
 
 
 def test_strict_matches_are_within_a_quarter_diameter(tmp_path: Path) -> None:
     shifted = {name: Particles(truth(name).x + 0.35 * DIAMETER, truth(name).y) for name in NAMES}
-    records = score_program(program(tmp_path, shifted), labelled(*NAMES))
+    records = score_program(program(tmp_path, shifted), labelled(*NAMES), DIAMETER * SCALE)
     assert sum(r.particles.counts_at(0.0)[0] for r in records) == 80
     assert sum(r.strict.counts_at(0.0)[0] for r in records) == 0
 
