@@ -110,7 +110,7 @@ def test_one_labelled_micrograph_is_enough(
 ) -> None:
     run_train(*few(micrographs, f"output={tmp_path / 'run'}"))
     said = " ".join(capfd.readouterr().out.split())
-    assert "validation: 1 of 4 blocks of sim_0000, which are not taught" in said
+    assert "validation: 1 of 4 blocks of sim_0000, with" in said
     assert "1 labelled, 1 unlabelled, 0 validation, 0 test micrographs" in said
     assert "test scores: not measured" in said
     content = results(tmp_path / "run")

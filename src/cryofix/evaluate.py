@@ -23,12 +23,13 @@ def score_checkpoint(config: DictConfig) -> float:
     """Score a model, write ``scores.json`` and pictures, return particle F1."""
     import torch
 
+    from cryofix.data.blocks import describe
     from cryofix.experiment.comparison import annotated_part
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
     from cryofix.metrics.scores import Thresholds, choose_thresholds, summarise_scores
-    from cryofix.reporting.console import print_scores, quieten
+    from cryofix.reporting.console import print_scores, quieten, say
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
@@ -37,6 +38,8 @@ def score_checkpoint(config: DictConfig) -> float:
     with Display() as display:
         picker, data = load_with_data(config, display.counter)
         annotated = annotated_part(data, config.part)
+        if config.part == "validation":
+            say(display.console, *describe(data.blocks))
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)
         records = []

@@ -67,6 +67,7 @@ def test_each_particle_is_on_the_side_of_its_centre(cache: Path) -> None:
         assert scored.particles is not None
         assert len(taught.particles) + len(scored.particles) == len(whole)
         assert len(taught.particles) > len(scored.particles) > 0
+        assert 0.1 < len(scored.particles) / len(whole) < 0.4
         for x, y in zip(scored.particles.x, scored.particles.y, strict=True):
             held_out = data.blocks[taught.micrograph.name].held_out
             assert any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in held_out)
@@ -133,6 +134,9 @@ def test_splits_json_holds_the_blocks_in_pixels_of_the_file(cache: Path, tmp_pat
     for name, boxes in written.items():
         micrograph = data.dataset.annotated[name].micrograph
         rows, columns = micrograph.full_shape
+        for x0, y0, x1, y1 in boxes:
+            assert 0 <= x0 < x1 <= columns
+            assert 0 <= y0 < y1 <= rows
         area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
         assert 0.15 < area / (rows * columns) < 0.35
         # Those that are scored are all in them.
@@ -158,8 +162,11 @@ def test_micrographs_with_incomplete_labels_have_no_blocks(cache: Path) -> None:
 
 
 def test_too_few_particles_for_both_sides_are_said(cache: Path) -> None:
-    data = in_blocks(cache)
-    for one in data.dataset.annotated.values():
-        object.__setattr__(one, "particles", Particles.empty())
-    with pytest.raises(CryofixError, match="hold 0 labelled particles"):
-        data.part("validation")
+    for number in (0, 1):
+        data = in_blocks(cache)
+        kept = Particles(np.full(number, 50.0), np.full(number, 50.0))
+        for one in data.dataset.annotated.values():
+            object.__setattr__(one, "particles", kept)
+            kept = Particles.empty()
+        with pytest.raises(CryofixError, match=f"hold {number} labelled particle"):
+            data.part("validation")

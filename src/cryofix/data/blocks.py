@@ -20,7 +20,7 @@ BLOCK_TILES = 2
 """Side of a block in tiles, about."""
 SHARE = 0.25
 """Of the blocks of a micrograph that validate."""
-_DRAWS = 100  # until there are particles on both sides
+_DRAWS = 100  # until particles are spread over both sides
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,9 @@ class Blocks:
     """Are validated on."""
     rest: tuple[Box, ...]
     """Are taught."""
+    scored_particles: int
+    known_particles: int
+    """Labelled particles in what is held out, and in all of the micrograph."""
 
     def taught(self, annotated: Annotated, radius_px: float) -> Annotated:
         """Return the micrograph for training.
@@ -44,9 +47,12 @@ class Blocks:
         return annotated.without(self.rest)
 
     def boxes_px(self, annotated: Annotated) -> list[list[float]]:
-        """Return (x0, y0, x1, y1) of what is held out, in pixels of the micrograph's file."""
+        """Return (x0, y0, x1, y1) of what is held out, in pixels of the micrograph's file.
+
+        The pixels at x1 and y1 are the first beyond.
+        """
         low, high = np.split(np.array(annotated.interior), 2)
-        corners = np.array(self.held_out).reshape(-1, 2, 2).clip(low - 0.5, high + 0.5)
+        corners = (np.array(self.held_out).reshape(-1, 2, 2) + 0.5).clip(low, high + 1)
         in_file: np.ndarray = corners / annotated.micrograph.scale_xy
         return in_file.round(1).reshape(-1, 4).tolist()
 
@@ -62,17 +68,12 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
         )
         for one in micrographs
     }
-    taught, scored = 0, 0
-    for one in micrographs:
-        particles = one.particles or Particles.empty()
-        held_out = found[one.micrograph.name].held_out
-        inside = int(within_boxes(held_out, particles.x, particles.y).sum())
-        taught, scored = taught + len(particles) - inside, scored + inside
-    if not taught or not scored:
+    scored, known = _particles(found)
+    if not 0 < scored < known:
         raise CryofixError(
-            f"the labelled micrographs ({', '.join(found)}) hold {taught + scored} labelled"
-            " particles, so that some cannot be taught and others validated on: label more of them,"
-            " or another micrograph"
+            f"the labelled micrographs ({', '.join(found)}) hold {known} labelled particles, so"
+            " that some cannot be taught and others validated on: label more of them, or another"
+            " micrograph"
         )
     return found
 
@@ -83,18 +84,28 @@ def describe(blocks: Mapping[str, Blocks]) -> list[str]:
         return []
     held_out = sum(len(each.held_out) for each in blocks.values())
     total = held_out + sum(len(each.rest) for each in blocks.values())
-    names = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} labelled micrographs"
+    scored, known = _particles(blocks)
+    where = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} labelled micrographs"
     return [
-        f"validation: {held_out} of {total} blocks of {names}, which are not taught. They share"
-        " their ice and defocus with what is taught, so that scores on them are optimistic."
+        f"validation: {held_out} of {total} blocks of {where}, with {scored} of {known} labelled"
+        " particles, which are not taught. Scores on them are optimistic, because ice and defocus"
+        " are those of what is taught."
     ]
+
+
+def _particles(blocks: Mapping[str, Blocks]) -> tuple[int, int]:
+    """Return how many labelled particles are held out, and how many there are."""
+    return sum(each.scored_particles for each in blocks.values()), sum(
+        each.known_particles for each in blocks.values()
+    )
 
 
 def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Blocks:
     """Lay a grid over what is labelled of a micrograph, and draw the blocks that are held out.
 
-    There are at least four blocks, and at least one is held out. Blocks that leave no labelled
-    particle to one of the sides are drawn again. The outer blocks have no outer edge.
+    There are at least four blocks, and at least one is held out. The outer blocks have no outer
+    edge. The first draw with about SHARE of the labelled particles is taken; if none has, the
+    nearest to that with particles on both sides.
     """
     x0, y0, x1, y1 = annotated.interior
     across, down = _lines(x0, x1, tile_px), _lines(y0, y1, tile_px)
@@ -106,15 +117,25 @@ def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Bloc
     count = max(1, round(SHARE * len(grid)))
     particles = annotated.particles or Particles.empty()
     random = np.random.default_rng(seed)
-    for _ in range(_DRAWS):
+
+    def drawn() -> Blocks:
         order = random.permutation(len(grid))
         held_out, rest = (
             tuple(grid[i] for i in sorted(part)) for part in (order[:count], order[count:])
         )
-        inside = within_boxes(held_out, particles.x, particles.y)
-        if inside.any() and not inside.all():
-            break
-    return Blocks(held_out, rest)
+        inside = int(within_boxes(held_out, particles.x, particles.y).sum())
+        return Blocks(held_out, rest, inside, len(particles))
+
+    def unevenness(blocks: Blocks) -> tuple[bool, float]:
+        share = blocks.scored_particles / max(1, blocks.known_particles)
+        return not 0 < share < 1, abs(share - SHARE)
+
+    draws: list[Blocks] = []
+    while len(draws) < _DRAWS:
+        draws.append(drawn())
+        if unevenness(draws[-1]) <= (False, SHARE / 2):
+            return draws[-1]
+    return min(draws, key=unevenness)
 
 
 def _lines(first: float, last: float, tile_px: int) -> list[float]:

@@ -50,6 +50,7 @@ from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.scores import Thresholds, summarise_scores
+from cryofix.reporting.console import say
 from cryofix.stopping import StopRequests
 
 SCHEMA = 1
@@ -110,8 +111,7 @@ class Experiment:
         self.prior = estimate_prior(self.data, self.config["prior"]["value"])
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
-        for line in (*describe(self.data.blocks), self.prior.describe()):
-            self.display.console.print(line, highlight=False, soft_wrap=True)
+        say(self.display.console, *describe(self.data.blocks), self.prior.describe())
         with stage_lock(self.shared, self.config, self.ranks.world_size):
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)

@@ -51,7 +51,7 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
         f"{results['data']}: {counts['labelled']} labelled, {counts['unlabelled']} unlabelled,"
         f" {counts['validation']} validation, {counts['test']} test micrographs;"
         f" ratio {results['ratio']:g}, seed {results['seed']}"
-        + (f"; validation on {blocks} blocks of the labelled ones" if blocks else ""),
+        + (f"; blocks of the labelled ones kept for validation: {blocks}" if blocks else ""),
     )
     console.print(_scores_table(results))
     if not tested(results):
@@ -156,7 +156,7 @@ def print_scores(
         interval = "" if low_high is None else "[{:.3f}, {:.3f}]".format(*low_high)
         return [f"{scores[kind][name]:.3f}", interval]
 
-    title = f"Scores on {micrographs} micrographs"
+    title = f"Scores on {micrographs} micrograph{'' if micrographs == 1 else 's'}"
     console.print(_table(title, ["value", "95 % interval"], cells))
     if "ci95_reason" in scores["particle"]:
         say(console, f"no intervals: {scores['particle']['ci95_reason']}")
