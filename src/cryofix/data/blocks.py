@@ -95,9 +95,8 @@ def describe(blocks: Mapping[str, Blocks]) -> list[str]:
 
 def _particles(blocks: Mapping[str, Blocks]) -> tuple[int, int]:
     """Return how many labelled particles are held out, and how many there are."""
-    return sum(each.scored_particles for each in blocks.values()), sum(
-        each.known_particles for each in blocks.values()
-    )
+    scored = sum(each.scored_particles for each in blocks.values())
+    return scored, sum(each.known_particles for each in blocks.values())
 
 
 def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Blocks:
