@@ -1,7 +1,8 @@
 """One training in several processes: which rank each has, and what they do together.
 
 ``srun`` or ``torchrun`` starts a process for each device; nothing here starts any. Outside such a
-group every function does what one process alone has to do.
+group every function does what one process alone has to do. The file is long because a group is one
+idea: how it is checked and joined says what its members may rely on afterwards.
 """
 
 import os

@@ -60,10 +60,7 @@ def check_options(chosen: Format, own: list[str], given: Iterable[str]) -> None:
 
 
 def find_writer(name: str, y_origin: str | None, options: Iterable[str]) -> Format:
-    """Return a format to write, after all checks that need no particles.
-
-    A CryofixError says if the format is unknown, lacks a y origin, or has not these options.
-    """
+    """Return a format to write; a CryofixError says if it is unknown or what it lacks."""
     chosen = find_format(name)
     check_options(chosen, chosen.write_options, options)
     _check_y_origin(chosen, y_origin)
@@ -73,7 +70,7 @@ def find_writer(name: str, y_origin: str | None, options: Iterable[str]) -> Form
 def find_y_origin(chosen: Format, info: MicrographInfo, given: YOrigin | None) -> YOrigin:
     """Return where a micrograph's y counts from: as given, else as the format does.
 
-    A CryofixError says if the format leaves it open and nothing is given.
+    A CryofixError says if neither does.
     """
     _check_y_origin(chosen, given)
     if given is None and chosen.from_bottom:

@@ -42,9 +42,8 @@ class Particles:
     """Shape (n,). Pixels at full resolution. NaN where a particle has none."""
 
     def __post_init__(self) -> None:
-        for key in ("x", "y", "score", "diameter_px"):
-            value = getattr(self, key)
-            if value is None and key in ("score", "diameter_px"):
+        for key, value in list(vars(self).items()):
+            if value is None:
                 continue
             array = np.asarray(value, dtype=np.float64)
             if array.shape != (np.size(self.x),):
@@ -66,13 +65,13 @@ class Particles:
     def joined(cls, parts: Sequence["Particles"]) -> "Particles":
         """Join particles of one micrograph; what only some parts have is NaN for the others."""
 
-        def column(name: str) -> NDArray[np.float64] | None:
+        def column(name: str) -> Any:
             found = [(getattr(each, name), len(each)) for each in parts]
             if all(values is None for values, _ in found):
                 return None
             return np.concatenate([np.full(n, np.nan) if v is None else v for v, n in found])
 
-        return cls(*(column(each.name) for each in fields(cls)))  # type: ignore[arg-type]  # x, y
+        return cls(*(column(each.name) for each in fields(cls)))
 
     def select(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Particles":
         """Return the particles at a mask, at indices (in their order) or in a slice."""
@@ -244,14 +243,8 @@ def split_by_name(
     codes, unique = pd.factorize(np.asarray(names, dtype=object))
     order = np.argsort(codes, kind="stable")
     groups = np.split(order, np.cumsum(np.bincount(codes, minlength=len(unique)))[:-1])
-    return [
-        Table(
-            str(name),
-            source,
-            particles.select(rows),
-            relative,
-            rows + 1,
-            None if origins is None else origins[rows],
-        )
-        for name, rows in zip(unique, groups, strict=False)
-    ]
+    tables = []
+    for name, rows in zip(unique, groups, strict=False):
+        its = None if origins is None else origins[rows]
+        tables.append(Table(str(name), source, particles.select(rows), relative, rows + 1, its))
+    return tables

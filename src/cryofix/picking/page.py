@@ -93,8 +93,6 @@ def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, A
 
 def _charts(summary: Summary, threshold: float) -> list[tuple[str, object]]:
     """Return how the picks score, and how many there are in each micrograph."""
-    histogram: Any
-    numbers: Any
     with figures.style():
         histogram, axis = _chart(summary.histogram.tolist(), "score")
         for index, bar in enumerate(axis.patches):
@@ -117,9 +115,9 @@ def _charts(summary: Summary, threshold: float) -> list[tuple[str, object]]:
             figures.tip(bar, f"{named}: {mean:,.4g}")
         ends = [-0.5, len(means) - 0.5] if len(picks) > 1 else [-0.5]
         axis.set_xticks(ends, ["1", f"{len(picks)}"][: len(ends)])
-    histogram = figures.inline_svg(histogram, "histogram of the scores of all kept picks")
-    numbers = figures.inline_svg(numbers, "number of picks of each micrograph")
-    return [("Scores", histogram), ("Picks per micrograph, in the order of names", numbers)]
+    of_scores = figures.inline_svg(histogram, "histogram of the scores of all kept picks")
+    of_numbers = figures.inline_svg(numbers, "number of picks of each micrograph")
+    return [("Scores", of_scores), ("Picks per micrograph, in the order of names", of_numbers)]
 
 
 def _chart(

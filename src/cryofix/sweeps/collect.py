@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps.reading import Unreadable, last_change, mapping, read_yaml, sequence, tail, text
+from cryofix.sweeps.reading import Unreadable, last_change, mapping, planned, tail, text, texts
 from cryofix.sweeps.runs import Run, State, find_folders, job_ended, read_run
 
 Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]
@@ -69,28 +69,27 @@ def collect(
         if expand is None:
             break
         try:
-            planned = _planned(plan, expand)
+            jobs = _planned(plan, expand)
         except (Unreadable, CryofixError) as error:
             where = plan.relative_to(root).as_posix()
             notes.append(f"{where}/multirun.yaml: jobs without a folder are unknown ({error})")
             continue
-        runs += _without_folder(plan, root, planned, runs)
+        runs += _without_folder(plan, root, jobs, runs)
     kept, repeated = _newest_of_repeats(runs)
     return Sweep(root, tuple(kept), (*notes, *repeated))
 
 
 def _planned(plan: Path, expand: Expand) -> list[tuple[str, ...]]:
     """Return the overrides of every job that a ``multirun.yaml`` asks for, by job number."""
-    hydra = mapping(mapping(read_yaml(plan / "multirun.yaml")).get("hydra"))
-    overrides = mapping(hydra.get("overrides"))
-    lines = [line for item in sequence(overrides.get("task"), 500) if (line := text(item, 2_000))]
+    hydra = planned(plan)
+    lines = texts(mapping(hydra.get("overrides")).get("task"))
     params = mapping(mapping(hydra.get("sweeper")).get("params"))
-    texts = {text(key, 200): text(value, 2_000) for key, value in params.items()}
-    return [tuple(job) for job in expand(lines, texts)]
+    named = {text(key, 200): text(value, 2_000) for key, value in params.items()}
+    return [tuple(job) for job in expand(lines, named)]
 
 
 def _without_folder(
-    plan: Path, root: Path, planned: Sequence[tuple[str, ...]], runs: Sequence[Run]
+    plan: Path, root: Path, jobs: Sequence[tuple[str, ...]], runs: Sequence[Run]
 ) -> list[Run]:
     """Return a run for each planned job that no run folder below ``plan`` belongs to."""
     present = {
@@ -101,7 +100,7 @@ def _without_folder(
     where = plan.relative_to(root).as_posix()
     prefix = "" if where == "." else f"{where}/"
     missing = []
-    for index, overrides in enumerate(planned):
+    for index, overrides in enumerate(jobs):
         if frozenset(overrides) in present:
             continue
         logs = [  # of this index of a SLURM array, whose folders are JOB_INDEX

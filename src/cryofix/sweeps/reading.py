@@ -161,3 +161,13 @@ def mapping(value: object) -> Mapping[str, object]:
 def sequence(value: object, limit: int = 10_000) -> Sequence[object]:
     """Return at most ``limit`` items of a list; other types give an empty one."""
     return value[:limit] if isinstance(value, list) else []
+
+
+def planned(folder: Path) -> Mapping[str, object]:
+    """Return what ``multirun.yaml`` keeps of Hydra's configuration of a sweep."""
+    return mapping(mapping(read_yaml(folder / "multirun.yaml")).get("hydra"))
+
+
+def texts(value: object, limit: int = 2_000) -> list[str]:
+    """Return the texts in a list, 500 at most, each as `text` does; empty ones are left out."""
+    return [line for item in sequence(value, 500) if (line := text(item, limit))]

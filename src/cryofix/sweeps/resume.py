@@ -7,7 +7,7 @@ from pathlib import Path
 from cryofix.checking import shown
 from cryofix.errors import CryofixError
 from cryofix.keys import Train
-from cryofix.sweeps.reading import Unreadable, mapping, read_yaml, sequence, text
+from cryofix.sweeps.reading import Unreadable, mapping, planned, texts
 
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
@@ -77,21 +77,16 @@ def _is_harmless(override: str) -> bool:
 
 
 def _overrides(folder: Path) -> list[str]:
-    path = folder / "multirun.yaml"
     try:
-        hydra = mapping(mapping(read_yaml(path)).get("hydra"))
+        lists = mapping(planned(folder).get("overrides"))
     except Unreadable as error:
         raise CryofixError(
             f"{KEY}={folder} holds no readable multirun.yaml ({error}): give the folder of a sweep"
             " that `cryofix.train -m` made"
         ) from error
-    lists = mapping(hydra.get("overrides"))
-    found = [
-        line
-        for kind in ("hydra", "task")
-        for word in sequence(lists.get(kind), 500)
-        if (line := text(word, 2_000))
-    ]
+    found = texts(lists.get("hydra")) + texts(lists.get("task"))
     if not found:
-        raise CryofixError(f"{path} names no overrides: it is not of a sweep of cryofix.train")
+        raise CryofixError(
+            f"{folder / 'multirun.yaml'} names no overrides: it is not of a sweep of cryofix.train"
+        )
     return found

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -16,9 +17,9 @@ from cryofix.sweeps.reading import (
     mapping,
     read_json,
     read_yaml,
-    sequence,
     tail,
     text,
+    texts,
 )
 from cryofix.sweeps.run_results import Result, read_result
 
@@ -99,8 +100,9 @@ def natural_key(name: str) -> tuple[tuple[int, float, str], ...]:
 
 def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     """Read one run folder; whatever is wrong with it becomes a state and a reason."""
-    name = text(folder.relative_to(sweep).as_posix())
-    overrides = _overrides(folder)
+    name, overrides = text(folder.relative_to(sweep).as_posix()), tuple[str, ...]()
+    with suppress(Unreadable):
+        overrides = tuple(texts(read_yaml(folder / ".hydra" / "overrides.yaml"), 500))
     state, reason, detail = _status(folder, stalled_after_minutes)
     log = result = None
     if state is State.FINISHED:
@@ -159,14 +161,6 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
             return State.STALLED, f"says running, but wrote nothing for {silent:.0f} min", ""
         return State.RUNNING, "", ""
     return State.UNREADABLE, f"status.json has the unknown state '{text(claimed, 40)}'", ""
-
-
-def _overrides(folder: Path) -> tuple[str, ...]:
-    try:
-        listed = read_yaml(folder / ".hydra" / "overrides.yaml")
-    except Unreadable:
-        return ()
-    return tuple(line for item in sequence(listed, 500) if (line := text(item, 500)))
 
 
 def _job_log(folder: Path, sweep: Path) -> Path | None:
