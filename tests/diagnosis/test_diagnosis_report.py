@@ -65,7 +65,7 @@ def test_the_reference_run_is_explained_in_words(collapsing: Diagnosis) -> None:
     said = words(collapsing)
     assert said["finding"] == (
         "the mask symmetric keeps 24.2 % of what is predicted as particle against 82.9 % of"
-        " background: drift -1.23"
+        " background: drift \N{MINUS SIGN}1.23"
     )
     assert "falls below 10 % after 2 teacher generations" in said["outlook"]
     assert "3.3 % of all pixels are predicted as particle, 0.82 times the prior" in said["note"]

@@ -14,13 +14,13 @@ from cryofix.picking.jobs import Outcome
 from cryofix.picking.micrographs import Picked
 from cryofix.picking.page import slider_levels, write_page
 from cryofix.picking.pick_summary import summarise
-from cryofix.picking.picked import Job, Selection, write_result
+from cryofix.picking.picked import Job, PickSelection, write_result
 
 HOSTILE = "<img src=x onerror=alert(1)>.mrc"
-SELECTION = Selection(0.432, 0.05)
+SELECTION = PickSelection(0.432, 0.05)
 
 
-def make(folder: Path, count: int = 3, picks: int = 200) -> tuple[list[Job], Selection]:
+def make(folder: Path, count: int = 3, picks: int = 200) -> tuple[list[Job], PickSelection]:
     """Keep results of micrographs that were never there, one with a hostile name."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
@@ -124,7 +124,7 @@ def test_the_slider_offers_the_threshold_and_the_lowest_score() -> None:
     assert levels[0] == 0.05
     assert 0.432 in levels
     assert levels[-1] < 1
-    assert slider_levels(Selection(0.02, 0.05))[0] == 0.02
+    assert slider_levels(PickSelection(0.02, 0.05))[0] == 0.02
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.micrographs import Picked
 from cryofix.picking.picked import (
     Job,
-    Selection,
+    PickSelection,
     is_finished,
     read_result,
     scores,
@@ -131,11 +131,11 @@ def test_every_setting_changes_the_key() -> None:
 def test_filters_cut_scores_and_sizes(job: Job, picked: Picked) -> None:
     write_result(job, "key", picked)
     result = read_result(job)
-    assert len(Selection(0.5, 0.0).good(result)) == 3
-    assert len(Selection(0.5, 0.0).all(result)) == 5
-    of_size = Selection(0.0, 0.0, (1.0, 2.0)).good(result)
+    assert len(PickSelection(0.5, 0.0).good(result)) == 3
+    assert len(PickSelection(0.5, 0.0).all(result)) == 5
+    of_size = PickSelection(0.0, 0.0, (1.0, 2.0)).good(result)
     np.testing.assert_allclose(scores(of_size), [0.7, 0.5, 0.3])
-    assert len(Selection(0.0, 0.0, (None, 0.6)).good(result)) == 1
+    assert len(PickSelection(0.0, 0.0, (None, 0.6)).good(result)) == 1
 
 
 def test_a_thumbnail_has_row_0_at_the_top_and_480_pixels_at_most() -> None:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.distribution_figure import probabilities_figure
 from cryofix.diagnosis.map_figure import map_figure
-from cryofix.diagnosis.verdict import signed
+from cryofix.diagnosis.verdict import drift_text
 from cryofix.reporting.plots import (
     BACKGROUND,
     NEUTRAL,
@@ -54,7 +54,7 @@ def keep_rates_figure(diagnosis: Diagnosis) -> Figure:
         if cut is not None and rates[key] is not None and 0.5 <= cut <= 1:
             height = 100 * (rates[key] or 0.0)
             axis.plot(cut, height, **hollow, ms=11, markeredgecolor=colour, markeredgewidth=2)
-    mine = f"this mask, {diagnosis.policy.name}: drift {signed(rates['drift'])}"
+    mine = f"this mask, {diagnosis.policy.name}: drift {drift_text(rates['drift'])}"
     axis.plot([], [], **hollow, ms=9, markeredgecolor=NEUTRAL, label=mine)
     title = "What a threshold keeps of each predicted class; numbers: drift"
     finish(axis, "lower left", xlim=(0.49, 1.0), title=title)
@@ -97,7 +97,7 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
     beside: dict[str, Any] = {"xytext": (6, 6), "textcoords": "offset points", "fontsize": 8.5}
     for one, height in zip(course.generations[:-1], recall, strict=False):
         if len(numbers) <= 8 and np.isfinite(height):
-            axis.annotate(f"drift {signed(one.step)}", (one.number, height), **beside)
+            axis.annotate(f"drift {drift_text(one.step)}", (one.number, height), **beside)
     last = max(numbers[-1], 1)
     title = f"Where {diagnosis.policy.name} leads by itself, to first order"
     limits = {"xlim": (-0.04 * last, last * 1.12), "ylim": (-2, 108)}

@@ -7,7 +7,7 @@ import torch
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.verdict import percent
+from cryofix.diagnosis.verdict import rate_text
 from cryofix.masking import MaskingPolicy, PolicyContext
 from cryofix.metrics.bins import FloatArray
 from cryofix.reporting.plots import BACKGROUND, IGNORED, NEUTRAL, PARTICLES, WRONG
@@ -25,7 +25,7 @@ class LegendEntry:
 
     def text(self) -> str:
         """Return the name with its share, for example ``ignored, 2.5 %``."""
-        return self.name if self.share is None else f"{self.name}, {percent(self.share)}"
+        return self.name if self.share is None else f"{self.name}, {rate_text(self.share)}"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import math
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.diagnosis.generations import COLLAPSED, FLOODED, Course
 from cryofix.diagnosis.remedy import NO_DRIFT
+from cryofix.reporting.numbers import percent, signed
 
 HEALTHY_SHARE = (0.3, 3.0)  # kept-particle share over prior
 
@@ -19,18 +20,14 @@ def words(diagnosis: Diagnosis) -> dict[str, str]:
     }
 
 
-def percent(rate: float | None) -> str:
+def rate_text(rate: float | None) -> str:
     """Return a rate as the reference table prints it."""
-    return "-" if rate is None else f"{100 * rate:.1f} %"
+    return percent(rate, 1) or "-"
 
 
-def signed(value: float | None) -> str:
+def drift_text(value: float | None) -> str:
     """Return a drift as text; None and infinities have a word of their own."""
-    if value is None:
-        return "undefined"
-    if math.isinf(value):
-        return "minus infinity" if value < 0 else "infinity"
-    return f"{value:+.2f}"
+    return signed(value, 2) or "undefined"
 
 
 def _finding(diagnosis: Diagnosis) -> str:
@@ -46,13 +43,13 @@ def _finding(diagnosis: Diagnosis) -> str:
     if drift is None:
         drift = math.inf if particle else -math.inf
     finding = (
-        f"the mask {name} keeps {percent(particle)} of what is predicted as particle against"
-        f" {percent(background)} of background: drift {signed(drift)}"
+        f"the mask {name} keeps {rate_text(particle)} of what is predicted as particle against"
+        f" {rate_text(background)} of background: drift {drift_text(drift)}"
     )
     if abs(diagnosis.step - drift) > NO_DRIFT and not math.isinf(drift):
         finding += (
             f"; it also changes labels or weighs softly, so what it teaches moves log-odds by"
-            f" {signed(diagnosis.step)}"
+            f" {drift_text(diagnosis.step)}"
         )
     return finding
 
@@ -80,16 +77,16 @@ def _outlook(diagnosis: Diagnosis) -> str:
         way = "falling" if last.step < 0 else "rising"
         return (
             f"after {_generations(course)} {kind} is still {way} ({_recalls(course)}), and"
-            f" {percent(last.predicted_share)} is predicted as particle"
+            f" {rate_text(last.predicted_share)} is predicted as particle"
         )
     if course.swings:
-        ends = " and ".join(percent(one.recall) for one in course.generations[-2:])
+        ends = " and ".join(rate_text(one.recall) for one in course.generations[-2:])
         return f"the teacher swings from {_generations(course)} on: {kind} between {ends}"
     if course.until == 0:
-        return f"the mask by itself moves nothing: {kind} stays at {percent(last.recall)}"
+        return f"the mask by itself moves nothing: {kind} stays at {rate_text(last.recall)}"
     return (
         f"the teacher comes to rest within {_generations(course)}, with {kind} at"
-        f" {percent(last.recall)} and {percent(last.predicted_share)} predicted as particle"
+        f" {rate_text(last.recall)} and {rate_text(last.predicted_share)} predicted as particle"
     )
 
 
@@ -102,7 +99,7 @@ def _generations(course: Course) -> str:
 
 
 def _recalls(course: Course) -> str:
-    path = [percent(generation.recall) for generation in course.generations]
+    path = [rate_text(generation.recall) for generation in course.generations]
     if len(path) > 5:
         path = [*path[:3], "...", path[-1]]
     return ", ".join(path)
@@ -121,9 +118,9 @@ def _remedy(diagnosis: Diagnosis) -> str:
         return "none of the masks tried is without drift on these pixels: train the teacher longer"
     rates = remedy.rates
     text = (
-        f"{remedy.overrides} keeps {percent(rates['particle_keep'])} of particles and"
-        f" {percent(rates['background_keep'])} of background (drift {signed(rates['drift'])}) by"
-        f" changing {percent(remedy.changed)} of the pixels"
+        f"{remedy.overrides} keeps {rate_text(rates['particle_keep'])} of particles and"
+        f" {rate_text(rates['background_keep'])} of background (drift"
+        f" {drift_text(rates['drift'])}) by changing {rate_text(remedy.changed)} of the pixels"
     )
     following = next((one for one in diagnosis.changes if one.cures and one.follows), None)
     if following is not None and following is not remedy:
@@ -138,8 +135,8 @@ def _note(diagnosis: Diagnosis) -> str:
         return "the prior is not known: give prior= or truth= to compare shares with it"
     predicted = histogram.predicted_share() or 0.0
     parts = [
-        f"{percent(predicted)} of all pixels are predicted as particle,"
-        f" {predicted / prior:.2f} times the prior of {percent(prior)}"
+        f"{rate_text(predicted)} of all pixels are predicted as particle,"
+        f" {predicted / prior:.2f} times the prior of {rate_text(prior)}"
     ]
     kept = diagnosis.rates["share_over_prior"]
     if kept is not None:
@@ -147,7 +144,7 @@ def _note(diagnosis: Diagnosis) -> str:
         health = "healthy" if low <= kept <= high else "not healthy"
         parts.append(f"among the kept it is {kept:.2f} times, {health} ({low:g} to {high:g})")
     if true and not 0.8 <= prior / true <= 1.25:
-        parts.append(f"the hidden labels say {percent(true)}, so that prior is off")
+        parts.append(f"the hidden labels say {rate_text(true)}, so that prior is off")
     excess = predicted / (true or prior)
     if not 0.5 <= excess <= 2 and diagnosis.policy.target == "hard":
         parts.append(

@@ -35,7 +35,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.panel import Panel
 
-from cryofix.diagnosis.verdict import percent
+from cryofix.diagnosis.verdict import rate_text
 from cryofix.errors import CryofixError
 from cryofix.learning.module import FixMatch
 from cryofix.learning.prior import Prior
@@ -269,8 +269,8 @@ class CollapseGuard(Callback):
         if worst == "drift":
             side = "background" if smoothed["drift"] < 0 else "particles"
             return (
-                f"The mask keeps {percent(latest.get('particle_keep') or 0.0)} of predicted"
-                f" particles and {percent(latest.get('background_keep') or 0.0)} of background:"
+                f"The mask keeps {rate_text(latest.get('particle_keep') or 0.0)} of predicted"
+                f" particles and {rate_text(latest.get('background_keep') or 0.0)} of background:"
                 f" drift {smoothed['drift']:+.2f} per teacher generation, towards {side}."
             )
         factor = math.exp(smoothed[worst])

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from cryofix.files import atomic_write
 from cryofix.formats.label_fit import evenly
 from cryofix.picking.pick_summary import BANDS, Summary
-from cryofix.picking.picked import Job, Selection, read_result, scores
+from cryofix.picking.picked import Job, PickSelection, read_result, scores
 from cryofix.reporting import figures
 from cryofix.reporting.frame_tables import Column, html_table
 from cryofix.reporting.numbers import count, plain
@@ -35,7 +35,12 @@ COLUMNS = (
 
 
 def write_page(
-    path: Path, summary: Summary, selection: Selection, jobs: Sequence[Job], model: Path, shown: int
+    path: Path,
+    summary: Summary,
+    selection: PickSelection,
+    jobs: Sequence[Job],
+    model: Path,
+    shown: int,
 ) -> None:
     """Write the page of the finished jobs, with pictures of so many, evenly spread."""
     levels = slider_levels(selection)
@@ -59,14 +64,14 @@ def write_page(
         stream.writelines(page("picks.html", "picks.css", "picks.js", **content))
 
 
-def slider_levels(selection: Selection) -> list[float]:
+def slider_levels(selection: PickSelection) -> list[float]:
     """Return the thresholds that the slider offers, ascending, the chosen one among them."""
     steps = np.arange(np.ceil(selection.lowest / STEP - 1e-9), 1 / STEP) * STEP
     levels = (selection.lowest, selection.threshold, *steps)
     return sorted({round(float(level), 6) for level in levels})
 
 
-def _picture(job: Job, selection: Selection, levels: list[float]) -> dict[str, Any]:
+def _picture(job: Job, selection: PickSelection, levels: list[float]) -> dict[str, Any]:
     """Return what the page draws of one micrograph.
 
     The picks of each band of scores are the vertices of one line, whose markers are rings.

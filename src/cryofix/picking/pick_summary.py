@@ -15,7 +15,7 @@ from rich.table import Table
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
-from cryofix.picking.picked import Job, Selection, read_result, scores
+from cryofix.picking.picked import Job, PickSelection, read_result, scores
 from cryofix.reporting.console import say
 
 BANDS = 20  # of the histogram of scores
@@ -46,7 +46,7 @@ class Summary:
 
 
 def found(
-    jobs: Sequence[Job], selection: Selection
+    jobs: Sequence[Job], selection: PickSelection
 ) -> Callable[[Literal["good", "all"]], Iterator[tuple[str, MicrographInfo, Particles]]]:
     """Return a function that reads the picks back, one micrograph in memory at a time."""
 
@@ -59,7 +59,9 @@ def found(
     return read
 
 
-def summarise(jobs: Sequence[Job], failures: Sequence[Outcome], selection: Selection) -> Summary:
+def summarise(
+    jobs: Sequence[Job], failures: Sequence[Outcome], selection: PickSelection
+) -> Summary:
     """Count what was found in the finished ``jobs``; ``failures`` are the others."""
     rows, seconds = [], dict[str, float]()
     histogram = np.zeros(BANDS, dtype=np.int64)
@@ -95,7 +97,7 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
 
 def print_summary(
     summary: Summary,
-    selection: Selection,
+    selection: PickSelection,
     written: Mapping[str, Path],
     console: Console,
     *,

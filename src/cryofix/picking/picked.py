@@ -60,7 +60,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Selection:
+class PickSelection:
     """Which of the picks that are kept count."""
 
     threshold: float
@@ -77,7 +77,7 @@ class Selection:
         threshold: float | None,
         keep_above: float,
         size: tuple[float | None, float | None] = (None, None),
-    ) -> "Selection":
+    ) -> "PickSelection":
         """Take the threshold of validation, unless the user gives one.
 
         Raises CryofixError if there is neither, or if a number is out of its range.

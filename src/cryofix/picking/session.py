@@ -19,7 +19,7 @@ from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, p
 from cryofix.picking.micrographs import Recipe
 from cryofix.picking.page import write_page
 from cryofix.picking.pick_summary import Summary, found, print_summary, summarise, write_tables
-from cryofix.picking.picked import Job, Selection, file_digest, is_finished, settings_key
+from cryofix.picking.picked import Job, PickSelection, file_digest, is_finished, settings_key
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Session:
     work: Work
     workers: int
     """How to pick, and in how many processes."""
-    selection: Selection
+    selection: PickSelection
     export: Export
     shown: int
     """Which picks count, how they are written, and how many pictures the page has."""
@@ -80,7 +80,7 @@ class Session:
         """
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
-        selection = Selection.choose(
+        selection = PickSelection.choose(
             metadata["thresholds"], numbers["threshold"], numbers["keep_above"] or 0.0, size
         )
         recipe = Recipe.as_trained(

@@ -27,10 +27,10 @@ CONTROL_ONLY = "supervised only"
 """Stands for the mask of runs with ``method=supervised``, which have no FixMatch scores."""
 
 Result = Mapping[str, Any]
-"""What one finished run measured; see :func:`read_result`."""
+"""What one finished run measured; see :func:`read_run_result`."""
 
 
-def read_result(path: Path) -> Result:
+def read_run_result(path: Path) -> Result:
     """Read ``results.json``; what is absent or malformed is None, or empty.
 
     Scores stand under ``BRANCH_METRIC`` and ``validation_BRANCH_METRIC``, with the branches

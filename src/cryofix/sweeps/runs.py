@@ -21,7 +21,7 @@ from cryofix.sweeps.reading import (
     text,
     texts,
 )
-from cryofix.sweeps.run_results import Result, read_result
+from cryofix.sweeps.run_results import Result, read_run_result
 
 _LEAVES = {"checkpoints", "figures", "tensorboard", "stages"}  # folders that hold no runs
 
@@ -107,7 +107,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     log = result = None
     if state is State.FINISHED:
         try:
-            result = read_result(folder / "results.json")
+            result = read_run_result(folder / "results.json")
         except Unreadable as error:
             state, reason = State.UNREADABLE, str(error)
             if not (folder / "results.json").exists():
