@@ -13,13 +13,13 @@ output folder, so that the same command does only what is missing.
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from benchmarks.commands import pace
 from benchmarks.topaz_steps import Topaz, installed
 from cryofix.construct import call
 from cryofix.data.array_cache import content_digest
@@ -47,8 +47,9 @@ def main() -> None:
     budget = ("--num-epochs", str(options.epochs), "--epoch-size", str(options.updates))
     rows: list[dict[str, Any]] = []
     for run in options.runs:
-        config, results = (
-            json.loads((run / name).read_text()) for name in ("config.json", "results.json")
+        config, splits, results = (
+            json.loads((run / f"{name}.json").read_text())
+            for name in ("config", "splits", "results")
         )
         missing = [f"data.{key}" for key in GIVEN if config["data"].get(key) is None]
         if missing:
@@ -64,21 +65,28 @@ def main() -> None:
             if results.get(branch):
                 rows.append({**cell, "program": branch, **scores_of(results[branch]["particle"])})
         place = folder / "_".join(map(str, [*cell.values(), results["split_seed"]]))
-        rows.append({**cell, "program": "topaz", **topaz(Topaz(program, place), config, budget)})
+        steps, clicks = Topaz(program, place), splits["clicks"]
+        rows.append({**cell, "program": "topaz", **topaz(steps, config, clicks, budget)})
         table = pd.DataFrame(rows).drop_duplicates()
         table.to_csv(folder / "scores.csv", index=False)
     print(table.to_string(index=False, float_format="{:.3f}".format))
 
 
-def topaz(steps: Topaz, config: Mapping[str, Any], budget: tuple[str, ...]) -> dict[str, Any]:
-    """Train and pick as a run's configuration says; return scores and seconds."""
+def topaz(
+    steps: Topaz,
+    config: Mapping[str, Any],
+    clicks: Mapping[str, list[list[float]]],
+    budget: Sequence[str],
+) -> dict[str, Any]:
+    """Train on a run's labelled particles and pick; return scores and seconds."""
     keywords = {key: value for key, value in config["data"].items() if key != "_target_"}
     data: CryoDataModule = call(CryoDataModule, keywords, "config.data")
-    images, split = headers(data), data.split
-    scored = [*split.validation, *split.test]
+    images = headers(data)
+    test, validation = (annotated_part(data, part) for part in ("test", "validation"))
+    scored = sorted({one.micrograph.name for one in (*test, *validation)})
     shrunk = max(1.0, max(max(info.shape) for info in images.values()) / NOISE_SIDE_PX)
     inputs = []
-    for name in [*split.labelled, *scored]:
+    for name in sorted({*clicks, *scored}):
         info, path = images[name], steps.folder / "micrographs" / f"{name}.mrc"
         inputs.append(path)
         if not path.exists():
@@ -87,18 +95,16 @@ def topaz(steps: Topaz, config: Mapping[str, Any], budget: tuple[str, ...]) -> d
             small = crop(image, shape, added_noise=data.preprocessing.added_noise, seed=seed)
             write_mrc(path, small, (info.pixel_size_angstrom or 1.0) * shrunk)
     steps.normalise(inputs)
-    clicks = {}
-    for one in data.part("labelled"):
-        assert one.particles is not None
-        across, down = one.micrograph.scale_xy
-        clicks[one.micrograph.name] = Particles(one.particles.x / across, one.particles.y / down)
+    labels = {name: Particles(*np.array(each).T) for name, each in clicks.items() if each}
     expected = config["data"]["particles_per_micrograph"]
-    training, model = steps.train("topaz", clicks, images, expected, budget, downsample=shrunk)
-    picks, files = steps.pick("topaz", model, scored, data.dataset.diameter_px / shrunk)
+    training, model = steps.train("topaz", labels, images, expected, budget, downsample=shrunk)
+    picking, picks = steps.pick("topaz", model, scored, data.dataset.diameter_px / shrunk)
     program = read_program("topaz", {"path": str(picks), "downsample": shrunk}, images)
-    test, validation = (annotated_part(data, part) for part in ("test", "validation"))
     (result,) = compare([program], test, validation, data.dataset.particle_px)
-    seconds = {"training_cpu_s": training["cpu_seconds"], "picking_s": pace(files)}
+    seconds = {
+        "training_cpu_s": training["cpu_seconds"],
+        "picking_cpu_s": round(picking["cpu_seconds"] / len(scored), 2),
+    }
     return {**scores_of(result.as_dict()["particle"]), **seconds}
 
 

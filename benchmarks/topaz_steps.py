@@ -90,7 +90,7 @@ class Topaz:
 
     def pick(
         self, name: str, model: str | Path, micrographs: Iterable[str], diameter_px: float
-    ) -> tuple[Path, list[Path]]:
+    ) -> tuple[dict[str, Any], Path]:
         """Pick in normalised micrographs.
 
         Picks are as far apart as cryofix's, and as the scorer asks for: half a diameter, which is
@@ -98,13 +98,14 @@ class Topaz:
 
         Returns
         -------
-        A file of all picks, and the files of each micrograph.
+        What it took, and a file of all picks, beside the ``.coord`` of each micrograph.
         """
         folder = self.folder / f"{name}_pick"
         command: list[str | Path] = [self.program, "extract", "--device", "-1", "--model", model]
         command += ["--radius", str(int(diameter_px / 2)), "--per-micrograph", "--output", folder]
-        Commands(self.folder).run(folder.name, [*command, *map(self.normalised, micrographs)])
+        command += map(self.normalised, micrographs)
+        picking = Commands(self.folder).run(folder.name, command)
         files = sorted(folder.glob("*.coord"))
         table = pd.concat([pd.read_csv(file, sep="\t", dtype=str) for file in files])
         table.to_csv(folder / "picks.txt", sep="\t", index=False)
-        return folder / "picks.txt", files
+        return picking, folder / "picks.txt"
