@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_known
 from cryofix.formats.frames import Outside, Remarks, check_inside, to_our_frame, without_duplicates
 from cryofix.formats.micrograph import MicrographInfo
 from cryofix.formats.names import image_stem, micrograph_name
-from cryofix.formats.option_keys import CommandKeys, check_choice, keys_of_command, option_key
+from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
 from cryofix.formats.registry import (
     check_options,
     detect_format,
@@ -73,7 +73,7 @@ def read_coordinates(
     """
     path, particles, remarks = Path(path), {}, Remarks()
     with keys_of_command(keys):
-        check_choice(outside, "outside", "error", "drop")
+        check_known(option_key("outside"), outside, ("error", "drop"))
         chosen = find_format(format if format is not None else detect_format(path))
         check_options(chosen, chosen.read_options, options)
         if not path.exists():

@@ -60,12 +60,3 @@ def check_option(value: Any, option: str, *, above: float = 0, zero: bool = Fals
     if not (isinstance(value, int | float) and (above < value < np.inf or (zero and value == 0))):
         limit = " of 0 or more" if zero else f" above {above:g}" if np.isfinite(above) else ""
         raise CryofixError(f"{option_key(option)}={value} has to be a number{limit}")
-
-
-def check_choice(value: Any, option: str, *choices: str) -> None:
-    """Raise a CryofixError if what a user gave is none of the choices."""
-    if value not in choices:
-        known = ", ".join(choices[:-1])
-        raise CryofixError(
-            f"{option_key(option)}={value} is not known: choose {known} or {choices[-1]}"
-        )

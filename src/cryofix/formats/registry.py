@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_known
 from cryofix.formats.cryolo import CRYOLO
 from cryofix.formats.cryoppp import CRYOPPP
 from cryofix.formats.cryosparc import CRYOSPARC
 from cryofix.formats.eman import EMAN
 from cryofix.formats.micrograph import MicrographInfo
 from cryofix.formats.names import image_kind
-from cryofix.formats.option_keys import CommandKeys, check_choice, keys_of_command, option_key
+from cryofix.formats.option_keys import CommandKeys, keys_of_command, option_key
 from cryofix.formats.point_json import COCO, POINTS
 from cryofix.formats.relion import RELION, RELION_PARTICLES
 from cryofix.formats.tables import Format, YOrigin
@@ -86,4 +86,4 @@ def _check_y_origin(chosen: Format, given: str | None) -> None:
             "on where it counts y from: try one and look at the particles"
         )
     if given is not None:
-        check_choice(given, "y_origin", "top", "bottom")
+        check_known(key, given, ("top", "bottom"))

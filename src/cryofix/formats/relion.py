@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, check_known
 from cryofix.formats.names import image_stem
-from cryofix.formats.option_keys import check_choice, check_option, option_key
+from cryofix.formats.option_keys import check_option, option_key
 from cryofix.formats.relion_read import UNKNOWN, read_relion
 from cryofix.formats.star import star_name, write_star
 from cryofix.formats.tables import Entry, Format, Particles
@@ -61,7 +61,7 @@ def relion_files(
 
     Arguments and errors are those of `write_relion`.
     """
-    check_choice(kind, "kind", "autopick", "manualpick")
+    check_known(option_key("kind"), kind, ("autopick", "manualpick"))
     root = Path(project).absolute()
     names = [star_name(relative_name(micrograph, root)) for micrograph in micrographs]
     files: dict[Path, str] = {}

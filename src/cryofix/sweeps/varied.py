@@ -93,15 +93,11 @@ def make_names(settings: Sequence[Setting]) -> dict[Setting, Names]:
         masks[each.mask].append(dict(each.mask_config))
         others[each.data].append(dict(each.others))
     mask_keys = {
-        mask: sorted(
-            (key for key in _keys(tables) if key == "threshold" or _differ(tables, key)),
-            key=lambda key: (key != "threshold", key),
-        )
+        mask: ["threshold", *sorted(_differing(tables) - {"threshold"})]
         for mask, tables in masks.items()
     }
-    other_keys = sorted(  # what goes with the data, such as their folder, their name says
-        {key for tables in others.values() for key in _keys(tables) if _differ(tables, key)}
-    )
+    # What goes with the data, such as their folder, their name says.
+    other_keys = sorted(set().union(*map(_differing, others.values())))
     return {setting: _named(setting, mask_keys[setting.mask], other_keys) for setting in settings}
 
 
@@ -118,12 +114,10 @@ def _named(setting: Setting, mask_keys: Sequence[str], other_keys: Sequence[str]
     )
 
 
-def _keys(tables: Iterable[Mapping[str, str]]) -> set[str]:
-    return {key for table in tables for key in table}
-
-
-def _differ(tables: Iterable[Mapping[str, str]], key: str) -> bool:
-    return len({table.get(key) for table in tables}) > 1
+def _differing(tables: Sequence[Mapping[str, str]]) -> set[str]:
+    """Return the keys of which not all tables have the same value."""
+    every = {key for table in tables for key in table}
+    return {key for key in every if len({table.get(key) for table in tables}) > 1}
 
 
 def sort_key(setting: Setting) -> tuple[object, ...]:
