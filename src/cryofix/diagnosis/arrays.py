@@ -56,9 +56,8 @@ class StoredArray:
     def pieces(self, start: int, stop: int, length: int) -> Iterator[NDArray[Any]]:
         """Yield the values from ``start`` to ``stop`` in stored order, ``length`` at a time.
 
-        All pieces share one buffer: use a piece before asking for the next.
-
-        Raises CryofixError if the file ends early.
+        All pieces share one buffer: use a piece before asking for the next. A file that ends early
+        is a CryofixError.
         """
         buffer = np.empty(min(length, max(stop - start, 0)), self.dtype)
         skip = self.offset + start * self.dtype.itemsize

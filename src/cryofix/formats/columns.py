@@ -53,10 +53,8 @@ def numbers(
     """Return a column of numbers, or of their text, as float64.
 
     Where ``optional``, single values may be missing (empty, null, ``nan``, ``<NA>``): they become
-    NaN. Where ``positive``, all have to be above 0, as lengths do.
-
-    Raises CryofixError if a value is no finite number, or not above 0 where it should be, naming
-    file, row (from 1) and value.
+    NaN. Any other that is no finite number, or not above 0 where ``positive``, is a CryofixError
+    that names file, row (from 1) and value.
     """
     try:
         raw = pd.Series(values, dtype=None if len(values) else np.float64)
@@ -102,10 +100,7 @@ def check_columns(columns: Collection[str], needed: Collection[str], where: str,
 
 
 def column_places(header: Sequence[str], wanted: Collection[str], where: str) -> dict[str, int]:
-    """Return the places of the wanted columns in a header.
-
-    Raises a CryofixError if one is there twice, since nobody knows which of them is meant.
-    """
+    """Return places of wanted columns in a header; one that is there twice is a CryofixError."""
     places: dict[str, int] = {}
     for place, name in enumerate(header):
         if name in places:

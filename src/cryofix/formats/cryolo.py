@@ -55,10 +55,9 @@ def read_cryolo(path: Path, threshold: float | None = None) -> Iterator[Table]:
 
 
 def write_cryolo(path: Path, particles: Particles, box_size_px: float | None = None) -> None:
-    """Write the boxes of one micrograph.
+    """Write the boxes of one micrograph, of side ``box_size_px`` or each particle's diameter.
 
-    ``box_size_px`` is the box's side; None takes each particle's diameter. Without both it is a
-    CryofixError.
+    Without both it is a CryofixError.
     """
     estimated = particles.sides(box_size_px, "box_size_px", path, "CBOX")
     boxes = estimated if box_size_px is None else np.full(len(particles), float(box_size_px))

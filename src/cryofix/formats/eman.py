@@ -48,9 +48,8 @@ def write_eman(
 ) -> None:
     """Write the boxes of one micrograph.
 
-    ``box_size_px`` is the box's side; None takes each particle's diameter, rounded. Without both
-    it is a CryofixError. ``with_scores=False`` leaves out the fifth column, for programs that know
-    only four.
+    ``box_size_px`` is the box's side; None takes each particle's diameter, rounded; without both it
+    is a CryofixError. ``with_scores=False`` leaves out the fifth column, unknown to some programs.
     """
     if box_size_px is None:
         boxes = np.rint(particles.sides(None, "box_size_px", path, "EMAN"))

@@ -89,9 +89,8 @@ def to_our_frame(
 def check_inside(particles: Particles, info: MicrographInfo, source: Path) -> None:
     """Refuse centres outside 0 <= x <= columns, 0 <= y <= rows by more than half a particle.
 
-    Where no diameter is known, 1 % of the image's longer side stands for its half.
-
-    Raises CryofixError naming file, row (from 1), value, and what may be wrong.
+    Where no diameter is known, 1 % of the image's longer side stands for its half. The
+    CryofixError names file, row (from 1), value, and what may be wrong.
     """
     _refuse(particles, info, _beyond(particles, info)[1], Table("", source, particles))
 

@@ -9,10 +9,7 @@ _MOST = 500  # bytes in memory for one in the file; counts of few electrons reac
 
 
 def check_growth(path: Path, needed_bytes: int) -> None:
-    """Raise a CryofixError if reading a file takes far more memory than it can honestly need.
-
-    That is more than 256 MiB and more than 500 times the size of the file.
-    """
+    """Refuse a file (CryofixError) that takes more than 256 MiB and 500 times its size to read."""
     held = path.stat().st_size
     if needed_bytes > max(_ALWAYS, _MOST * held):
         raise CryofixError(

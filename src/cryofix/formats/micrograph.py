@@ -44,10 +44,7 @@ class Micrograph:
 
 
 def index_micrographs(paths: Iterable[Path]) -> dict[str, MicrographInfo]:
-    """Return `distinct_names` to headers, as the coordinate functions take them, in this order.
-
-    Raises CryofixError if two files share a name, since labels could then not be told apart.
-    """
+    """Return `distinct_names` to headers, as the coordinate functions take them, in this order."""
     paths = list(paths)
     return dict(zip(distinct_names(paths), map(read_info, paths), strict=True))
 

@@ -38,8 +38,8 @@ def read_npy_header(file: IO[bytes], size: int) -> NpyHeader:
 
     ``file`` is opened at the start of the stream, which may be a member of a ``.npz`` archive;
     where it stands afterwards is not defined: seek to ``offset``. ``size`` is in bytes, header
-    included. Raises ValueError if it is no header, or promises more values than the stream can
-    hold. The text has one line and does not name the file.
+    included. Raises ValueError, which does not name the file, if it is no header, or promises more
+    values than the stream can hold.
     """
     head = io.BytesIO(file.read(_LONGEST_HEADER))
     try:

@@ -24,8 +24,7 @@ FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
     """Return the name of the format of a file or folder, judged by suffix and content.
 
-    ``keys`` is that of `read_coordinates`. A CryofixError says if ``path`` is missing or in no
-    format.
+    A CryofixError, with the ``keys`` of a command, says if it is missing or in no format.
     """
     path = Path(path)
     if not path.exists():
@@ -68,10 +67,7 @@ def find_writer(name: str, y_origin: str | None, options: Iterable[str]) -> Form
 
 
 def find_y_origin(chosen: Format, info: MicrographInfo, given: YOrigin | None) -> YOrigin:
-    """Return where a micrograph's y counts from: as given, else as the format does.
-
-    A CryofixError says if neither does.
-    """
+    """Return where y counts from: as given, else as the format says; else it is a CryofixError."""
     _check_y_origin(chosen, given)
     if given is None and chosen.from_bottom:
         return "bottom" if image_kind(info.path) in chosen.from_bottom else "top"

@@ -93,11 +93,9 @@ def write_relion_particles(
 ) -> list[Path]:
     """Write one STAR of particles with RELION 3.1's optics groups, one for each pixel size.
 
-    Raises CryofixError if a pixel size is unknown, or a name cannot be held by a STAR file.
-
     ``pixel_size_angstrom`` is for micrographs whose file does not say; the voltage and what
-    follows is of the microscope, which picks do not know. A micrograph without particles leaves no
-    trace in this format.
+    follows is of the microscope, which picks do not know. Raises CryofixError if a pixel size is
+    unknown, or a name cannot be held by a STAR file.
     """
     if pixel_size_angstrom is not None:
         check_option(pixel_size_angstrom, "pixel_size_angstrom")

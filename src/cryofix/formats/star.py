@@ -154,10 +154,7 @@ def write_star(path: Path, blocks: Mapping[str, pd.DataFrame | dict[str, Any]]) 
 
 
 def star_name(name: str) -> str:
-    """Return ``name`` if a STAR file can hold it.
-
-    Readers end a value at a quote, a hash or a control character, so these are a CryofixError.
-    """
+    """Return ``name``; one with what ends a value for readers of STAR files is a CryofixError."""
     if any(character in "\"'#" or ord(character) < 32 for character in name):
         raise CryofixError(
             f"the name {name!r} holds a quote, # or a control character, which STAR files "

@@ -102,10 +102,7 @@ def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:
 
 
 def choose_device(asked: str | None) -> str:
-    """Return where to run: the GPU when there is one, unless the user says otherwise.
-
-    Raises CryofixError if it is not known, or there is none.
-    """
+    """Return the device asked for (a CryofixError where it is not there), else GPU or CPU."""
     if asked is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -103,10 +103,7 @@ class SweepSummary:
 
 
 def summarise_sweep(sweep: Sweep, metric: str = SELECTED_BY) -> SweepSummary:
-    """Compute all rows and choices of a sweep.
-
-    Raises CryofixError: ``metric`` is not the name of a score.
-    """
+    """Compute all rows and choices of a sweep; a ``metric`` that is no score is a CryofixError."""
     higher_is_better = [name for name in METRICS if name != "pixel_ece"]
     if metric not in higher_is_better:
         raise CryofixError(f"metric={metric}: choose one of {', '.join(higher_is_better)}.")
