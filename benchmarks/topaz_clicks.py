@@ -2,12 +2,12 @@
 
     python -m benchmarks.topaz_clicks RUN ... [--output runs/topaz_clicks]
 
-RUN is a finished run folder of `cryofix.train` with `data.labelled_particles` and
-`data.particles_per_micrograph`. Topaz gets the same labelled particles, the same expected number of
-particles in a micrograph, and the same micrographs with the same added noise, shrunk to 1024 pixels
-along the longer side. It picks the run's validation and test micrographs, and is scored as the run
-was. The command prints a table and writes it to `scores.csv`. Every finished step is kept in the
-output folder, so that the same command does only what is missing.
+RUN is a finished run folder of `cryofix.train` with partial labels (`data.labelled_particles` or
+`data.labels=partial`) and `data.particles_per_micrograph`. Topaz gets the same labelled particles,
+the same expected number of particles in a micrograph, and the same micrographs with the same added
+noise, shrunk to 1024 pixels along the longer side. It picks the run's validation and test
+micrographs, and is scored as the run was. The command prints a table and writes it to `scores.csv`.
+Every finished step is kept in the output folder; the same command does only what is missing.
 """
 
 import argparse
@@ -29,7 +29,6 @@ from cryofix.experiment.comparison import annotated_part, compare, headers
 from cryofix.formats import Particles, read_micrograph, write_mrc
 from cryofix.metrics.programs import read_program
 
-GIVEN = ("labelled_particles", "particles_per_micrograph")
 BRANCHES = ("supervised", "fixmatch")
 
 
@@ -51,23 +50,27 @@ def main() -> None:
             json.loads((run / f"{name}.json").read_text())
             for name in ("config", "splits", "results")
         )
-        missing = [f"data.{key}" for key in GIVEN if config["data"].get(key) is None]
-        if missing:
-            sys.exit(f"{run} was trained without {' and '.join(missing)}: give a run with them")
+        clicks = splits.get("clicks")
+        if not clicks or not config["data"].get("particles_per_micrograph"):
+            sys.exit(
+                f"{run} was trained without partial labels or without"
+                " data.particles_per_micrograph: give a run that had both"
+            )
         cell = {
             "data": results["data"],
             "noise": config["data"]["added_noise"],
-            "clicks": config["data"]["labelled_particles"],
+            "clicks": sum(map(len, clicks.values())),
             "draw": results["label_draw"],
             "seed": results["seed"],
         }
+        row = {"run": run.name, **cell}
         for branch in BRANCHES:
             if results.get(branch):
-                rows.append({**cell, "program": branch, **scores_of(results[branch]["particle"])})
+                rows.append({**row, "program": branch, **scores_of(results[branch]["particle"])})
         place = folder / "_".join(map(str, [*cell.values(), results["split_seed"]]))
-        steps, clicks = Topaz(program, place), splits["clicks"]
-        rows.append({**cell, "program": "topaz", **topaz(steps, config, clicks, budget)})
-        table = pd.DataFrame(rows).drop_duplicates()
+        scores = topaz(Topaz(program, place), config, clicks, budget)
+        rows.append({**row, "program": "topaz", **scores})
+        table = pd.DataFrame(rows)
         table.to_csv(folder / "scores.csv", index=False)
     print(table.to_string(index=False, float_format="{:.3f}".format))
 

@@ -110,3 +110,14 @@ def test_it_gets_the_same_labels_and_noise_and_its_row_stands_beside_the_runs(
     period = data.preprocessing.highpass_diameters * data.dataset.particle_px
     again = normalise(fourier_crop(given, seen.shape, period), data.preprocessing.clip_sigma)
     assert np.corrcoef(again.ravel(), seen.read().ravel())[0, 1] > 0.999
+
+
+def test_a_run_with_complete_labels_is_refused(tmp_path: Path) -> None:
+    data = {"particles_per_micrograph": 9.0}
+    for name, content in (("config", {"data": data}), ("splits", {"clicks": {}}), ("results", {})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "topaz").touch()
+    command = ["topaz_clicks", str(tmp_path), f"--venv={tmp_path}"]
+    with mock.patch.object(sys, "argv", command), pytest.raises(SystemExit, match="partial labels"):
+        topaz_clicks.main()
