@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
-from glob import escape, glob
 from pathlib import Path
 
 import hydra
@@ -56,8 +55,7 @@ def suggestions(line: str) -> list[str]:
     if name not in COMMANDS:
         return []
     if equals and key in TEXT:
-        found = sorted(glob(f"{escape(str(Path(value).expanduser()) if value else '')}*"))
-        return [f"{key}={path}{'/' * os.path.isdir(path)}" for path in found]
+        return [f"{key}={path}" for path in _paths(value)]
     # Paths and patterns among the words before change no key.
     kept = [word for word in before if word.partition("=")[0] not in TEXT]
     os.environ["COMP_LINE"] = " ".join(["cryofix", *kept, last])
@@ -65,6 +63,17 @@ def suggestions(line: str) -> list[str]:
         hidden = _foreign_groups(name)
         found = _ask_hydra(name, "query=bash").split()
         return [word for word in found if not _is_hidden(word, hidden)]
+    return []
+
+
+def _paths(typed: str) -> list[str]:
+    """Return the files and folders whose path begins as typed, folders with a slash at the end."""
+    folder, slash, start = typed.rpartition("/")
+    place = Path(f"{folder}{slash}").expanduser()
+    with suppress(OSError):  # no folder, or one that may not be read
+        found = sorted(each for each in place.iterdir() if each.name.startswith(start))
+        shown = [each for each in found if start or not each.name.startswith(".")]
+        return [f"{folder}{slash}{each.name}{'/' * each.is_dir()}" for each in shown]
     return []
 
 
