@@ -1,6 +1,7 @@
 """TIFF, PNG and JPEG, decoded to float32 grey; they carry no pixel size that can be trusted."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,8 +30,7 @@ _BYTES_A_COLOURED_PIXEL = 28
 def tiff_shape(path: Path) -> tuple[int, int]:
     """Return (rows, columns) of a TIFF; more than one page is a CryofixError."""
     with tifffile.TiffFile(path) as tiff:
-        page = _only_page(path, tiff)
-        return int(page.imagelength), int(page.imagewidth)
+        return _only_page(path, tiff)[1]
 
 
 def picture_shape(path: Path) -> tuple[int, int]:
@@ -45,8 +45,7 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
     Raises CryofixError if there is more than one page, or the page is neither grey nor RGB.
     """
     with tifffile.TiffFile(path) as tiff:
-        page = _only_page(path, tiff)
-        shape = int(page.imagelength), int(page.imagewidth)
+        page, shape = _only_page(path, tiff)
         try:
             stored = page.asarray()
         except (ValueError, ImportError) as error:
@@ -66,23 +65,22 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
 def read_picture(path: Path) -> NDArray[np.float32]:
     """Return the pixels of a PNG or JPEG, float32 of shape (rows, columns), 0..255 or 0..65535."""
     with _open_picture(path) as picture:
-        if picture.mode.startswith(("I", "F")) or picture.mode == "L":
-            return _to_luminance(np.asarray(picture))
-        if picture.mode in ("1", "LA", "La"):
-            return _to_luminance(np.asarray(picture.convert("L")))
-        return _to_luminance(np.asarray(picture.convert("RGB")))
+        if not (picture.mode.startswith(("I", "F")) or picture.mode == "L"):
+            picture = picture.convert("L" if picture.mode in ("1", "LA", "La") else "RGB")
+        return _to_luminance(np.asarray(picture))
 
 
-def _only_page(path: Path, tiff: tifffile.TiffFile) -> tifffile.TiffPage:
+def _only_page(path: Path, tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, tuple[int, int]]:
     if len(tiff.pages) != 1:
         raise CryofixError(
             f"{path} holds {len(tiff.pages)} images: give one micrograph a file "
             "(align and average movie frames first)"
         )
     page = tiff.pages.first
-    pixels = int(page.imagelength) * int(page.imagewidth) * int(page.samplesperpixel)
-    check_growth(path, pixels * (page.dtype.itemsize + 4 if page.dtype else 8))
-    return page
+    shape = int(page.imagelength), int(page.imagewidth)
+    values = math.prod(shape) * int(page.samplesperpixel)
+    check_growth(path, values * (page.dtype.itemsize + 4 if page.dtype else 8))
+    return page, shape
 
 
 def _read_with_libtiff(path: Path, page: tifffile.TiffPage) -> NDArray[Any]:

@@ -89,16 +89,12 @@ def markdown_code(content: str) -> str:
 
 def _rows(
     frame: "pd.DataFrame", columns: Sequence[Column], cell: Callable[[Column, Any], Any]
-) -> list[list[Any]]:
-    values = [[None if _unknown(v) else v for v in frame[column.of]] for column in columns]
-    return [
-        [cell(column, value) for column, value in zip(columns, row, strict=True)]
-        for row in zip(*values, strict=True)
-    ]
-
-
-def _unknown(value: object) -> bool:
-    return value is None or value != value
+) -> list[tuple[Any, ...]]:
+    cells = (
+        [cell(column, None if v is None or v != v else v) for v in frame[column.of]]
+        for column in columns
+    )
+    return list(zip(*cells, strict=True))
 
 
 def _html(column: Column, value: Any) -> tuple[str, object]:
