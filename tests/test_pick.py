@@ -12,47 +12,18 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-import torch
 
 from cryofix import files
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from disc_finder import draw
-
-MODEL = {
-    "architecture": "unet",
-    "encoder": "cryofix_small",
-    "encoder_weights": None,
-    "norm": "batch",
-    "options": {"encoder_depth": 4, "decoder_channels": [64, 32, 16, 8]},
-}
-DATA = {
-    "particle_px": 24.0,
-    "target_size": None,
-    "radius_fraction": 0.5,
-    "highpass_diameters": 4.0,
-    "clip_sigma": 6.0,
-}
-THRESHOLD = 0.515
+from random_picker import THRESHOLD, save_random_picker
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a model of random weights, trained on particles of 40 pixels."""
-    from cryofix.learning.checkpoint import save_picker
-    from cryofix.learning.network import build_network
-
-    torch.manual_seed(1)
-    metadata = {
-        "config": {"model": MODEL, "data": DATA},
-        "prior": 0.04,
-        "particle_px": 24.0,
-        "diameter_px": 40.0,
-        "diameter_angstrom": 60.0,
-        "thresholds": {"pixel": 0.5, "particle": THRESHOLD},
-    }
     folder = tmp_path_factory.mktemp("run")
-    network = build_network(**MODEL, prior=0.5).eval()  # type: ignore[arg-type]  # as in a config
-    save_picker(folder / "checkpoints" / "selected.ckpt", network, metadata)
+    save_random_picker(folder)
     return folder
 
 

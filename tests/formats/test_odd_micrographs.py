@@ -161,10 +161,10 @@ def test_a_big_endian_lzw_tiff_is_read_right_or_names_codec_and_package(
 def test_a_table_is_no_micrograph_and_the_remedy_is_the_images_that_it_lists(
     tmp_path: Path,
 ) -> None:
-    table = tmp_path / "micrographs_ctf.star"
-    table.write_text("data_micrographs\n\nloop_\n_rlnMicrographName\nraw/a.mrc\n")
+    table = tmp_path / "passthrough.cs"
+    table.write_bytes(b"")
     with pytest.raises(
-        CryofixError, match=r"micrographs_ctf\.star is a table.* give the folder or a quoted"
+        CryofixError, match=r"passthrough\.cs is a table.* give the folder or a quoted"
     ):
         find_micrographs(table)
 

@@ -99,11 +99,16 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def find_micrographs(where: str | Path) -> list[Path]:
     """Return the micrographs at ``where``: a file, a folder (not its subfolders) or a glob.
 
-    They are sorted; hidden files are left out. Links to files that do not exist are among them, so
+    They are sorted; hidden files are left out. A ``.star`` file stands for the micrographs that
+    it lists, as seen from the working folder. Links to files that do not exist are among them, so
     that whoever reads them says so. Raises CryofixError if nothing is found or the folder cannot
     be read, naming ``where``.
     """
     path = Path(where)
+    if path.suffix == ".star" and path.is_file():
+        from cryofix.formats.micrograph_list import listed_micrographs  # pandas, rarely needed
+
+        return listed_micrographs(path)
     if _is_file_or_lost(path):
         image_kind(path)
         return [path]
