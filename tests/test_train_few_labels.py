@@ -1,9 +1,12 @@
 """Training from partial labels."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
+from cryofix.learning.checkpoint import load_picker
 from support import SMALL, message, results, run_train
 
 FEW = ("data.labelled_particles=4", "data.particles_per_micrograph=20")
@@ -29,3 +32,29 @@ def test_partial_labels_without_a_number_of_particles_are_refused(
     said = message(capsys, *SMALL, "data.labels=partial", f"output={tmp_path / 'run'}")
     assert "data.particles_per_micrograph" in said
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_training_starts_from_the_weights_of_another_run(tmp_path: Path) -> None:
+    start, run = tmp_path / "start", tmp_path / "run"
+    run_train(*SMALL, "method=supervised", f"output={start}")
+    first = load_picker(start).network.state_dict()
+    still = ("optimiser.learning_rate=0", "optimiser.weight_decay=0", "seed=1")
+    run_train(*SMALL, *FEW, *still, f"model.initial={start}", f"output={run}")
+    shutil.rmtree(start)
+    weights = dict(load_picker(run).network.named_parameters())
+    assert weights
+    for name, value in weights.items():
+        torch.testing.assert_close(value, first[name])
+
+
+@pytest.mark.parametrize("model", [None, "unet_resnet18"])
+def test_a_start_that_does_not_fit_is_refused_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str | None
+) -> None:
+    start = tmp_path / "start"
+    words = [f"model.initial={start}"]
+    if model is not None:
+        run_train(*SMALL, "method=supervised", f"output={start}")
+        words.append(f"model={model}")
+    said = message(capsys, *SMALL, *words, f"output={tmp_path / 'run'}")
+    assert f"model.initial={start} is no start" in said

@@ -15,7 +15,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import score_all
-from cryofix.learning.network import build_network
+from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.metrics.scores import (
     MicrographRecord,
     Thresholds,
@@ -64,7 +64,7 @@ def averaged_network(
 ) -> nn.Module:
     """Return a checkpoint's averaged network in eval mode; without one, that of the beginning."""
     torch.manual_seed(config["seed"])
-    network = build_network(**{**config["model"], "encoder_weights": None})
+    network = build_network(**{**config["model"], **UNTRAINED})
     if checkpoint is not None:
         network.load_state_dict(averaged_state(load_checkpoint(checkpoint)))
     return network.to(device).eval()

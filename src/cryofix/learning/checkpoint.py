@@ -18,7 +18,7 @@ from cryofix.distributed import on_first
 from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
 from cryofix.learning.metadata import checked_metadata, checked_weights
-from cryofix.learning.network import build_network
+from cryofix.learning.network import UNTRAINED, build_network
 
 SELECTED = "selected.ckpt"
 OF_WRONG_CONTENT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
@@ -139,7 +139,7 @@ def load_picker(where: str | Path) -> Picker:
         path = inside
     checkpoint = load_checkpoint(path)
     metadata = checkpoint["cryofix"]
-    model = {**metadata["config"]["model"], "encoder_weights": None}
+    model = {**metadata["config"]["model"], **UNTRAINED}
     with about(path):
         network = call(build_network, model, "model")
         network.load_state_dict(averaged_state(checkpoint))

@@ -15,7 +15,7 @@ from cryofix.construct import call
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.intensity import sample_seed
 from cryofix.learning.checkpoint import about, load_checkpoint
-from cryofix.learning.network import build_network
+from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.schedule import scheduled_adamw
 from cryofix.learning.settings import StageSettings
@@ -102,7 +102,7 @@ class FixMatch(LightningModule):
         metadata = checkpoint["cryofix"]
         config = metadata["config"]
         with about(path):
-            network = call(build_network, {**config["model"], "encoder_weights": None}, "model")
+            network = call(build_network, {**config["model"], **UNTRAINED}, "model")
             if "network" in checkpoint:
                 network.load_state_dict(checkpoint["network"])
             settings = StageSettings.of(config, metadata["prior"])

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from cryofix.errors import CryofixError, reason
 SMALL = "cryofix_small"
 FIXED = ("encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params")
 """Options of architectures that would make another thing of a network than one logit a pixel."""
+UNTRAINED: Mapping[str, None] = {"encoder_weights": None, "initial": None}
+"""Settings of a network whose weights are loaded after it has been built."""
 VARIABLE = inspect.Parameter.VAR_KEYWORD
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
@@ -76,6 +78,7 @@ def build_network(
     norm: str = "batch",
     options: dict[str, Any] | None = None,
     prior: float | None = None,
+    initial: str | None = None,
 ) -> nn.Module:
     """Build a one-channel-in, one-logit-out segmentation network.
 
@@ -95,6 +98,8 @@ def build_network(
     prior
         Share of particle pixels; the last bias starts at its log-odds, so that training does not
         begin by unlearning p = 0.5 everywhere.
+    initial
+        Run folder or checkpoint of cryofix whose weights the network starts from.
     """
     options = {} if options is None else options
     local = encoder_weights is not None and Path(encoder_weights).expanduser().is_file()
@@ -143,6 +148,16 @@ def build_network(
     if prior is not None:
         bias = next(m.bias for m in network.segmentation_head if isinstance(m, nn.Conv2d))  # type: ignore[union-attr] # smp's models are untyped
         nn.init.constant_(bias, math.log(prior / (1 - prior)))  # type: ignore[arg-type] # as above
+    if initial is not None:
+        from cryofix.learning.checkpoint import load_picker  # which builds networks itself
+
+        try:
+            network.load_state_dict(load_picker(initial).network.state_dict())
+        except (CryofixError, RuntimeError) as error:
+            raise CryofixError(
+                f"model.initial={initial} is no start for this network: {reason(error)}; give a run"
+                " folder or a checkpoint of a run with the same model"
+            ) from error
     return network
 
 

@@ -113,7 +113,8 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
     grain += np.float32(math.sqrt(electrons * share / (1 - share))) * coloured
 
     # The particles, as strong as the SNR says, and what else makes contrast.
-    protein = make_protein(config.particle_diameter_angstrom, config.protein_seed)
+    seed = config.protein_seed + index % config.proteins
+    protein = make_protein(config.particle_diameter_angstrom, seed)
     pixel = config.pixel_size_angstrom
     shifted = positions.T + margin
     density = project(protein, shifted[0], shifted[1], (rows, columns), pixel, poses)

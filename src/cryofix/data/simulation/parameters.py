@@ -58,6 +58,8 @@ class SimulatorConfig:
 
     protein_seed: int = 0
     """Which protein the data set shows."""
+    proteins: int = 1
+    """How many proteins the data set has; micrograph ``i`` shows number ``i`` modulo that."""
     seed: int = 0
     """Everything else that is random."""
 
@@ -92,6 +94,7 @@ class SimulatorConfig:
         """Raise for the first value outside its range."""
         positive = (
             "micrographs",
+            "proteins",
             "pixel_size_angstrom",
             "particle_diameter_angstrom",
             "voltage_kv",
@@ -112,6 +115,7 @@ class SimulatorConfig:
             "ice_gradient": 0.9,
             "contamination": 1.0,
             "protein_seed": float("inf"),
+            "proteins": float("inf"),
             "seed": float("inf"),
         }
         for key in positive:
