@@ -92,13 +92,9 @@ def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
 def take_back_chance(gains: Sequence[Gain | None]) -> list[Gain | None]:
     """Take back 'better' and 'worse' where that many rows may say so by chance."""
     judged = list(gains)
-    entered = [
-        (number, gain, gain.p)
-        for number, gain in enumerate(gains)
-        if gain is not None and gain.p is not None and gain.enough
-    ]
-    rejected = holm([p for _, _, p in entered])
-    for (number, gain, _), sure in zip(entered, rejected, strict=True):
+    entered = [(number, gain) for number, gain in enumerate(gains) if gain and gain.enough]
+    rejected = holm([1.0 if gain.p is None else gain.p for _, gain in entered])
+    for (number, gain), sure in zip(entered, rejected, strict=True):
         if gain.verdict in ALONE and not sure:
             judged[number] = replace(gain, verdict=ALONE[gain.verdict])
     return judged

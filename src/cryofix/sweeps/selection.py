@@ -66,26 +66,17 @@ def judge_selection(runs: pd.DataFrame, metric: str) -> list[SelectedModels]:
     """
     if runs.empty:
         return []
-    runs = runs.dropna(subset=["selected", f"supervised_{metric}", f"fixmatch_{metric}"])
-    chosen = {name: rule(runs) for name, rule in RULES.items()}
-    return [
-        _judged(name, branch, runs, metric)
-        for name, branch in chosen.items()
-        if len(runs) and branch.notna().all()
-    ]
-
-
-def _judged(name: str, branch: "pd.Series[Any]", runs: pd.DataFrame, metric: str) -> SelectedModels:
-    control, fixmatch = (
-        runs[f"{each}_{metric}"].to_numpy(dtype=float) for each in ("supervised", "fixmatch")
-    )
-    selected = np.where(branch == "fixmatch", fixmatch, control)
-    cost, gain = np.maximum(control, fixmatch) - selected, selected - control
-    return SelectedModels(
-        rule=name,
-        n=len(runs),
-        wrong=int((cost > 0).sum()),
-        cost=float(cost.mean()),
-        gain=float(gain.mean()),
-        worst=float(gain.min()),
-    )
+    branches = [f"supervised_{metric}", f"fixmatch_{metric}"]
+    runs = runs.dropna(subset=["selected", *branches])
+    control, fixmatch = runs[branches].to_numpy(dtype=float).T
+    judged = []
+    for name, rule in RULES.items():
+        branch = rule(runs)
+        if runs.empty or branch.isna().any():
+            continue
+        selected = np.where(branch == "fixmatch", fixmatch, control)
+        cost, gain = np.maximum(control, fixmatch) - selected, selected - control
+        wrong, worst = int((cost > 0).sum()), float(gain.min())
+        means = float(cost.mean()), float(gain.mean())
+        judged.append(SelectedModels(name, len(runs), wrong, *means, worst))
+    return judged
