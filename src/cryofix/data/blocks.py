@@ -71,8 +71,8 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
     scored, known = _particles(found)
     if not 0 < scored < known:
         raise CryofixError(
-            f"the labelled micrographs ({', '.join(found)}) hold {known} labelled particles, so"
-            " that some cannot be taught and others validated on: label more of them, or another"
+            f"the labelled particles of {', '.join(found)} ({known}) are too few, or too close"
+            " together, to teach some and validate on others: label more of them, or another"
             " micrograph"
         )
     return found
