@@ -16,7 +16,7 @@ from cryofix.data.tiles import Annotated
 from cryofix.experiment.comparison import Scored
 from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
-from cryofix.metrics.matching import match
+from cryofix.metrics.matching import match, within
 from cryofix.metrics.particles import ParticleRecord, centres
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import MicrographRecord, Thresholds
@@ -81,12 +81,15 @@ def show_micrograph(axis: Axes, prediction: Prediction) -> None:
 
 
 def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold: float) -> None:
-    """Draw a micrograph with its picks: found, wrong, and missed particles, in network pixels."""
+    """Draw a micrograph with its picks: found, wrong, and missed particles, in network pixels.
+
+    Picks that count for neither side are left out; see `ParticleRecord.from_picks`.
+    """
     show_micrograph(axis, prediction)
     picks = prediction.picks
     assert picks.score is not None
     area = prediction.annotated.area
-    picks = picks.select((picks.score >= threshold) & area.holds(picks.x, picks.y))
+    picks = picks.select(picks.score >= threshold)
     x0, y0, x1, y1 = prediction.annotated.interior
     if x0 > 0:  # only the part that is scored
         axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="gold", lw=1))
@@ -94,19 +97,24 @@ def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold
     area.leave_out(scored)
     if area.closed:
         axis.contour(scored, levels=[0.5], colors="gold", linewidths=1)
-    truth = prediction.annotated.particles or Particles.empty()
+    known = prediction.annotated.particles or Particles.empty()
+    inside = area.holds(known.x, known.y)
+    truth = known.select(inside)
+    others = np.concatenate([centres(prediction.annotated.ignored), centres(known.select(~inside))])
     pairs = match(centres(picks), centres(truth), diameter_px / 2)
     found = np.zeros(len(picks), dtype=bool)
     hit = np.zeros(len(truth), dtype=bool)
     found[pairs.pick], hit[pairs.truth] = True, True
+    excused = within(centres(picks), others, diameter_px / 2) | ~area.holds(picks.x, picks.y)
+    wrong = ~found & ~excused
     for particles, colour, style in (
         (picks.select(found), FOUND, "-"),
-        (picks.select(~found), WRONG, "-"),
+        (picks.select(wrong), WRONG, "-"),
         (truth.select(~hit), MISSED, "--"),
     ):
         plots.draw_circles(axis, centres(particles), diameter_px, colour, style)
     axis.set_title(
-        f"{found.sum()} found (green), {(~found).sum()} unlabelled picks (orange),"
+        f"{found.sum()} found (green), {wrong.sum()} unlabelled picks (orange),"
         f" {(~hit).sum()} missed (blue)"
     )
 

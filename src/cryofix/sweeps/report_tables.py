@@ -44,7 +44,8 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
     """Return the columns of all settings, in a page or in Markdown."""
     gains = summary.rows.gain.dropna()
     ends = [abs(end) for gain in gains for end in (gain.mean, *(gain.interval or ()))]
-    metric, reach, unknown = summary.metric, max(ends, default=0.0), _unknown(summary)
+    metric, reach, tested = summary.metric, max(ends, default=0.0), summary.rows.tested.any()
+    unknown = "" if tested else NOT_MEASURED
 
     def spread(title: str, column: str) -> Column:
         return Column(title, f"{column}_spread", html=_spread, key=_mean, unknown=unknown)
@@ -68,6 +69,7 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
         *first,
         Column("Labelled", "ratio", percent),
         Column("n", "runs"),
+        *([] if tested else [spread("On validation", f"validation_fixmatch_{metric}")]),
         spread(summary.metric_title, f"fixmatch_{metric}"),
         spread("Control", f"supervised_{metric}"),
         Column("Gain [95 %]", "gain", html=_gain, key=_mean, unknown=unknown),
@@ -88,14 +90,16 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
 
 def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
     """Return the columns of a terminal; a narrow one shows the most important."""
-    metric, unknown = summary.metric, _unknown(summary)
+    metric, tested = summary.metric, summary.rows.tested.any()
+    unknown = "" if tested else NOT_MEASURED
     several = summary.rows.scene.nunique() > 1
     first = [
         *([Column("data", "scene", text=True)] if several else []),
         Column("mask", "mask_words" if wide else "curve", text=True),
         Column("labelled", "ratio", percent),
         Column("n", "runs"),
-        Column("score", f"fixmatch_{metric}_spread", unknown=unknown),
+        *([] if tested else [Column("on validation", f"validation_fixmatch_{metric}_spread")]),
+        Column("score" if tested else "on test", f"fixmatch_{metric}_spread", unknown=unknown),
     ]
     gain = Column("gain [95 %]", "gain", unknown=unknown)
     if not wide:
@@ -109,11 +113,6 @@ def terminal_columns(summary: SweepSummary, wide: bool) -> list[Column]:
         Column("drift", "min_drift_mean", signed),
         Column("alarms", "alarms", style=lambda said: "" if said[:2] == "0/" else "red"),
     ]
-
-
-def _unknown(summary: SweepSummary) -> str:
-    """Return what stands for an unknown score: not measured where no run has a test set."""
-    return "" if summary.rows.tested.any() else NOT_MEASURED
 
 
 def shown_rows(rows: pd.DataFrame) -> pd.DataFrame:
