@@ -27,6 +27,7 @@ class Labelled:
     labelling: Labelling = field(default_factory=Labelling)
     split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
 
+    scored_partially: bool = False
     validation: list[float] = field(default_factory=lambda: [0.03, 0.05])
 
     def prior_per_micrograph(self, part: str = "labelled") -> list[float]:

@@ -1,7 +1,7 @@
 """The LightningDataModule: micrographs in, endless labelled and unlabelled batches out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated as Noted
 from typing import Any, TypeVar
@@ -125,6 +125,7 @@ class CryoDataModule(LightningDataModule):
         known = [name for name, one in dataset.annotated.items() if one.particles is not None]
         without = sorted(set(dataset.annotated) - set(known))
         split = self.splitting.split(known, without)
+        dataset = replace(dataset, annotated=self.labelling.known(dataset.annotated))
         self._loaded = Parts(dataset, split, self.splitting, self.labelling, self.tiling.tile_px)
 
     @property
@@ -152,6 +153,15 @@ class CryoDataModule(LightningDataModule):
     def blocks(self) -> dict[str, Blocks]:
         """Blocks of labelled micrographs that are validated on, by name, after :meth:`setup`."""
         return self._parts.blocks
+
+    @property
+    def scored_partially(self) -> bool:
+        """Whether there may be particles without a label where validation is."""
+        return self._parts.scored_partially
+
+    def to_count_in(self, most: int) -> list[Annotated]:
+        """Return at most so many labelled and so many unlabelled micrographs, as wholes."""
+        return self._parts.to_count_in(most)
 
     def part(self, name: str) -> list[Annotated]:
         """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""

@@ -46,6 +46,11 @@ class Labelling:
         """Whether there are unlabelled particles in labelled micrographs."""
         return self.labels == "partial" or self.labelled_particles is not None
 
+    def known(self, annotated: Mapping[str, Annotated]) -> dict[str, Annotated]:
+        """Return all micrographs with what their own labels say of the rest of them."""
+        partial = self.labels == "partial"
+        return {name: replace(one, partial=partial) for name, one in annotated.items()}
+
     def apply(self, micrographs: Sequence[Annotated], seed: Sequence[int]) -> list[Annotated]:
         """Return labelled micrographs with the particles that were drawn, by ``seed``."""
         if not self.partial:

@@ -9,6 +9,7 @@ from cryofix.data.labelling import Labelling
 from cryofix.data.sources import Dataset
 from cryofix.data.split import Split, Splitting, draw_window
 from cryofix.data.tiles import Annotated
+from cryofix.formats.label_fit import evenly
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,16 @@ class Parts:
         if self.labelling.partial:
             return [*unlabelled, *self.part("labelled")]
         return unlabelled or [self._taught(one) for one in self._whole("labelled")]
+
+    @cached_property
+    def scored_partially(self) -> bool:
+        """Whether there may be particles without a label where validation is."""
+        return any(one.partial for one in self.part("validation"))
+
+    def to_count_in(self, most: int) -> list[Annotated]:
+        """Return at most so many labelled and so many unlabelled micrographs, as wholes."""
+        parts = (self._labelled, self._whole("unlabelled"))
+        return [part[index] for part in parts for index in evenly(len(part), most)]
 
     @cached_property
     def blocks(self) -> dict[str, Blocks]:

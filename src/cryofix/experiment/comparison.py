@@ -26,7 +26,7 @@ CURVE_POINTS = 200
 def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
     """Return the micrographs of a part that have labels.
 
-    Raises CryofixError if none has, or there is no such part.
+    Raises CryofixError if none has, if they leave particles out, or if there is no such part.
     """
     if part not in PARTS:
         raise CryofixError(f"part={part} is not known; use one of {', '.join(PARTS)}")
@@ -40,6 +40,12 @@ def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
     if not known:
         other = "part=validation or part=all" if part == "test" else "another part"
         raise CryofixError(f"part={part} has no micrograph with coordinates: use {other}")
+    if any(each.partial for each in known):
+        raise CryofixError(
+            f"part={part} has partial labels, by which no pick can be called wrong: give"
+            " micrographs with all their particles labelled, for example with data=micrographs"
+            " data.images=... data.coordinates=..."
+        )
     return known
 
 

@@ -167,11 +167,17 @@ def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
     }
     scores: dict[str, float] = {}
     for branch, validation in results["validation"].items():
+        scores |= {
+            f"validation/{branch}/{name}": validation[name]
+            for name in ("particle_recall_at_expected", "particle_positive_unlabelled_f1")
+            if name in validation
+        }
         for kind, name in FINAL_SCORES:
             tested = results[branch][kind][name]
-            if tested is None:  # there is no test micrograph
-                scores[f"validation/{branch}/{kind}_{name}"] = validation[f"{kind}_{name}"]
-            else:
+            validated = validation[f"{kind}_{name}"]
+            if tested is None and validated is not None:  # there is no test micrograph
+                scores[f"validation/{branch}/{kind}_{name}"] = validated
+            elif tested is not None:
                 scores[f"test/{branch}/{kind}_{name}"] = tested
     with SummaryWriter(str(folder)) as writer:
         writer.add_hparams(choices, scores, run_name=".")

@@ -20,6 +20,8 @@ PAGES: dict[str, Charts] = {
         "Student against teacher: pixel F1 on validation": (
             "validation/student_pixel_f1",
             "validation/teacher_pixel_f1",
+            "validation/student_pixel_estimated_f1",
+            "validation/teacher_pixel_estimated_f1",
         ),
         "Mean p and predicted share against the prior": (
             "mask/mean_p",
@@ -53,7 +55,15 @@ PAGES: dict[str, Charts] = {
         ),
     },
     "Does it learn? (validation)": {
-        "F1 of pixels and particles": ("validation/pixel_f1", "validation/particle_f1"),
+        "F1 of pixels and particles (particles of partial labels: positive-unlabelled)": (
+            "validation/pixel_f1",
+            "validation/particle_f1",
+            "validation/particle_positive_unlabelled_f1",
+        ),
+        "Recall of pixels, and of as many particles as are expected (partial labels)": (
+            "validation/pixel_recall",
+            "validation/particle_recall_at_expected",
+        ),
         "Average precision of pixels and particles": (
             "validation/pixel_average_precision",
             "validation/particle_average_precision",

@@ -109,6 +109,7 @@ class CollapseGuard(Callback):
         self.lost = 0  # validations in a row in which the student is far below the best
         self.student_f1 = 0.0  # in the latest of them
         self._by_student = False  # who raised the latest alarm
+        self._score = "pixel F1"
 
     @property
     def has_stopped(self) -> bool:
@@ -157,9 +158,13 @@ class CollapseGuard(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take in the latest validation."""
         assert isinstance(pl_module, FixMatch)
-        if self.prior is not None and not self.prior.validation:
+        if self.prior is not None and self.prior.validation == 0:
             return  # without a particle there is nothing to lose
-        pair = pl_module.validated["pixel_f1"], pl_module.validated["student_pixel_f1"]
+        validated = pl_module.validated
+        partial = "pixel_f1" not in validated
+        score = "pixel_estimated_f1" if partial else "pixel_f1"
+        self._score = "estimated pixel F1" if partial else "pixel F1"
+        pair = validated[score], validated[f"student_{score}"]
         if self.judge_student(*pair, trainer.global_step):
             self._raise_alarm(trainer, pl_module)
 
@@ -170,6 +175,7 @@ class CollapseGuard(Callback):
         ----------
         average, student
             Pixel F1 at 0.5 on validation micrographs, of the running average and of the student.
+            With partial labels it is estimated.
         step
             Of FixMatch.
         """
@@ -259,9 +265,10 @@ class CollapseGuard(Callback):
         """Return what is wrong in words, with the latest numbers."""
         if self._by_student:
             return (
-                f"The student's pixel F1 on validation is {self.student_f1:.2f}, in {self.lost}"
-                f" validations in a row below half of the average's best, {self.best_f1:.2f}: it"
-                " loses the particles, whatever the shares of its pseudo-labels."
+                f"The student's {self._score} on validation is {self.student_f1:.2f}, in"
+                f" {self.lost} validations in a row below half of the average's best,"
+                f" {self.best_f1:.2f}: it loses the particles, whatever the shares of its"
+                " pseudo-labels."
             )
         latest, smoothed = self.latest or {}, self.smoothed
         excess = self._excess()

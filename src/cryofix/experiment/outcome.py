@@ -12,10 +12,11 @@ from torch import nn
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.experiment.run_folder import SELECTED_BY
+from cryofix.experiment.run_folder import SELECTED_BY, SELECTED_PARTIALLY_BY
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
-from cryofix.learning.evaluation import score_all
+from cryofix.learning.evaluation import expectation, score_all
 from cryofix.learning.network import UNTRAINED, build_network
+from cryofix.metrics.positive_unlabelled import Expectation
 from cryofix.metrics.scores import (
     MicrographRecord,
     Thresholds,
@@ -26,6 +27,8 @@ from cryofix.metrics.scores import (
 )
 
 OF_VALIDATION = ("precision", "recall", "f1", "average_precision")
+COUNTED_IN = 8
+"""Labelled micrographs, and as many unlabelled ones, from which a threshold is taken."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class ScoredBranch:
     thresholds: Thresholds
     network: nn.Module
     """The averaged network at the end of the branch, in eval mode."""
+    expected: Expectation | None
+    """What is gone by where the labels of validation are partial."""
 
     def scores(self) -> dict[str, Any]:
         """Return the ``SCORES`` on test micrographs; without any, every score is null."""
@@ -45,11 +50,18 @@ class ScoredBranch:
             return summarise_scores(self.test, self.thresholds)
         return not_measured(summarise_scores(self.validation, self.thresholds))
 
-    def validation_scores(self) -> dict[str, float]:
-        """Return the scores on validation that settings and branches are chosen by."""
+    def validation_scores(self) -> dict[str, float | None]:
+        """Return the scores on validation that settings and branches are chosen by.
+
+        Of partial labels, those that cannot be measured are None.
+        """
         scores = summarise_scores(self.validation, self.thresholds)
         kinds = ("particle", "pixel")
-        return {f"{kind}_{key}": scores[kind][key] for kind in kinds for key in OF_VALIDATION}
+        found = {f"{kind}_{key}": scores[kind][key] for kind in kinds for key in OF_VALIDATION}
+        if self.expected is None:
+            return found
+        recall = {"particle_recall": found["particle_recall"]}
+        return {**dict.fromkeys(found), **recall, **self.expected.scores(self.validation)}
 
     def gain_over(self, control: "ScoredBranch") -> dict[str, Any]:
         """Return what it gains on test micrographs; without any, every gain is null."""
@@ -74,24 +86,38 @@ def score_branch(
     name: str,
     network: nn.Module,
     data: CryoDataModule,
+    prior: float,
     device: torch.device,
     counter: Callable[[str, int], Callable[[], None]],
 ) -> ScoredBranch:
-    """Score a branch on validation and test; ``counter(title, n)`` returns what to call n times."""
-    parts = {name: data.part(name) for name in ("validation", "test")}
+    """Score a branch on validation and test; ``counter(title, n)`` returns what to call n times.
+
+    Where labels of validation are partial, thresholds follow from the number of particles that the
+    ``prior`` lets expect in labelled and unlabelled micrographs.
+    """
+    expected = expectation(data, prior)
+    parts = {part: data.part(part) for part in ("validation", "test")}
+    parts["counted"] = [] if expected is None else data.to_count_in(COUNTED_IN)
     tick = counter(f"scoring {name}", sum(map(len, parts.values())))
-    records: dict[str, list[MicrographRecord]] = {name: [] for name in parts}
+    records: dict[str, list[MicrographRecord]] = {part: [] for part in parts}
     for part, micrographs in parts.items():
         for annotated in micrographs:
             records[part] += score_all(network, data, [annotated], device)
             tick()
-    thresholds = choose_thresholds(records["validation"])
-    return ScoredBranch(records["validation"], records["test"], thresholds, network)
+    if expected is None:
+        thresholds = choose_thresholds(records["validation"])
+    else:
+        thresholds = expected.thresholds(records["counted"])
+    return ScoredBranch(records["validation"], records["test"], thresholds, network, expected)
 
 
-def select(validation: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the branch to use by the scores of each on validation; of equal ones the first."""
-    return max(validation, key=lambda name: validation[name][SELECTED_BY])
+def selection_scores(validation: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
+    """Return ``score``, what the branch to use is selected by, and that of each branch."""
+    partial = any(SELECTED_PARTIALLY_BY in scores for scores in validation.values())
+    key = SELECTED_PARTIALLY_BY if partial else SELECTED_BY
+    title = "particle positive-unlabelled F1" if partial else "particle average precision"
+    by_branch = {name: scores[key] for name, scores in validation.items()}
+    return {"score": f"{title} on validation", **by_branch}
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -150,7 +150,7 @@ class Phase:
 
 
 class ShowProgress(Callback):
-    """Show a training stage in a :class:`Display`, with the latest loss and validation F1."""
+    """Show a training stage in a :class:`Display`, with the latest scores on validation."""
 
     def __init__(self, display: Display, title: str) -> None:
         self._display, self._title = display, title
@@ -171,7 +171,12 @@ class ShowProgress(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take up the latest scores."""
         scores = getattr(pl_module, "validated", {})
-        if scores:
+        if "particle_positive_unlabelled_f1" in scores:
+            self._note = (
+                f"positive-unlabelled F1 {scores['particle_positive_unlabelled_f1']:.3f}"
+                f" pixel recall {scores['pixel_recall']:.3f}"
+            )
+        elif scores:
             self._note = (
                 f"F1 particle {scores['particle_f1']:.3f} pixel {scores['pixel_f1']:.3f}"
                 f" recall {scores['pixel_recall']:.3f}"

@@ -51,7 +51,8 @@ def write_run_figures(experiment: "Experiment") -> None:
     save(maps_figure(predictions), folder / "maps.png")
     records = {name: each.test or each.validation for name, each in experiment.scored.items()}
     part = "" if data.split.test else ", on validation"
-    save(precision_recall_figure(records, part), folder / "precision_recall.png")
+    if data.split.test or not data.scored_partially:
+        save(precision_recall_figure(records, part), folder / "precision_recall.png")
     if experiment.keep_rates:
         save(run_keep_rates_figure(experiment.keep_rates), folder / "keep_rates.png")
 

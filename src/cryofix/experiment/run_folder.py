@@ -22,6 +22,9 @@ SELECTED_BY = "particle_average_precision"
 fitted to the same few micrographs, so it ranks by luck: it chose the worse of two branches twice
 as costly (docs/study.md)."""
 
+SELECTED_PARTIALLY_BY = "particle_positive_unlabelled_f1"
+"""The same where the labels of validation are partial."""
+
 SECONDS_TO_LEAVE = 5.0  # that a process which was told to stop may still hold its folder
 
 
@@ -100,11 +103,11 @@ def finished(folder: Path) -> dict[str, Any] | None:
 
 
 def headline(results: dict[str, Any]) -> float:
-    """Return the number that ``cryofix.train`` returns: that of the selected model by SELECTED_BY.
+    """Return the number that ``cryofix.train`` returns: the score that selected the model.
 
     It is on validation micrographs, so that a search over settings never sees the test.
     """
-    score: float = results["validation"][results["selected"]][SELECTED_BY]
+    score: float = results["selected_by"][results["selected"]]
     return score
 
 

@@ -23,9 +23,8 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.checkpointing import KeepCheckpoints
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.guard import CollapseGuard
-from cryofix.experiment.outcome import averaged_network, environment, score_branch, select
+from cryofix.experiment.outcome import averaged_network, environment, score_branch, selection_scores
 from cryofix.experiment.progress import Display, ShowProgress
-from cryofix.experiment.run_folder import SELECTED_BY
 from cryofix.experiment.sharing import stage_folder, stage_lock
 from cryofix.experiment.stage_trainer import (
     begin_logging,
@@ -41,7 +40,7 @@ from cryofix.learning.checkpoint import (
     load_checkpoint,
     save_picker,
 )
-from cryofix.learning.evaluation import confidence_histogram, score_all
+from cryofix.learning.evaluation import confidence_histogram, expectation, score_all
 from cryofix.learning.module import FixMatch
 from cryofix.learning.network import build_network
 from cryofix.learning.prior import estimate_prior
@@ -49,7 +48,8 @@ from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
-from cryofix.metrics.scores import Thresholds, summarise_scores
+from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.scores import Thresholds
 from cryofix.reporting.console import say
 from cryofix.stopping import StopRequests
 
@@ -127,6 +127,7 @@ class Experiment:
                 name,
                 averaged_network(self.config, checkpoint, self.device),
                 self.data,
+                self.prior.value,
                 self.device,
                 self.display.counter,
             )
@@ -134,9 +135,10 @@ class Experiment:
         }
         self.keep_rates = self._keep_rates(burn_in)
         validation = {name: branch.validation_scores() for name, branch in self.scored.items()}
-        selected = select(validation)  # of equal ones the control
+        selected_by = selection_scores(validation)
+        selected = max(self.scored, key=selected_by.__getitem__)  # of equal ones the control
         self._keep_selected(selected)
-        return self._results(validation, selected)
+        return self._results(validation, selected, selected_by)
 
     # -- stages ---------------------------------------------------------------------------------
 
@@ -249,11 +251,16 @@ class Experiment:
     # -- scores ---------------------------------------------------------------------------------
 
     def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
-        """Return the pixel scores, at 0.5 and on validation, of the averaged burn-in model."""
+        """Return the averaged burn-in model's pixel precision and F1, at 0.5 and on validation.
+
+        Of partial labels they are estimated.
+        """
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
-        scores: dict[str, float] = summarise_scores(records, Thresholds())["pixel"]
-        return scores
+        pixels = sum((record.pixels for record in records), PixelHistogram.empty())
+        expected = expectation(self.data, self.prior.value)
+        counts = pixels.counts_at(0.5) if expected is None else expected.pixels_at_half(pixels)
+        return {"precision": float(counts.precision), "f1": float(counts.f1)}
 
     def _keep_rates(self, burn_in: Path) -> list[dict[str, Any]]:
         """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""
@@ -272,7 +279,10 @@ class Experiment:
         save_picker(self.folder / "checkpoints" / SELECTED, network, metadata)
 
     def _results(
-        self, validation: Mapping[str, Mapping[str, float]], selected: str
+        self,
+        validation: Mapping[str, Mapping[str, float | None]],
+        selected: str,
+        selected_by: Mapping[str, Any],
     ) -> dict[str, Any]:
         control, fixmatch = self.scored["supervised"], self.scored.get("fixmatch")
         return {
@@ -291,10 +301,8 @@ class Experiment:
             "fixmatch": None if fixmatch is None else fixmatch.scores(),
             "gain": None if fixmatch is None else fixmatch.gain_over(control),
             "selected": selected,
-            "selected_by": {
-                "score": f"{SELECTED_BY.replace('_', ' ')} on validation",
-                **{name: scores[SELECTED_BY] for name, scores in validation.items()},
-            },
+            "selected_by": selected_by,
+            "thresholds_from": self.scored[selected].thresholds.source,
             "validation": validation,
             "keep_rates": self.keep_rates,
             "mask_keep_rates": self.guard.latest,

@@ -1,5 +1,6 @@
 """From a network and a micrograph to what is kept of its score."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from cryofix.learning.sliding import predict_map
 from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.peaks import find_peaks
 from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.positive_unlabelled import Expectation
 from cryofix.metrics.scores import MicrographRecord
 
 
@@ -65,6 +67,13 @@ def score_all(
     """Score every micrograph, one in memory at a time."""
     diameter = data.dataset.particle_px
     return [score(predict(network, data, part, device), diameter) for part in micrographs]
+
+
+def expectation(data: CryoDataModule, prior: float) -> Expectation | None:
+    """Return what validation goes by where its labels are partial; None where they are complete."""
+    if not data.scored_partially:
+        return None
+    return Expectation(prior, math.pi * data.radius_px**2)
 
 
 def confidence_histogram(

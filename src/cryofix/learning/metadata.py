@@ -28,6 +28,7 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "thresholds": (dict | None, 0, 0),
     "thresholds.pixel": (float, 0, 1),
     "thresholds.particle": (float, 0, 1),
+    "thresholds.by_count": (bool | None, 0, 1),
     "config": (dict, 0, 0),
     "config.ratio": (float | None, 0, 1),
     "config.seed": _SEED,

@@ -73,7 +73,7 @@ class FixMatch(LightningModule):
         self.first_step = settings.first_step
         self.supervised_precision: float | None = None  # of the burn-in, in pixels, on validation
         self.metadata = dict(metadata or {})
-        self.validation = Validation(data)
+        self.validation = Validation(data, settings.prior)
         self.validated: dict[str, float] = {}
         self.audited: Rates = {}  # the latest audit, for callbacks; see learning.audit
         self.log_odds: IntArray | None = None
@@ -239,7 +239,9 @@ class FixMatch(LightningModule):
         """Sum up the validation micrographs of all ranks."""
         self.validated = self.validation.sum_up()
         if self.policy is not None and self.teacher.kind == "ema":  # others are not validated
-            self.validated["teacher_pixel_f1"] = self.validated["pixel_f1"]
+            for name in ("pixel_f1", "pixel_estimated_f1"):
+                if name in self.validated:
+                    self.validated[f"teacher_{name}"] = self.validated[name]
         scalars = {f"validation/{key}": value for key, value in self.validated.items()}
         self.log_scalars(scalars, self.first_step + self.global_step)
 

@@ -29,10 +29,10 @@ class Prior:
     """95 % interval of that; None over fewer than three."""
     resampled: str
     """What the interval is over."""
-    validation: float
-    """Mean over the validation micrographs; 0 where they hold no particle. Only the guard looks at
-    it: it has to know whether the model or the prior is wrong, while policies and losses see
-    labelled micrographs alone."""
+    validation: float | None
+    """Mean over the validation micrographs; 0 where they hold no particle, None where their labels
+    are partial. Only the guard looks at it: it has to know whether the model or the prior is wrong,
+    while policies and losses see labelled micrographs alone."""
     given: float | None = None
     """What the user knows better; None takes the count's, or else the labels'."""
     counted: float | None = None
@@ -61,7 +61,7 @@ class Prior:
     @property
     def span(self) -> tuple[float, float]:
         """Lowest and highest of what policies aim at and what validation says."""
-        said = [share for share in (self.value, self.validation) if share > 0]
+        said = [share for share in (self.value, self.validation) if share]
         return min(said), max(said)
 
     def as_dict(self) -> dict[str, Any]:
@@ -87,7 +87,8 @@ class Prior:
                 low, high = self.ci95
                 over = f" [{100 * low:.2f}, {100 * high:.2f}], over {self.resampled}"
             said.append(f"labels say {percent(self.labelled, 2)}{over}")
-        said.append(f"validation says {percent(self.validation, 2)}")
+        if self.validation is not None:
+            said.append(f"validation says {percent(self.validation, 2)}")
         return f"prior: {'; '.join(said)}."
 
 
@@ -100,7 +101,8 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
     Raises CryofixError when there is no particle in them, when ``given`` is no share, and when
     nothing says how many particles partial labels leave out.
     """
-    validation = _mean(data.prior_per_micrograph("validation"))
+    complete = not data.scored_partially
+    validation = _mean(data.prior_per_micrograph("validation")) if complete else None
     counted = _by_count(data)
     if data.labelling.partial:
         if given is None and counted is None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.distributed import gathered
-from cryofix.learning.evaluation import Prediction, predict, score
+from cryofix.learning.evaluation import Prediction, expectation, predict, score
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
@@ -31,10 +31,11 @@ class ValidationExample:
 class Validation:
     """Scores validation micrographs one by one, then sums them up."""
 
-    def __init__(self, data: CryoDataModule | None) -> None:
-        self.data = data
+    def __init__(self, data: CryoDataModule | None, prior: float) -> None:
+        self.data, self.prior = data, prior
         self.curves: dict[str, PixelHistogram | ParticleRecord] = {}
-        """Pixels and particles of the EMA, pooled over the latest validation."""
+        """Pixels and particles of the EMA, pooled over the latest validation; empty where partial
+        labels do not tell precision."""
         self.example: ValidationExample | None = None
         """The latest prediction for one micrograph; None on processes that do not see it."""
         self._seen: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
@@ -55,7 +56,11 @@ class Validation:
             self.example = ValidationExample(prediction, by_student)
 
     def sum_up(self) -> dict[str, float]:
-        """Return the scores over the micrographs of all processes, and start afresh."""
+        """Return the scores over the micrographs of all processes, and start afresh.
+
+        Of partial labels these are the ones that can be measured, and an estimate of pixel F1.
+        """
+        assert self.data is not None, "a model that is only used has no validation micrographs"
         of_all_ranks: dict[int, tuple[MicrographRecord, PixelHistogram]] = {}
         for part in gathered(self._seen):
             of_all_ranks |= part
@@ -65,6 +70,15 @@ class Validation:
         ]  # as one rank alone has them
         records = [record for record, _ in pairs]
         student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
+        expected = expectation(self.data, self.prior)
+        if expected is not None:
+            pixels = sum((record.pixels for record in records), PixelHistogram.empty())
+            return {
+                **expected.scores(records),
+                "pixel_estimated_f1": float(expected.pixels_at_half(pixels).f1),
+                "student_pixel_estimated_f1": float(expected.pixels_at_half(student).f1),
+                "student_pixel_recall": student.recall(0.5),
+            }
         self.curves = {
             "pixels": sum((record.pixels for record in records), PixelHistogram.empty()),
             "particles": sum((record.particles for record in records), ParticleRecord.empty()),

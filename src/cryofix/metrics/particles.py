@@ -115,10 +115,17 @@ class ParticleRecord(Curve):
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where to cut, chosen on validation micrographs: pixels by p, picks by their score."""
+    """Where to cut: pixels by p, picks by their score."""
 
     pixel: float = 0.5
     particle: float = 0.5
+    by_count: bool = False
+    """Whether there are as many positives above them as are expected; else F1 is highest there."""
+
+    @property
+    def source(self) -> str:
+        """Where they come from, in words."""
+        return "the expected number of particles" if self.by_count else "validation"
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ def write_page(
         "summary": summary,
         "model": model,
         "threshold": selection.threshold,
+        "source": selection.source,
         "median": count(picks.median()) if len(picks) else "-",
         "levels": levels,
         "start": levels.index(round(selection.threshold, 6)),

@@ -117,6 +117,7 @@ def print_summary(
     if summary.failures:
         table.add_row("failed", f"[red]{len(summary.failures)}[/red]")
     table.add_row(f"picks that score {selection.threshold:.3f} or more", f"{summary.picks}")
+    table.add_row("that threshold is", selection.source)
     if selection.keep_above < selection.threshold:
         low = summary.rows["low_scores"].sum()
         table.add_row(f"further picks down to {selection.keep_above:g}", f"{low}")

@@ -16,6 +16,7 @@ from PIL import Image
 from cryofix.errors import CryofixError
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles
+from cryofix.metrics.particles import Thresholds
 from cryofix.picking.micrographs import Picked, Recipe
 
 VERSION = 2  # raised when the same network finds other picks in the same file
@@ -69,25 +70,30 @@ class PickSelection:
     """Picks that score less are not written anywhere."""
     size: tuple[float | None, float | None] = (None, None)
     """The smallest and the largest relative size; None for no limit."""
+    source: str = "given"
+    """Where the threshold comes from."""
 
     @classmethod
     def choose(
         cls,
-        validated: Mapping[str, float] | None,
+        validated: Mapping[str, Any] | None,
         threshold: float | None,
         keep_above: float,
         size: tuple[float | None, float | None] = (None, None),
     ) -> "PickSelection":
-        """Take the threshold of validation, unless the user gives one.
+        """Take the threshold of the training, unless the user gives one.
 
         Raises CryofixError if there is neither, or if a number is out of its range.
         """
+        source = "given"
         if threshold is None:
             if validated is None:
                 raise CryofixError(
                     "the checkpoint was never validated, so it has no threshold: give"
                     " threshold=0.5, or the run folder instead of one of its checkpoints"
                 )
+            by_count = bool(validated.get("by_count"))  # early checkpoints do not say
+            source = f"from {Thresholds(by_count=by_count).source}"
             threshold = validated["particle"]
         for key, value in (("threshold", threshold), ("keep_above", keep_above)):
             if not 0 <= value < 1:
@@ -98,7 +104,7 @@ class PickSelection:
         smallest, largest = size
         if smallest is not None and largest is not None and not smallest < largest:
             raise CryofixError(f"min_size={smallest} must be below max_size={largest}")
-        return cls(float(threshold), float(keep_above), size)
+        return cls(float(threshold), float(keep_above), size, source)
 
     @property
     def lowest(self) -> float:

@@ -153,6 +153,7 @@ class Session:
             "checkpoint": str(self.model),
             "checkpoint_digest": self.digest,
             "threshold": selection.threshold,
+            "threshold_is": selection.source,
             "keep_above": selection.keep_above,
             "formats": list(self.export.formats),
             "micrographs": len(done),

@@ -4,6 +4,8 @@ import logging
 import shlex
 import warnings
 from collections.abc import Callable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,23 @@ from rich.table import Table
 from cryofix.reporting.numbers import NOT_MEASURED, gain_with_interval, percent, signed
 
 NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
-KINDS, SCORES = ("pixel", "particle"), ("precision", "recall", "f1", "average_precision")
+ROWS = [
+    (kind, name)
+    for kind in ("pixel", "particle")
+    for name in ("precision", "recall", "f1", "average_precision")
+]
+ROWS_OF_PARTIAL_LABELS = [
+    ("pixel", "recall"),
+    ("particle", "recall"),
+    ("particle", "recall_at_expected"),
+    ("particle", "positive_unlabelled_f1"),
+]
+LABELS = {
+    "f1": "F1",
+    "average_precision": "average precision",
+    "recall_at_expected": "recall at the expected number of picks",
+    "positive_unlabelled_f1": "positive-unlabelled F1",
+}
 METHODS = {
     "fixmatch": "FixMatch",
     "mean_teacher": "mean teacher",
@@ -79,8 +97,10 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
     branches = ", ".join(f"{name} {selected[name]:.3f}" for name in known)
     line = f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: {branches})"
     console.print(line, highlight=False)
+    threshold = results[results["selected"]]["particle"]["threshold"]
     say(
         console,
+        f"picking threshold: {threshold:.3f}, from {results['thresholds_from']}",
         f"run folder: {folder}",
         f"pictures:   {folder / 'figures'}",
         f"dashboard:  tensorboard --logdir {shlex.quote(str(folder))}",
@@ -90,11 +110,13 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
 def result_line(results: Mapping[str, Any]) -> str:
     """Return one line of a run among many: particle F1 of both, the gain, what was selected."""
     where = "" if tested(results) else " on validation (test not measured)"
-    found = _score(results, "supervised", "particle", "f1")
-    line = f"particle F1{where}: supervised control {found:.3f}"
+    partial = not tested(results) and scored_partially(results)
+    score = "positive_unlabelled_f1" if partial else "f1"
+    found = _score(results, "supervised", "particle", score)
+    line = f"particle {LABELS[score]}{where}: supervised control {found}"
     if results["fixmatch"] is not None:
         method = METHODS.get(results["method"], results["method"])
-        line += f", {method} {_score(results, 'fixmatch', 'particle', 'f1'):.3f}"
+        line += f", {method} {_score(results, 'fixmatch', 'particle', score)}"
         if tested(results):
             line += f", gain {gain_text(results['gain']['particle_f1'])}"
     return f"{line}; selected: {results['selected']}"
@@ -105,43 +127,59 @@ def tested(results: Mapping[str, Any]) -> bool:
     return results["supervised"]["particle"]["f1"] is not None
 
 
-def _score(results: Mapping[str, Any], branch: str, kind: str, name: str) -> float:
+def scored_partially(results: Mapping[str, Any]) -> bool:
+    """Say whether the labels of validation are partial."""
+    return results["validation"]["supervised"]["particle_f1"] is None
+
+
+def _score(results: Mapping[str, Any], branch: str, kind: str, name: str) -> str:
     """Return a score on test, or on validation where the split has no test micrograph."""
-    known = results[branch][kind][name]
-    score: float = results["validation"][branch][f"{kind}_{name}"] if known is None else known
-    return score
+    known = results[branch][kind].get(name)
+    score = results["validation"][branch][f"{kind}_{name}"] if known is None else known
+    return NOT_MEASURED if score is None else f"{score:.3f}"
 
 
 def _scores_table(results: Mapping[str, Any]) -> Table:
     title = "Scores on test micrographs"
     if not tested(results):
         title = "Scores on validation, where thresholds and model are chosen: optimistic"
+    rows = ROWS
+    if not tested(results) and scored_partially(results):
+        title = "Scores on validation, whose labels are partial: precision and F1 are not measured"
+        rows = ROWS_OF_PARTIAL_LABELS
     heads = ["supervised control"]
     if results["fixmatch"] is not None:
         method = METHODS.get(results["method"], results["method"])
-        heads += [f"{method}, {results['mask']}", "gain [95 % interval]"]
+        heads += [f"{method}, {results['mask']}"]
+        if rows is ROWS:
+            heads += ["gain [95 % interval]"]
 
     def cells(kind: str, name: str) -> list[str]:
-        shown = [f"{_score(results, 'supervised', kind, name):.3f}"]
+        shown = [_score(results, "supervised", kind, name)]
         if results["fixmatch"] is not None:
-            gain = GAINS.get((kind, name))
-            shown.append(f"{_score(results, 'fixmatch', kind, name):.3f}")
-            shown.append("" if gain is None else gain_text(results["gain"][gain]))
+            shown.append(_score(results, "fixmatch", kind, name))
+            if rows is ROWS:
+                gain = GAINS.get((kind, name))
+                shown.append("" if gain is None else gain_text(results["gain"][gain]))
         return shown
 
-    return _table(title, heads, cells)
+    return _table(title, heads, cells, rows)
 
 
-def _table(title: str, heads: list[str], cells: Callable[[str, str], list[str]]) -> Table:
+def _table(
+    title: str,
+    heads: list[str],
+    cells: Callable[[str, str], list[str]],
+    rows: list[tuple[str, str]] = ROWS,
+) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
     for head in heads:
         table.add_column(head, justify="right")
-    for kind in KINDS:
-        for name in SCORES:
-            label = "F1" if name == "f1" else name.replace("_", " ")
+    for _, group in groupby(rows, key=itemgetter(0)):
+        for kind, name in group:
             note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
-            table.add_row(f"{kind} {label}{note}", *cells(kind, name))
+            table.add_row(f"{kind} {LABELS.get(name, name)}{note}", *cells(kind, name))
         table.add_section()
     return table
 
