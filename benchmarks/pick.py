@@ -30,9 +30,10 @@ from cryofix.formats import write_mrc
 from cryofix.learning.checkpoint import load_picker
 from cryofix.learning.network import build_network, folded
 from cryofix.learning.sliding import STRIDE
-from cryofix.picking.jobs import Work, choose_workers, plan_jobs, run_jobs
+from cryofix.picking.jobs import Work, choose_workers, run_jobs
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.picked import Job
+from cryofix.picking.planning import find_all, plan_jobs
 
 STAGES = {"read": "read", "crop": "Fourier crop", "network": "network", "peaks": "peaks"}
 
@@ -117,7 +118,7 @@ def main() -> None:
         for number in range(given.repeats):
             path = folder / "raw" / f"m{number}.mrc"
             write_micrograph(path, given.side, given.diameter, number)
-        jobs, _ = plan_jobs([str(folder / "raw")], folder / "results")
+        jobs, _ = plan_jobs(find_all([str(folder / "raw")]), folder / "results")
         rows = [latency(network, job.source, recipe) for job in (jobs[0], *jobs)][1:]
         median = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
         print(

@@ -99,6 +99,7 @@ def test_the_pixel_size_of_the_table_counts(project: Path) -> None:
         "format=star",
         "pixel_size_angstrom=1.5",
         f"write.project={project}",
+        f"stop_file={JOB}RELION_JOB_ABORT_NOW",
     }
     assert "pixel_size_angstrom=2" in overrides([*words, "--pixel_size_angstrom", "2"])
     list_in_table("grid/a.mrc", second_size=0.8)

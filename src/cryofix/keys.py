@@ -144,6 +144,11 @@ class Pick(TypedDict):
     pixel_size_angstrom: float | None
     y_origin: str | None
     write: Annotated[Keywords, KeywordsOf("cryofix.keys.Write")]
+    watch: bool
+    every_seconds: float
+    steady_seconds: float
+    idle_minutes: float | None
+    stop_file: str | None
     workers: int | None
     device: str | None
     shown: int

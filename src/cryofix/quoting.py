@@ -16,7 +16,15 @@ from hydra.errors import HydraException
 TEXT = frozenset(
     {
         *("output", "cache", "checkpoint", "micrographs", "picks", "probabilities", "truth"),
-        *("sweep", "in", "out", "read.suffix", "write.project", "model.encoder_weights"),
+        *(
+            "sweep",
+            "in",
+            "out",
+            "read.suffix",
+            "write.project",
+            "stop_file",
+            "model.encoder_weights",
+        ),
         "data.read.suffix",
         *("data.root", "data.images", "data.coordinates", "data.ignored", "data.never_scored"),
         *("mask.name", "names.data", "names.mask"),

@@ -25,6 +25,7 @@ from cryofix.pick import SOME_FAILED
 from cryofix.pick import main as pick
 
 MARKER = "RELION_JOB_EXIT_"
+ABORT = "RELION_JOB_ABORT_NOW"
 KEYS = {"in_mics": "micrographs", "o": "output", "j": "workers"}
 """What RELION calls keys of ``cryofix.pick``; any other label is a key of the same name."""
 IGNORED = ("pipeline_control", "pipeline-control")
@@ -51,7 +52,9 @@ def main() -> None:
     try:
         code = _exit_code(pick, ["cryofix.pick", *overrides(words)])
         index = folder / PICKS / "autopick.star"
-        if code in (0, SOME_FAILED) and index.is_file():  # bad files do not hold up the others
+        if (folder / ABORT).exists():
+            ended = "ABORTED"
+        elif code in (0, SOME_FAILED) and index.is_file():  # bad files do not hold up the others
             write_nodes(folder, index, Path(given(words)["in_mics"]))
             ended, code = "SUCCESS", 0
     except (CryofixError, OSError) as error:
@@ -94,7 +97,8 @@ def overrides(words: Sequence[str]) -> list[str]:
     pixel_size = listed_pixel_size(Path(labels["in_mics"]))
     if pixel_size is not None:  # RELION goes by its tables, whatever the files say
         keys = {"pixel_size_angstrom": f"{pixel_size:.6g}", **keys}
-    fixed = {"format": "star", "write.project": str(Path.cwd())}
+    stop_file = str(Path(labels["o"]) / ABORT)
+    fixed = {"format": "star", "write.project": str(Path.cwd()), "stop_file": stop_file}
     return [f"{key}={value}" for key, value in {**keys, **fixed}.items() if key not in IGNORED]
 
 

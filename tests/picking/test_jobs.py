@@ -13,8 +13,9 @@ import pytest
 
 from cryofix.errors import CryofixError
 from cryofix.picking import jobs as jobs_module
-from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
+from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, run_jobs
 from cryofix.picking.picked import is_finished, read_result
+from cryofix.picking.planning import find_all, plan_jobs
 from disc_finder import DiesOnWideImages, DiscFinder, draw, recipe
 
 SHAPE = (120, 160)
@@ -43,11 +44,11 @@ def raw(tmp_path: Path) -> Path:
 
 def test_subfolders_are_kept_and_every_file_comes_once(raw: Path, tmp_path: Path) -> None:
     patterns = [f"{raw}/**/*.mrc", str(raw / "a"), str(raw / "a" / ".." / "b" / "two.mrc")]
-    jobs, root = plan_jobs(patterns, tmp_path / "results")
+    jobs, root = plan_jobs(find_all(patterns), tmp_path / "results")
     assert root == raw
     assert [job.name for job in jobs] == ["a/deep er/three.mrc", "a/one.mrc", "b/two.mrc"]
     assert jobs[0].result.name == "three.mrc.npz"
-    alone, _ = plan_jobs([str(raw / "a" / "deep er")], tmp_path / "results")
+    alone, _ = plan_jobs(find_all([str(raw / "a" / "deep er")]), tmp_path / "results")
     assert alone[0].name == "three.mrc"
     assert alone[0].result == jobs[0].result, "what another pattern found is not picked again"
     assert all(job.source.is_absolute() and ".." not in job.source.parts for job in jobs)
@@ -58,21 +59,21 @@ def test_links_keep_their_own_names(raw: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "Micrographs").symlink_to(raw / "a")
-    jobs, root = plan_jobs([f"{project}/Micrographs/*.mrc"], tmp_path / "results")
+    jobs, root = plan_jobs(find_all([f"{project}/Micrographs/*.mrc"]), tmp_path / "results")
     assert root == project / "Micrographs"
     assert jobs[0].source == project / "Micrographs" / "one.mrc"
 
 
 def test_nothing_found_is_an_error_that_names_the_pattern(tmp_path: Path) -> None:
     with pytest.raises(CryofixError, match="nothing-here"):
-        plan_jobs([f"{tmp_path}/nothing-here/*.mrc"], tmp_path)
+        plan_jobs(find_all([f"{tmp_path}/nothing-here/*.mrc"]), tmp_path)
     with pytest.raises(CryofixError, match="micrographs="):
-        plan_jobs([], tmp_path)
+        plan_jobs(find_all([]), tmp_path)
 
 
 def test_a_bad_file_does_not_stop_the_others(raw: Path, tmp_path: Path) -> None:
     (raw / "a" / "bad.mrc").write_bytes((raw / "a" / "one.mrc").read_bytes()[:2000])
-    jobs, _ = plan_jobs([f"{raw}/**/*.mrc"], tmp_path / "results")
+    jobs, _ = plan_jobs(find_all([f"{raw}/**/*.mrc"]), tmp_path / "results")
     outcomes = {outcome.job.name: outcome for outcome in run_jobs(jobs, work(), 1)}
     assert len(outcomes) == 4
     bad = outcomes.pop("a/bad.mrc")
@@ -91,7 +92,7 @@ def test_an_error_nobody_thought_of_is_reported_with_its_file(raw: Path, tmp_pat
         def forward(self, images: object) -> object:  # type: ignore[override]  # breaks on purpose
             raise ArithmeticError("no such luck")
 
-    jobs, _ = plan_jobs([str(raw / "b")], tmp_path / "results")
+    jobs, _ = plan_jobs(find_all([str(raw / "b")]), tmp_path / "results")
     (outcome,) = run_jobs(jobs, work(build=Broken), 1)
     assert outcome.error == f"{raw}/b/two.mrc could not be picked (ArithmeticError: no such luck)"
 
@@ -100,7 +101,7 @@ def test_an_error_nobody_thought_of_is_reported_with_its_file(raw: Path, tmp_pat
 def test_processes_find_what_one_process_finds(raw: Path, tmp_path: Path) -> None:
     results = {}
     for workers in (1, 2):
-        jobs, _ = plan_jobs([f"{raw}/**/*.mrc"], tmp_path / f"results{workers}")
+        jobs, _ = plan_jobs(find_all([f"{raw}/**/*.mrc"]), tmp_path / f"results{workers}")
         outcomes = list(run_jobs(jobs, work(), workers))
         assert {outcome.job for outcome in outcomes} == set(jobs)
         results[workers] = [read_result(job).particles.x.tolist() for job in jobs]
@@ -110,7 +111,7 @@ def test_processes_find_what_one_process_finds(raw: Path, tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_micrograph_along(raw: Path, tmp_path: Path) -> None:
     draw(raw / "a" / "wide.mrc", (120, 400), count=2)
-    jobs, _ = plan_jobs([f"{raw}/**/*.mrc"], tmp_path / "results")
+    jobs, _ = plan_jobs(find_all([f"{raw}/**/*.mrc"]), tmp_path / "results")
     outcomes: dict[str, Outcome] = {}
     for outcome in run_jobs(jobs, work(build=DiesOnWideImages), 2):
         assert outcome.job.name not in outcomes, "said twice"
@@ -124,11 +125,12 @@ def test_a_process_that_dies_takes_only_its_own_micrograph_along(raw: Path, tmp_
 PICK_ALL = """
 from pathlib import Path
 
-from cryofix.picking.jobs import plan_jobs, run_jobs
+from cryofix.picking.jobs import run_jobs
+from cryofix.picking.planning import find_all, plan_jobs
 from test_jobs import work
 
 if __name__ == "__main__":
-    jobs, _ = plan_jobs(["raw"], Path("results"))
+    jobs, _ = plan_jobs(find_all(["raw"]), Path("results"))
     for outcome in run_jobs(jobs, work(), 2):
         print(outcome.job.name, flush=True)
 """
@@ -181,7 +183,7 @@ def test_a_signal_waits_until_a_process_has_started(
     monkeypatch.setattr(jobs_module, "ProcessPoolExecutor", Starting)
     before = signal.signal(number, stop)
     try:
-        jobs, _ = plan_jobs([f"{raw}/**/*.mrc"], tmp_path / "results")
+        jobs, _ = plan_jobs(find_all([f"{raw}/**/*.mrc"]), tmp_path / "results")
         with pytest.raises(KeyboardInterrupt):
             next(run_jobs(jobs, work(), 2))
         assert Starting.started

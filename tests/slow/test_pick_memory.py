@@ -16,7 +16,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from disc_finder import DiscFinder, recipe
 from cryofix.picking.export import Export
-from cryofix.picking.jobs import Work, plan_jobs, run_jobs
+from cryofix.picking.jobs import Work, run_jobs
+from cryofix.picking.planning import find_all, plan_jobs
 from cryofix.picking.page import write_page
 from cryofix.picking.pick_summary import found, summarise
 from cryofix.picking.picked import Selection
@@ -33,7 +34,7 @@ def everything(jobs, folder):
     write_page(folder / "index.html", summary, selection, jobs, Path("run"), len(jobs))
 
 folder = Path(sys.argv[1])
-jobs, root = plan_jobs([str(folder / "raw")], folder / "results")
+jobs, root = plan_jobs(find_all([str(folder / "raw")]), folder / "results")
 everything(jobs[:{FEW}], folder / "few")
 few = peak()
 everything(jobs, folder / "many")

@@ -1,4 +1,4 @@
-"""Many micrographs: what there is to do, and doing it in several processes.
+"""Many micrographs, picked in several processes.
 
 Results go to disk as they come and only a few numbers come back, so memory does not grow with the
 number of micrographs. A file that cannot be picked is reported and does not stop the others, not
@@ -7,15 +7,13 @@ even when the system kills the process that read it.
 
 import logging
 import multiprocessing
-import os
 import signal
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +21,6 @@ from torch import nn
 
 from cryofix.errors import CryofixError, reason
 from cryofix.files import explain_os_error
-from cryofix.formats import find_micrographs
 from cryofix.learning.network import folded
 from cryofix.picking.micrographs import Recipe, pick_micrograph
 from cryofix.picking.picked import Job, scores, write_result
@@ -62,28 +59,6 @@ class Work:
     """``cpu`` or ``cuda``."""
     threads: int
     """Of each process."""
-
-
-def plan_jobs(patterns: Iterable[str], results: Path) -> tuple[list[Job], Path]:
-    """List the micrographs of files, folders or patterns such as ``/data/**/*.mrc``, each once.
-
-    Returns the jobs in the order of their paths, and the folder that all micrographs lie below.
-    Below ``results`` each has the whole path of its micrograph. Raises CryofixError if a pattern
-    finds nothing.
-    """
-    # Not resolved: links are how RELION's projects hold their micrographs, and names count.
-    places = [find_micrographs(Path(where).expanduser()) for where in patterns]
-    found = {Path(os.path.abspath(path)) for place in places for path in place}  # noqa: PTH100
-    if not found:
-        raise CryofixError("micrographs=[] is empty: give a file, a folder or a quoted pattern")
-    root = Path(os.path.commonpath([path.parent for path in found]))
-
-    def job(path: Path) -> Job:
-        # By the whole path, so that another pattern in the next run finds what this one has done.
-        result = results / f"{path.relative_to(path.anchor)}.npz"
-        return Job(path, path.relative_to(root).as_posix(), result)
-
-    return list(map(job, sorted(found))), root
 
 
 def choose_workers(asked: Any, jobs: int) -> tuple[int, int]:

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +15,12 @@ from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers
 from cryofix.picking.export import Export
 from cryofix.picking.folder import FOLDERS, keep_to_this_run
-from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, plan_jobs, run_jobs
+from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, run_jobs
 from cryofix.picking.micrographs import Recipe
 from cryofix.picking.page import write_page
 from cryofix.picking.pick_summary import Summary, found, print_summary, summarise, write_tables
 from cryofix.picking.picked import Job, PickSelection, file_digest, is_finished, settings_key
+from cryofix.picking.planning import plan_jobs
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +51,22 @@ class Session:
     model: Path
     digest: str
     """File of the model, and the digest of its content."""
-    jobs: list[Job]
-    todo: list[Job]
-    """All micrographs, and those that no earlier run has finished."""
     work: Work
-    workers: int
+    workers: int | None
     """How to pick, and in how many processes."""
     selection: PickSelection
     export: Export
     shown: int
     """Which picks count, how they are written, and how many pictures the page has."""
-    failures: dict[Job, Outcome] = field(default_factory=dict)
+    stop_file: Path | None = None
+    """Picking ends when somebody makes this file."""
+    jobs: list[Job] = field(default_factory=list)
+    left: dict[Path, Job] = field(default_factory=dict)
+    """All micrographs, and those that are not finished, by their file."""
+    before: int = 0
+    """How many an earlier run had finished."""
+    failures: dict[Path, Outcome] = field(default_factory=dict)
+    """What could not be picked, by its file."""
     seconds: float = 0.0
 
     @classmethod
@@ -72,7 +78,7 @@ class Session:
         keys: Mapping[str, Any],
         folder: Path,
     ) -> "Session":
-        """Check all settings and find out what there is to do, before any work is done.
+        """Check all settings, before there are any micrographs.
 
         ``metadata`` and ``model`` are the checkpoint's, ``build`` makes the network in each
         process, and ``keys`` are those of ``pick.yaml``. Raises CryofixError for the first setting
@@ -90,19 +96,15 @@ class Session:
             average_views=keys["average_views"],
             **{key: numbers[key] for key in OF_THE_RECIPE if numbers[key] is not None},
         )
-        jobs, root = plan_jobs(as_list(keys["micrographs"]), folder / RESULTS)
         export = Export(
-            as_list(keys["format"]), root, keys["y_origin"], keys["low_scores"], keys["write"]
+            *(as_list(keys["format"]), Path.cwd(), keys["y_origin"]),
+            *(keys["low_scores"], keys["write"]),
         )
-        export.check_names([(job.name, job.source) for job in jobs], folder)
-        if "relion_particles" in export.formats:
-            _check_pixel_sizes(jobs, recipe)
         parts = [f"{name}/**" for name in (RESULTS, *FOLDERS)]
         remove_leftovers(folder, *parts, older_than_s=A_DAY)  # tasks of an array may share it
         digest = file_digest(model)
         key = settings_key(recipe, digest)
-        todo = [job for job in jobs if not is_finished(job, key)]
-        workers, threads = choose_workers(keys["workers"], len(todo))
+        _, threads = choose_workers(keys["workers"], 1)
         device = choose_device(keys["device"])
         work = Work(build, recipe, key, selection.threshold, device, threads)
         if recipe.diameter_angstrom is None and not recipe.fixed_px:
@@ -111,31 +113,65 @@ class Session:
                 " be %.1f pixels wide, as there; give diameter_px if they are not",
                 recipe.diameter_px,
             )
+        stop_file = None if keys["stop_file"] is None else Path(keys["stop_file"]).expanduser()
+        if stop_file is not None:
+            stop_file.unlink(missing_ok=True)  # it ended the run before
         return cls(
-            folder, model, digest, jobs, todo, work, workers, selection, export, keys["shown"]
+            *(folder, model, digest, work, keys["workers"], selection, export, keys["shown"]),
+            stop_file,
         )
 
-    @property
-    def before(self) -> int:
-        """How many micrographs an earlier run has finished."""
-        return len(self.jobs) - len(self.todo)
+    def add(self, found: Iterable[Path]) -> None:
+        """Take up micrographs, new ones or such that have changed.
 
-    def run(self, start: Callable[[str, int, int], Advance]) -> None:
-        """Pick what is not finished; ``start`` begins a phase of a display: title, total, done."""
-        phase = start("picking", len(self.jobs), self.before)
+        Raises CryofixError if what is picked in them could not be written.
+        """
+        new, known = set(found), {job.source for job in self.jobs}
+        jobs, root = plan_jobs(new | known, self.folder / RESULTS)
+        export = replace(self.export, root=root)
+        export.check_names([(job.name, job.source) for job in jobs], self.folder)
+        its = [job for job in jobs if job.source in new]
+        if "relion_particles" in export.formats:
+            _check_pixel_sizes(its, self.work.recipe)
+        self.jobs, self.export = jobs, export
+        todo = {job.source: job for job in its if not is_finished(job, self.work.key)}
+        self.before += len(new - known) - len(todo.keys() - known)
+        self.left.update(todo)
+        for path in new:
+            self.failures.pop(path, None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody has made the stop file."""
+        return self.stop_file is not None and self.stop_file.exists()
+
+    def run(self, start: Callable[[str, int, int], Advance] | None = None) -> None:
+        """Pick what is left, or until there is a stop file.
+
+        ``start`` begins a phase of a display: title, total, done.
+        """
+        todo = list(self.left.values())
+        workers, threads = choose_workers(self.workers, len(todo))
+        phase = start and start("picking", len(self.jobs), len(self.jobs) - len(todo))
         began, picks = time.monotonic(), 0
-        with closing(run_jobs(self.todo, self.work, self.workers)) as outcomes:
+        work = replace(self.work, threads=threads)
+        with closing(run_jobs(todo, work, workers)) as outcomes:
             for outcome in outcomes:
                 picks += outcome.picks
+                del self.left[outcome.job.source]
                 if outcome.error is not None:
-                    self.failures[outcome.job] = outcome
+                    self.failures[outcome.job.source] = outcome
                 failed = f", {len(self.failures)} failed" if self.failures else ""
-                phase.advance(f"{picks} picks{failed}")
-        self.seconds = time.monotonic() - began
+                if phase:
+                    phase.advance(f"{picks} picks{failed}")
+                if self.stopped:
+                    break
+        self.seconds += time.monotonic() - began
 
-    def write(self, console: Console) -> Summary:
-        """Write picks, tables and the page, and print what was found."""
-        done = [job for job in self.jobs if job not in self.failures]
+    def write(self, console: Console | None = None) -> Summary:
+        """Write picks, tables and the page, and print what was found where there is a console."""
+        missing = self.failures.keys() | self.left.keys()
+        done = [job for job in self.jobs if job.source not in missing]
         selection, recipe = self.selection, self.work.recipe
         summary = summarise(done, list(self.failures.values()), selection)
         unknown = summary.rows["pixel_size_angstrom"].isna().sum()
@@ -162,9 +198,12 @@ class Session:
         write_tables(summary, self.folder)
         written["page"] = self.folder / "index.html"
         write_page(written["page"], summary, selection, done, self.model, self.shown)
-        print_summary(
-            *(summary, selection, written, console), skipped=self.before, wall_seconds=self.seconds
-        )
+        if console is not None:
+            print_summary(
+                *(summary, selection, written, console),
+                skipped=self.before,
+                wall_seconds=self.seconds,
+            )
         return summary
 
 
