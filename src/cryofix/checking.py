@@ -127,7 +127,7 @@ def check_value(value: Any, hint: Any, key: str) -> None:
                 for name, inner in value.items():
                     check_value(inner, (get_args(each) or (str, Any))[1], f"{key}.{name}")
                 return None
-        if "_target_" in value:
+        if "_target_" in value and any(map(_is_class_to_make, allowed)):
             return None  # of a library that says no types
     if not any(_fits(value, each) for each in allowed):
         as_yaml = value is None or isinstance(value, bool | list | tuple | dict)
@@ -157,6 +157,10 @@ def _alternatives(hint: Any) -> list[Any]:
 
 def _is_mapping(hint: Any) -> bool:
     return (get_origin(hint) or hint) in (dict, Mapping)
+
+
+def _is_class_to_make(hint: Any) -> bool:
+    return isinstance(hint, type) and hint.__module__ != "builtins"
 
 
 def _fits(value: Any, hint: Any) -> bool:
