@@ -165,7 +165,8 @@ class Comparison:
 
     def topaz_picks(self, name: str, model: str | Path) -> dict[str, Any]:
         """Pick with one of Topaz's models."""
-        _, picks = self.topaz.pick(name, model, self.scored, self.data.dataset.diameter_px)
+        diameter = self.data.dataset.of_particles.diameter_px
+        _, picks = self.topaz.pick(name, model, self.scored, diameter)
         files = list(picks.parent.glob("*.coord"))
         return {"seconds_per_micrograph": pace(files), "picks": str(picks)}
 

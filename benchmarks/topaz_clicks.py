@@ -101,7 +101,8 @@ def topaz(
     labels = {name: Particles(*np.array(each).T) for name, each in clicks.items() if each}
     expected = config["data"]["particles_per_micrograph"]
     training, model = steps.train("topaz", labels, images, expected, budget, downsample=shrunk)
-    picking, picks = steps.pick("topaz", model, scored, data.dataset.diameter_px / shrunk)
+    diameter = data.dataset.of_particles.diameter_px / shrunk
+    picking, picks = steps.pick("topaz", model, scored, diameter)
     program = read_program("topaz", {"path": str(picks), "downsample": shrunk}, images)
     (result,) = compare([program], test, validation, data.dataset.particle_px)
     seconds = {

@@ -47,9 +47,13 @@ def growth(work: Callable[[int], object], small: int, large: int) -> float:
 
 def run_train(*overrides: str) -> float | None:
     """Run ``python -m cryofix.train`` in this process."""
-    from cryofix.train import main
+    return run_command("train", *overrides)
 
-    with mock.patch.object(sys, "argv", ["cryofix.train", *overrides]):
+
+def run_command(command: str, *overrides: str) -> float | None:
+    """Run a command in this process."""
+    main = importlib.import_module(f"cryofix.{command}").main
+    with mock.patch.object(sys, "argv", [f"cryofix.{command}", *overrides]):
         result: float | None = main()
     return result
 

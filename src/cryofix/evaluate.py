@@ -20,7 +20,7 @@ def main(config: DictConfig) -> float:
 
 
 def score_checkpoint(config: DictConfig) -> float:
-    """Score a model, write ``scores.json`` and pictures, return particle F1."""
+    """Score a model, write ``scores.json`` and pictures, return F1 of particles or of masks."""
     import torch
 
     from cryofix.data.blocks import describe
@@ -60,7 +60,7 @@ def score_checkpoint(config: DictConfig) -> float:
     )
     write_scored_figures(folder, network, data, annotated[0], records, thresholds, device)
     print_scores(scores, len(records), folder, display.console)
-    f1: float = scores["particle"]["f1"]
+    f1: float = scores.get("particle", scores["pixel"])["f1"]
     return f1
 
 

@@ -17,7 +17,7 @@ from cryofix.config import config_folder
 from cryofix.errors import CryofixError
 from cryofix.files import explain_os_error
 
-SHARED = ("base", "files")  # parts of the choices of a group, which nobody chooses
+SHARED = ("base", "files", "particles")  # parts of the choices of a group, which nobody chooses
 
 
 def explain(error: BaseException, name: str) -> str:

@@ -179,7 +179,7 @@ class Report(TypedDict):
 
     sweep: str
     output: str
-    metric: str
+    metric: str | None
     watch: bool
     every_seconds: float
     stalled_after_minutes: float

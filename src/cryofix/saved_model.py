@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from cryofix.config import build, refuse_idle
 from cryofix.construct import call
+from cryofix.errors import CryofixError
 
 if TYPE_CHECKING:
     from cryofix.data.datamodule import CryoDataModule
@@ -32,6 +33,7 @@ def load_with_data(
     """
     from cryofix.data.datamodule import CryoDataModule
     from cryofix.learning.checkpoint import about, load_picker
+    from cryofix.learning.metadata import learnt_masks
 
     if config.get("data") is None:
         refuse_idle(OF_SPLIT, "without data= the checkpoint's own split is used")
@@ -47,6 +49,12 @@ def load_with_data(
         return picker, data
     for key in OF_SPLIT:
         config[key] = trained.get(key, ANY_SPLIT[key]) if config[key] is None else config[key]
+    if (config.data.get("masks") is not None) != learnt_masks(picker.metadata):
+        others = ("particles", "masks") if learnt_masks(picker.metadata) else ("masks", "particles")
+        raise CryofixError(
+            f"data= has {others[0]}, and checkpoint={config.checkpoint} has learnt {others[1]}:"
+            f" choose data with {others[1]}"
+        )
     differing = [f"data.{key}" for key in shown if config.data.get(key) != shown[key]]
     refuse_idle(differing, "micrographs are shown to the model as in its training")
     data = build(config.data, **shown)

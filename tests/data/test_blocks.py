@@ -85,8 +85,9 @@ def test_picks_count_where_their_centre_is_in_a_block(cache: Path) -> None:
     def counts(picks: Particles) -> Counts:
         probability = data.maps(whole)[0].astype(np.float32)
         prediction = Prediction(scored, probability, picks, target, valid)
-        record = score(prediction, diameter)
+        record = score(prediction, data)
         assert record.pixels.counts_at(0.5) == ((target & valid).sum(), 0, (target & valid).sum())
+        assert record.particles is not None
         return record.particles.counts_at(0.5)
 
     n, found = len(scored.particles), len(whole.particles)

@@ -215,9 +215,9 @@ def test_an_angstrom_diameter_uses_each_files_pixel_size(cache: Path, folder: Pa
     first = next(iter(data.dataset.annotated.values()))
     size = read_micrograph(first.micrograph.source).pixel_size_angstrom
     assert size is not None
-    assert data.dataset.diameter_px == pytest.approx(120 / size)
+    assert data.dataset.of_particles.diameter_px == pytest.approx(120 / size)
     assert data.dataset.particle_px == pytest.approx(24, rel=0.01)
-    assert data.dataset.diameter_angstrom == pytest.approx(120)
+    assert data.dataset.of_particles.diameter_angstrom == pytest.approx(120)
 
 
 def test_real_micrographs(empiar10017: Path, cache: Path) -> None:
@@ -372,7 +372,7 @@ def two_magnifications(folder: Path, **settings: Any) -> CryoDataModule:
 
 def test_a_size_in_angstrom_is_the_same_at_every_magnification(tmp_path: Path) -> None:
     """60 Angstrom are 60 and 30 pixels: not their median, 45, times that of the pixel sizes."""
-    dataset = two_magnifications(tmp_path, diameter_angstrom=60.0).dataset
+    dataset = two_magnifications(tmp_path, diameter_angstrom=60.0).dataset.of_particles
     assert dataset.diameter_angstrom == pytest.approx(60.0)
     assert dataset.diameter_px == pytest.approx(45.0)
     assert dataset.particle_px == 24.0

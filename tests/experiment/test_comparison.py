@@ -15,6 +15,7 @@ from cryofix.experiment.comparison import Scored, as_dict, gains, score_program
 from cryofix.experiment.comparison import compare as compare_at
 from cryofix.formats import MicrographInfo, Particles, write_coordinates
 from cryofix.metrics.programs import Program, read_programs
+from cryofix.metrics.scores import pooled_particles
 
 ROWS, COLUMNS, DIAMETER = 600, 900, 40.0
 SCALE = 0.25
@@ -139,8 +140,8 @@ def test_picks_that_are_upside_down_are_noticed(
 def test_strict_matches_are_within_a_quarter_diameter(tmp_path: Path) -> None:
     shifted = {name: Particles(truth(name).x + 0.35 * DIAMETER, truth(name).y) for name in NAMES}
     records = score_program(program(tmp_path, shifted), labelled(*NAMES), DIAMETER * SCALE)
-    assert sum(r.particles.counts_at(0.0)[0] for r in records) == 80
-    assert sum(r.strict.counts_at(0.0)[0] for r in records) == 0
+    assert pooled_particles(records).counts_at(0.0)[0] == 80
+    assert pooled_particles(records, strict=True).counts_at(0.0)[0] == 0
 
 
 def test_the_dictionary_holds_scores_curve_and_paired_gains(tmp_path: Path) -> None:

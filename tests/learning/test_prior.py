@@ -26,6 +26,7 @@ class Labelled:
     tiling: Any = field(default_factory=lambda: SimpleNamespace(tile_px=16))
     labelling: Labelling = field(default_factory=Labelling)
     split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
+    has_particles: bool = True
 
     scored_partially: bool = False
     validation: list[float] = field(default_factory=lambda: [0.03, 0.05])

@@ -11,7 +11,7 @@ from cryofix.metrics.positive_unlabelled import (
     positive_unlabelled_f1,
     threshold_of,
 )
-from cryofix.metrics.scores import MicrographRecord
+from cryofix.metrics.scores import MicrographRecord, pooled_particles
 
 SIDE, RADIUS = 1000, 5.0
 DISC = np.pi * RADIUS**2
@@ -51,14 +51,11 @@ def test_with_a_third_of_the_labels_the_estimates_are_near_what_all_of_them_say(
     complete, partial = record(truth, picks), record(truth, picks, 0.33)
     expected = Expectation(600 * DISC / SIDE**2, DISC)
     found = expected.scores([partial])
-    threshold = threshold_of(complete.particles, 600.0)
-    assert complete.particles.f1(threshold) == pytest.approx(
-        complete.particles.recall(threshold), abs=0.002
-    )
-    assert found["particle_recall_at_expected"] == pytest.approx(
-        complete.particles.f1(threshold), abs=0.07
-    )
-    counts = complete.particles.binned.at_or_above()
+    everything = pooled_particles([complete])
+    threshold = threshold_of(everything, 600.0)
+    assert everything.f1(threshold) == pytest.approx(everything.recall(threshold), abs=0.002)
+    assert found["particle_recall_at_expected"] == pytest.approx(everything.f1(threshold), abs=0.07)
+    counts = everything.binned.at_or_above()
     assert found["particle_positive_unlabelled_f1"] == pytest.approx(
         (counts.precision * counts.recall).max(), abs=0.08
     )
@@ -78,13 +75,13 @@ def test_a_few_lucky_picks_are_no_high_score() -> None:
     """One pick that is a label has recall 1/20; over one pick, 600 are expected."""
     truth = places(np.random.default_rng(0), 20)
     lucky = Particles(x=truth.x[:1], y=truth.y[:1], score=np.array([0.9]))
-    counts = record(truth, lucky).particles.binned
+    counts = pooled_particles([record(truth, lucky)]).binned
     assert positive_unlabelled_f1(counts, 600.0).max() == pytest.approx(1 / 600)
 
 
 def test_complete_labels_are_left_as_they_are() -> None:
     truth, picks = ranked(np.random.default_rng(2), 100, 80, 60)
-    counts = record(truth, picks).particles.counts_at(0.4)
+    counts = pooled_particles([record(truth, picks)]).counts_at(0.4)
     np.testing.assert_allclose(completed(counts, 100.0), counts)
 
 
@@ -103,7 +100,7 @@ def test_the_threshold_gives_as_many_picks_as_expected_over_all_and_not_in_each(
 def test_fewer_picks_than_expected_all_count() -> None:
     truth, picks = ranked(np.random.default_rng(4), 50, 50, 0)
     assert picks.score is not None
-    curve = record(truth, picks).particles
+    curve = pooled_particles([record(truth, picks)])
     at = threshold_of(curve, 1000.0)
     assert (picks.score >= at).all()
     assert at > picks.score.min() - 0.01

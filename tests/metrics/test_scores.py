@@ -6,9 +6,15 @@ import pytest
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
-from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
+from cryofix.metrics.particles import MicrographRecord, Thresholds
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
+from cryofix.metrics.scores import (
+    choose_thresholds,
+    paired_gain,
+    pooled_particles,
+    pooled_pixels,
+    summarise_scores,
+)
 
 SIZE, DIAMETER = 120, 12.0
 
@@ -70,8 +76,7 @@ def test_everything_in_the_summary_is_plain_json_without_nan() -> None:
 def test_pixel_scores_are_at_a_half_and_particle_scores_at_the_validation_threshold() -> None:
     records = split()
     scores = summarise_scores(records, Thresholds(pixel=0.3, particle=0.6))
-    pixels = sum((r.pixels for r in records), PixelHistogram.empty())
-    particles = sum((r.particles for r in records), ParticleRecord.empty())
+    pixels, particles = pooled_pixels(records), pooled_particles(records)
     assert scores["pixel"]["f1"] == pixels.f1(0.5)
     assert scores["pixel"]["f1_at_validation_threshold"] == pixels.f1(0.3)
     assert scores["pixel"]["threshold"] == 0.3

@@ -11,20 +11,22 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xxhash
 from numpy.typing import NDArray
 
-from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
+from cryofix.data.preprocess import Preprocessing, cropped_shape, fourier_crop, preprocess
 from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, atomic_write, remove_leftovers
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
+from cryofix.formats.masks import read_mask
 from cryofix.processes import cores_at_hand
 
 log = logging.getLogger(__name__)
@@ -43,8 +45,8 @@ class CachedMicrograph:
     source: Path
     """The file of the user."""
     array_path: Path
-    """float16 ``.npy`` of ``shape``, zero median, unit robust standard deviation. The digest that
-    follows the array is checked by :func:`cache_micrograph`, not by :meth:`read`."""
+    """float16 ``.npy`` of ``shape``, normalised; of a mask 0 and 1. The digest that follows the
+    array is checked by :func:`cache_micrograph`, not by :meth:`read`."""
     shape: tuple[int, int]
     """(rows, columns) of the cached array."""
     full_shape: tuple[int, int]
@@ -111,7 +113,7 @@ def content_digest(path: Path, cache: Path) -> str:
 def cache_micrograph(
     info: MicrographInfo,
     scale: float,
-    particle_px: float,
+    particle_px: float | None,
     preprocessing: Preprocessing,
     cache: Path,
 ) -> CachedMicrograph:
@@ -123,7 +125,6 @@ def cache_micrograph(
     shape = cropped_shape(info.shape, scale)
     content = content_digest(info.path, cache)
     parameters = {
-        "version": CACHE_VERSION,
         "content": content,
         "shape": shape,
         "particle_px": particle_px,
@@ -131,29 +132,78 @@ def cache_micrograph(
     }
     if not preprocessing.added_noise:  # a cache of a version without noise stays valid
         del parameters["added_noise"]
-    key = hashlib.blake2b(json.dumps(parameters, sort_keys=True).encode(), digest_size=16)
-    array_path = cache / "arrays" / f"{key.hexdigest()}.npy"
-    if not _is_whole(array_path):
+
+    def make() -> NDArray[np.float32]:
         try:
             image = read_micrograph(info.path).data
-            small = preprocess(image, shape, particle_px, preprocessing, seed=int(content, 16))
+            return preprocess(image, shape, particle_px, preprocessing, seed=int(content, 16))
         except ValueError as error:
             raise CryofixError(
                 f"{info.path} cannot be normalised: {error}; remove or replace the file"
             ) from error
-        array = io.BytesIO()
-        np.save(array, small.astype(np.float16))
-        with atomic_write(array_path) as temporary, temporary.open("wb") as stream:
-            stream.write(array.getbuffer())
-            stream.write(xxhash.xxh3_128_digest(array.getbuffer()))
+
     return CachedMicrograph(
         name=micrograph_name(info.path),
         source=info.path,
-        array_path=array_path,
+        array_path=_cached(cache, parameters, make),
         shape=shape,
         full_shape=info.shape,
         pixel_size_angstrom=info.pixel_size_angstrom,
     )
+
+
+def cache_mask(
+    path: Path, image: CachedMicrograph, value: int | None, cache: Path
+) -> CachedMicrograph:
+    """Bring a mask to the pixels of its cached image: 1 where the class is, else 0.
+
+    Raises CryofixError when the mask has another size than the image's file.
+
+    Parameters
+    ----------
+    path, value
+        See :func:`~cryofix.formats.masks.read_mask`.
+    image
+        Of the same name.
+    cache
+        Folder of cached arrays.
+    """
+    parameters = {
+        "content": content_digest(path, cache),
+        "of": image.full_shape,
+        "shape": image.shape,
+        "mask_value": value,
+    }
+
+    def make() -> NDArray[np.float32]:
+        mask = read_mask(path, value)
+        if mask.shape != image.full_shape:
+            raise CryofixError(
+                f"{path} has {mask.shape[0]} x {mask.shape[1]} pixels and its image {image.source}"
+                f" {image.full_shape[0]} x {image.full_shape[1]}: give a mask of the image's size"
+            )
+        share = mask.astype(np.float32)
+        if mask.shape != image.shape:
+            share = fourier_crop(share, image.shape)  # as the image, so that both stay in place
+        return (share >= 0.5).astype(np.float32)
+
+    return replace(image, source=path, array_path=_cached(cache, parameters, make))
+
+
+def _cached(
+    cache: Path, parameters: Mapping[str, Any], make: Callable[[], NDArray[np.float32]]
+) -> Path:
+    """Return where the array of these parameters is, made unless it is there and whole."""
+    identity = json.dumps({"version": CACHE_VERSION, **parameters}, sort_keys=True)
+    key = hashlib.blake2b(identity.encode(), digest_size=16)
+    array_path = cache / "arrays" / f"{key.hexdigest()}.npy"
+    if not _is_whole(array_path):
+        array = io.BytesIO()
+        np.save(array, make().astype(np.float16))
+        with atomic_write(array_path) as temporary, temporary.open("wb") as stream:
+            stream.write(array.getbuffer())
+            stream.write(xxhash.xxh3_128_digest(array.getbuffer()))
+    return array_path
 
 
 def _is_whole(array_path: Path) -> bool:
@@ -171,7 +221,7 @@ def _is_whole(array_path: Path) -> bool:
 def cache_all(
     infos: Sequence[MicrographInfo],
     scales: Sequence[float],
-    particle_px: float,
+    particle_px: float | None,
     preprocessing: Preprocessing,
     cache: Path,
     done: Callable[[], None] = lambda: None,

@@ -22,7 +22,7 @@ from cryofix.data.parts import Parts
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.scaling import Scaling
 from cryofix.data.simulation.parameters import SimulatorConfig
-from cryofix.data.sources import Dataset, load_dataset
+from cryofix.data.sources import Dataset, load_dataset, load_masked
 from cryofix.data.split import Split, Splitting
 from cryofix.data.tiles import LABELLED, UNLABELLED, Annotated, TileStream
 from cryofix.data.tiling import Tiling
@@ -94,7 +94,8 @@ class CryoDataModule(LightningDataModule):
         if simulate is not None and self.files.named:
             raise CryofixError(
                 "data.simulate makes micrographs, and files are named beside it: leave out"
-                " data.simulate, or data.root, images, coordinates, ignored, format and y_origin"
+                " data.simulate, or data.root, images, coordinates, ignored, masks, format and"
+                " y_origin"
             )
         try:
             self.simulate = None if simulate is None else SimulatorConfig(**simulate)
@@ -113,16 +114,17 @@ class CryoDataModule(LightningDataModule):
             return
         if self.simulate is not None:
             self.files = simulated_files(self.simulate, self.files, self.cache, self.progress)
-        dataset = load_dataset(
-            self.files,
-            self.scaling,
-            self.preprocessing,
-            cache=self.cache,
-            check_fit=self.simulate is None,
-            start=lambda total: self.progress("preprocessing", total),
-        )
+        places: dict[str, Any] = {
+            "cache": self.cache,
+            "start": lambda total: self.progress("preprocessing", total),
+        }
+        how = (self.files, self.scaling, self.preprocessing)
+        if self.files.masks is not None:
+            dataset = load_masked(*how, **places)
+        else:
+            dataset = load_dataset(*how, check_fit=self.simulate is None, **places)
         check_twins(dataset.annotated)
-        known = [name for name, one in dataset.annotated.items() if one.particles is not None]
+        known = [name for name, one in dataset.annotated.items() if one.labelled]
         without = sorted(set(dataset.annotated) - set(known))
         split = self.splitting.split(known, without)
         dataset = replace(dataset, annotated=self.labelling.known(dataset.annotated))
@@ -145,9 +147,14 @@ class CryoDataModule(LightningDataModule):
         return self._parts.split
 
     @property
+    def has_particles(self) -> bool:
+        """Whether particles are to be found, and not what masks say."""
+        return self.files.masks is None
+
+    @property
     def radius_px(self) -> float:
-        """Radius of target discs in network pixels."""
-        return self.tiling.radius_fraction * self.dataset.particle_px / 2
+        """Radius of target discs in network pixels; 0 where there are no particles."""
+        return self.tiling.radius_fraction * self.dataset.particle_radius_px
 
     @property
     def blocks(self) -> dict[str, Blocks]:
@@ -169,7 +176,7 @@ class CryoDataModule(LightningDataModule):
 
     def maps(self, annotated: Annotated) -> tuple[np.ndarray, np.ndarray]:
         """Return the target and validity maps of a whole micrograph."""
-        return annotated.maps(self.radius_px, self.dataset.particle_px / 2)
+        return annotated.maps(self.radius_px, self.dataset.particle_radius_px)
 
     def prior_per_micrograph(self, part: str = "labelled") -> list[float]:
         """Return the share of particle pixels among the valid ones of each micrograph of a part."""
@@ -190,7 +197,7 @@ class CryoDataModule(LightningDataModule):
             stream=LABELLED if labelled else UNLABELLED,
             tile_px=self.tiling.tile_px,
             radius_px=self.radius_px,
-            ignore_radius_px=self.dataset.particle_px / 2,
+            ignore_radius_px=self.dataset.particle_radius_px,
             geometry=self.geometry,
             cutout=None if labelled else self.cutout,
             centred_share=self.tiling.centred_share if labelled else 0.0,

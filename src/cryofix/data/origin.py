@@ -26,12 +26,16 @@ class Files:
     """
 
     root: str | None = None
-    """Folder that the other three are relative to."""
+    """Folder that images, coordinates, ignored and masks are relative to."""
     images: str | None = None
     """Folder, file or pattern of micrographs."""
     coordinates: str | None = None
     ignored: str | None = None
     """Files or folders of labelled particles, and of those that count for neither side."""
+    masks: str | None = None
+    """Folder or pattern of masks, instead of particles; images without one are unlabelled."""
+    mask_value: int | None = None
+    """What a mask has where the class is; None takes all that is not 0."""
     format: str | None = None
     y_origin: str | None = None
     allow_empty: bool = False
@@ -54,11 +58,11 @@ class Files:
     @property
     def named(self) -> bool:
         """Whether the user says anything of where files are or what they hold."""
-        keys = ("root", "images", "coordinates", "ignored", "format", "y_origin")
+        keys = ("root", "images", "coordinates", "ignored", "masks", "format", "y_origin")
         return any(getattr(self, key) is not None for key in keys)
 
     def path(self, key: str) -> str | None:
-        """Return where ``images``, ``coordinates`` or ``ignored`` are, with ``~`` expanded."""
+        """Return where ``images``, or what else is named, are, with ``~`` expanded."""
         where = getattr(self, key)
         return None if where is None else str((Path(self.root or "") / where).expanduser())
 

@@ -95,4 +95,4 @@ class Parts:
     def _taught(self, one: Annotated) -> Annotated:
         """Return a labelled micrograph without its blocks."""
         blocks = self.blocks.get(one.micrograph.name)
-        return one if blocks is None else blocks.taught(one, self.dataset.particle_px / 2)
+        return one if blocks is None else blocks.taught(one, self.dataset.particle_radius_px)

@@ -205,7 +205,7 @@ def crop(
 def preprocess(
     image: NDArray[np.float32],
     shape: tuple[int, int],
-    particle_px: float,
+    particle_px: float | None,
     preprocessing: Preprocessing,
     seed: int = 0,
 ) -> NDArray[np.float32]:
@@ -218,7 +218,9 @@ def preprocess(
     shape
         (rows, columns) of the result.
     particle_px
-        Particle diameter in pixels of the result.
+        Particle diameter in pixels of the result. None is an image without particles: slow
+        changes stay in it, and it is normalised by its mean and standard deviation, because more
+        than half of its pixels may be equal.
     preprocessing
         The parameters.
     seed
@@ -228,6 +230,10 @@ def preprocess(
     -------
     float32 array of ``shape``.
     """
-    period = preprocessing.highpass_diameters * particle_px
+    period = preprocessing.highpass_diameters * (particle_px or 0.0)
+    clip = preprocessing.clip_sigma
     small = crop(image, shape, period, preprocessing.added_noise, seed)
-    return normalise(small, preprocessing.clip_sigma)
+    if particle_px is None:
+        whole: NDArray[np.float32] = np.clip((small - small.mean()) / small.std(), -clip, clip)
+        return whole
+    return normalise(small, clip)

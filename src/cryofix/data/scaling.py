@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cryofix.data.diameters import check_diameter
+from cryofix.data.diameters import LARGEST_SCALE, check_diameter
 from cryofix.errors import CryofixError, check_range
 from cryofix.formats import MicrographInfo, Particles
 
@@ -72,6 +72,8 @@ class Scaling:
     particle_radius: float | None = None
     """Particle diameter in full-resolution pixels, or in Angstrom, or its radius in full-resolution
     pixels; at most one. Without any, the labels' own diameters are used."""
+    scale: float = 1.0
+    """Network pixels per pixel of the file where masks are given, which know of no diameter."""
     of_model: KnownDiameter | None = None
     """What a trained network knows of its particles, which then counts instead of the labels'
     diameters; ``particle_px`` is then the network's, and ``target_size`` None."""
@@ -91,6 +93,7 @@ class Scaling:
         if self.of_model is None:  # a network is shown particles at the size that it learnt
             check_range("data.particle_px", self.particle_px, 4, 512)
         check_range("data.target_size", self.target_size, 32, 65_536)
+        check_range("data.scale", self.scale, 0.01, LARGEST_SCALE)
 
     def diameters_px(
         self, named: Mapping[str, MicrographInfo], labels: Mapping[str, Particles]

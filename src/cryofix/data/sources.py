@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cryofix.data.array_cache import cache_all
+from cryofix.data.array_cache import CachedMicrograph, cache_all, cache_mask
 from cryofix.data.diameters import check_diameter
 from cryofix.data.origin import Files
 from cryofix.data.preprocess import Preprocessing
@@ -24,6 +24,7 @@ from cryofix.formats import (
     read_coordinates,
     read_info,
 )
+from cryofix.formats.masks import find_masks
 
 log = logging.getLogger(__name__)
 
@@ -33,18 +34,48 @@ SIZE_KEYS = (
 
 
 @dataclass(frozen=True)
+class Diameters:
+    """How wide particles are: medians over micrographs."""
+
+    particle_px: float
+    """In network pixels."""
+    diameter_px: float
+    """In full-resolution pixels."""
+    diameter_angstrom: float | None
+    """In Angstrom, over micrographs of known pixel size; None when all are unknown."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """All micrographs of a run, preprocessed, with what is known of them."""
 
     annotated: dict[str, Annotated]
     """By name."""
-    particle_px: float
-    """Particle diameter in network pixels (the median over micrographs)."""
-    diameter_px: float
-    """Particle diameter in full-resolution pixels (the median over micrographs)."""
-    diameter_angstrom: float | None
-    """Particle diameter in Angstrom (the median over micrographs of known pixel size); None when
-    all pixel sizes are unknown."""
+    diameters: Diameters | None
+    """Of particles; None where masks say what is to be found."""
+
+    @property
+    def of_particles(self) -> Diameters:
+        """The diameters.
+
+        Raises CryofixError where there are no particles.
+        """
+        if self.diameters is None:
+            raise CryofixError(
+                "data.masks say what is to be found, so that nothing is known of particles: give"
+                " micrographs with coordinates, for example data=micrographs"
+            )
+        return self.diameters
+
+    @property
+    def particle_px(self) -> float:
+        """Particle diameter in network pixels."""
+        return self.of_particles.particle_px
+
+    @property
+    def particle_radius_px(self) -> float:
+        """Radius of particles in network pixels; 0 where there are none."""
+        return 0.0 if self.diameters is None else self.diameters.particle_px / 2
 
 
 def load_infos(images: str, pixel_size_angstrom: float | None) -> dict[str, MicrographInfo]:
@@ -60,7 +91,7 @@ def load_infos(images: str, pixel_size_angstrom: float | None) -> dict[str, Micr
 
 
 def limited(
-    infos: Mapping[str, MicrographInfo], labels: Mapping[str, Particles], limit: int
+    infos: Mapping[str, MicrographInfo], labels: Mapping[str, object], limit: int
 ) -> dict[str, MicrographInfo]:
     """Return at most ``limit`` micrographs, in their order: labelled ones first, evenly spaced."""
     if limit >= len(infos):
@@ -118,29 +149,75 @@ def load_dataset(
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}
     for name, found, scale in zip(infos, cached, scales, strict=True):
-        (rows, columns), border = found.shape, files.border_px * scale
-        if 2 * border >= min(rows, columns):
-            raise CryofixError(
-                f"data.border_px={files.border_px} leaves nothing of {found.source}, which is"
-                f" {found.full_shape[0]} x {found.full_shape[1]} pixels; lower it"
-            )
         annotated[name] = Annotated(
             micrograph=replace(found, name=name),
             particles=_scaled(labels.get(name), found.scale_xy),
             ignored=_scaled(unknown.get(name), found.scale_xy) or Particles.empty(),
-            interior=(border, border, columns - 1 - border, rows - 1 - border),
+            interior=_interior(found, files.border_px, scale),
         )
     in_angstrom = [
         diameter * info.pixel_size_angstrom
         for diameter, info in zip(diameters, ordered, strict=True)
         if info.pixel_size_angstrom is not None
     ]
-    return Dataset(
-        annotated=annotated,
-        particle_px=particle_px,
-        diameter_px=float(np.median(diameters)),
-        diameter_angstrom=float(np.median(in_angstrom)) if in_angstrom else None,
-    )
+    angstrom = float(np.median(in_angstrom)) if in_angstrom else None
+    return Dataset(annotated, Diameters(particle_px, float(np.median(diameters)), angstrom))
+
+
+def load_masked(
+    files: Files,
+    scaling: Scaling,
+    preprocessing: Preprocessing,
+    *,
+    cache: Path,
+    start: Callable[[int], Callable[[], None]],
+) -> Dataset:
+    """Read images with masks of the same names, all at one scale; see :func:`load_dataset`.
+
+    Raises CryofixError when files are missing, or a mask fits no image.
+    """
+    images, where = files.path("images"), files.path("masks")
+    if images is None or where is None:
+        raise CryofixError("data.images and data.masks belong together: give both, or data.root")
+    infos, masks = load_infos(images, files.pixel_size_angstrom), find_masks(where)
+    lost = [path for name, path in masks.items() if name not in infos]
+    if lost:
+        raise CryofixError(
+            f"{lost[0]} is the mask of no image in {images} ({len(lost)} of {len(masks)} masks):"
+            " give masks the names of their images"
+        )
+    if files.limit is not None:
+        infos = limited(infos, masks, files.limit)
+    ordered, scale = list(infos.values()), scaling.scale
+    scales = [scale] * len(ordered)
+    cached = cache_all(ordered, scales, None, preprocessing, cache, start(len(ordered)))
+    annotated = {}
+    for name, found in zip(infos, cached, strict=True):
+        image, mask = replace(found, name=name), masks.get(name)
+        annotated[name] = Annotated(
+            micrograph=image,
+            particles=None,
+            ignored=Particles.empty(),
+            interior=_interior(found, files.border_px, scale),
+            mask=None if mask is None else cache_mask(mask, image, files.mask_value, cache),
+        )
+    return Dataset(annotated, diameters=None)
+
+
+def _interior(
+    found: CachedMicrograph, border_px: float, scale: float
+) -> tuple[float, float, float, float]:
+    """Return the part that labels reach.
+
+    Raises CryofixError if the border leaves nothing.
+    """
+    (rows, columns), border = found.shape, border_px * scale
+    if 2 * border >= min(rows, columns):
+        raise CryofixError(
+            f"data.border_px={border_px} leaves nothing of {found.source}, which is"
+            f" {found.full_shape[0]} x {found.full_shape[1]} pixels; lower it"
+        )
+    return border, border, columns - 1 - border, rows - 1 - border
 
 
 def _warn_of_misfit(

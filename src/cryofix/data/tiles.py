@@ -31,7 +31,7 @@ class Annotated:
     micrograph: CachedMicrograph
     """Where the pixels are."""
     particles: Particles | None
-    """Labelled particles; None when nobody labelled this micrograph."""
+    """Labelled particles; None when nobody labelled any."""
     ignored: Particles
     """Particles that count for neither side."""
     interior: tuple[float, float, float, float]
@@ -40,6 +40,13 @@ class Annotated:
     """Boxes in it that count for neither side."""
     partial: bool = False
     """Whether there may be particles without a label."""
+    mask: CachedMicrograph | None = None
+    """Instead of particles: 1 in the pixels that are to be found, else 0."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether somebody labelled this micrograph."""
+        return self.particles is not None or self.mask is not None
 
     @property
     def area(self) -> Area:
@@ -70,15 +77,17 @@ class Annotated:
         ignore_radius_px: float,
         box: tuple[int, int, int, int] | None = None,
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return target and validity of a box (row, column, height, width), or of everything."""
-        return target_maps(
-            self.particles or Particles.empty(),
-            self.ignored,
-            radius_px,
-            ignore_radius_px,
-            box or (0, 0, *self.micrograph.shape),
-            self.area,
-        )
+        """Return target and validity of a box (row, column, height, width), or of everything.
+
+        The radii are those of particles and of ignored ones; a mask needs none.
+        """
+        box = box or (0, 0, *self.micrograph.shape)
+        if self.mask is None:
+            known = self.particles or Particles.empty()
+            return target_maps(known, self.ignored, radius_px, ignore_radius_px, box, self.area)
+        target, valid = self.mask.read(box) > 0, np.ones(box[2:], dtype=bool)
+        self.area.leave_out(valid, *box[:2])
+        return target, valid
 
     def within(self, window: tuple[float, float, float, float]) -> "Annotated":
         """Return it as if labels reached only ``window`` (x0, y0, x1, y1).
@@ -100,7 +109,9 @@ class Annotated:
 
     def _keeping(self, area: Area) -> "Annotated":
         """Let labelled particles outside an area count for neither side."""
-        particles = self.particles or Particles.empty()
+        particles = self.particles
+        if particles is None:
+            return self
         inside = area.holds(particles.x, particles.y)
         ignored = Particles(
             x=np.concatenate([self.ignored.x, particles.x[~inside]]),
@@ -188,7 +199,7 @@ class TileStream(Dataset[dict[str, Any]]):
             for view in range(self.strong_views)
         ]
         whole = [punch(self._cutout, each, (self.tile_px, self.tile_px)) for each in seeds]
-        if annotated.particles is None:
+        if not annotated.labelled:
             known = np.zeros_like(valid)
         else:
             known = valid & target if annotated.partial else valid

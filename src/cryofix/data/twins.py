@@ -28,9 +28,7 @@ def check_twins(annotated: Mapping[str, Annotated]) -> None:
     """
     micrographs = [part.micrograph for part in annotated.values()]
     same = _groups((str(micrograph.array_path), micrograph) for micrograph in micrographs)
-    labelled = [
-        [each for each in group if annotated[each.name].particles is not None] for group in same
-    ]
+    labelled = [[each for each in group if annotated[each.name].labelled] for group in same]
     if twice := [group for group in labelled if len(group) > 1]:
         raise CryofixError(
             f"{twice[0][0].source} and {twice[0][1].source} are the same image, and both have"

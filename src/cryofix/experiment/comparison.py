@@ -14,7 +14,12 @@ from cryofix.formats import MicrographInfo, Particles
 from cryofix.metrics import curves
 from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
 from cryofix.metrics.programs import Program
-from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
+from cryofix.metrics.scores import (
+    choose_thresholds,
+    paired_gain,
+    pooled_particles,
+    summarise_scores,
+)
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +41,7 @@ def annotated_part(data: CryoDataModule, part: str) -> list[Annotated]:
         parts = PARTS[:-1] if part == "all" else (part,)
         names = [name for each in parts for name in getattr(data.split, each)]
         annotated = [data.dataset.annotated[name] for name in names]
-    known = [each for each in annotated if each.particles is not None]
+    known = [each for each in annotated if each.labelled]
     if not known:
         other = "part=validation or part=all" if part == "test" else "another part"
         raise CryofixError(f"part={part} has no micrograph with coordinates: use {other}")
@@ -74,7 +79,7 @@ class Scored:
     @property
     def pooled(self) -> ParticleRecord:
         """All micrographs together, within d/2."""
-        return sum((record.particles for record in self.records), ParticleRecord.empty())
+        return pooled_particles(self.records)
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything for JSON: ``particle`` as in ``results.json``, and curves."""

@@ -173,6 +173,8 @@ def write_hyperparameters(folder: Path, results: Mapping[str, Any]) -> None:
             if name in validation
         }
         for kind, name in FINAL_SCORES:
+            if kind not in results[branch]:  # masks know of no particles
+                continue
             tested = results[branch][kind][name]
             validated = validation[f"{kind}_{name}"]
             if tested is None and validated is not None:  # there is no test micrograph

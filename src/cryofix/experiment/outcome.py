@@ -12,7 +12,11 @@ from torch import nn
 
 import cryofix
 from cryofix.data.datamodule import CryoDataModule
-from cryofix.experiment.run_folder import SELECTED_BY, SELECTED_PARTIALLY_BY
+from cryofix.experiment.run_folder import (
+    SELECTED_BY,
+    SELECTED_PARTIALLY_BY,
+    SELECTED_WITHOUT_PARTICLES_BY,
+)
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import expectation, score_all
 from cryofix.learning.network import UNTRAINED, build_network
@@ -56,7 +60,7 @@ class ScoredBranch:
         Of partial labels, those that cannot be measured are None.
         """
         scores = summarise_scores(self.validation, self.thresholds)
-        kinds = ("particle", "pixel")
+        kinds = [kind for kind in ("particle", "pixel") if kind in scores]
         found = {f"{kind}_{key}": scores[kind][key] for kind in kinds for key in OF_VALIDATION}
         if self.expected is None:
             return found
@@ -113,11 +117,15 @@ def score_branch(
 
 def selection_scores(validation: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:
     """Return ``score``, what the branch to use is selected by, and that of each branch."""
-    partial = any(SELECTED_PARTIALLY_BY in scores for scores in validation.values())
-    key = SELECTED_PARTIALLY_BY if partial else SELECTED_BY
-    title = "particle positive-unlabelled F1" if partial else "particle average precision"
+    titles = {
+        SELECTED_BY: "particle average precision",
+        SELECTED_PARTIALLY_BY: "particle positive-unlabelled F1",
+        SELECTED_WITHOUT_PARTICLES_BY: "pixel average precision",
+    }
+    known = next(iter(validation.values()))
+    key = next(name for name in titles if known.get(name) is not None)
     by_branch = {name: scores[key] for name, scores in validation.items()}
-    return {"score": f"{title} on validation", **by_branch}
+    return {"score": f"{titles[key]} on validation", **by_branch}
 
 
 def environment(device: torch.device) -> dict[str, Any]:

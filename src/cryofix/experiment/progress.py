@@ -177,7 +177,7 @@ class ShowProgress(Callback):
                 f" pixel recall {scores['pixel_recall']:.3f}"
             )
         elif scores:
+            particle = f" particle {scores['particle_f1']:.3f}" if "particle_f1" in scores else ""
             self._note = (
-                f"F1 particle {scores['particle_f1']:.3f} pixel {scores['pixel_f1']:.3f}"
-                f" recall {scores['pixel_recall']:.3f}"
+                f"F1{particle} pixel {scores['pixel_f1']:.3f} recall {scores['pixel_recall']:.3f}"
             )

@@ -1,6 +1,6 @@
 """Figures of a run, drawn without a display."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,10 @@ from cryofix.data.tiles import Annotated
 from cryofix.experiment.comparison import Scored
 from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
+from cryofix.metrics.curves import Curve
 from cryofix.metrics.matching import match, within
-from cryofix.metrics.particles import ParticleRecord, centres
-from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import MicrographRecord, Thresholds
+from cryofix.metrics.particles import centres
+from cryofix.metrics.scores import MicrographRecord, Thresholds, pooled_particles, pooled_pixels
 from cryofix.reporting import plots
 from cryofix.reporting.plots import save
 
@@ -42,12 +42,13 @@ def write_run_figures(experiment: "Experiment") -> None:
         name: predict(scored.network, data, annotated, experiment.device)
         for name, scored in experiment.scored.items()
     }
-    thresholds = {name: scored.thresholds for name, scored in experiment.scored.items()}
-    picks, axes = plots.panels(7.2 * len(predictions), 7.6, columns=len(predictions))
-    for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
-        draw_picks(axis, prediction, data.dataset.particle_px, thresholds[name].particle)
-        axis.set_title(f"{name}: {axis.get_title()}", fontsize=11)
-    save(picks, folder / "picks.png")
+    if data.has_particles:
+        picks, axes = plots.panels(7.2 * len(predictions), 7.6, columns=len(predictions))
+        for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
+            threshold = experiment.scored[name].thresholds.particle
+            draw_picks(axis, prediction, data.dataset.particle_px, threshold)
+            axis.set_title(f"{name}: {axis.get_title()}", fontsize=11)
+        save(picks, folder / "picks.png")
     save(maps_figure(predictions), folder / "maps.png")
     records = {name: each.test or each.validation for name, each in experiment.scored.items()}
     part = "" if data.split.test else ", on validation"
@@ -68,9 +69,10 @@ def write_scored_figures(
 ) -> None:
     """Write ``figures/`` of one scored model: picks and maps of one micrograph, curves of all."""
     prediction = predict(network, data, annotated, device)
-    figure, (axis,) = plots.panels(8, 8.4)
-    draw_picks(axis, prediction, data.dataset.particle_px, thresholds.particle)
-    save(figure, folder / "figures" / "picks.png")
+    if data.has_particles:
+        figure, (axis,) = plots.panels(8, 8.4)
+        draw_picks(axis, prediction, data.dataset.particle_px, thresholds.particle)
+        save(figure, folder / "figures" / "picks.png")
     save(maps_figure({"model": prediction}), folder / "figures" / "maps.png")
     save(precision_recall_figure({"model": records}), folder / "figures" / "precision_recall.png")
 
@@ -140,14 +142,14 @@ def maps_figure(predictions: dict[str, Prediction]) -> Figure:
 
 def precision_recall_figure(records: dict[str, list[MicrographRecord]], part: str = "") -> Figure:
     """Draw precision over recall, for pixels and for particles; ``part`` ends their titles."""
-    figure, (pixel_axis, particle_axis) = plots.panels(9.5, 4.4, columns=2)
-    for name, parts in records.items():
-        pixels = sum((part.pixels for part in parts), PixelHistogram.empty())
-        particles = sum((part.particles for part in parts[1:]), parts[0].particles)
-        for axis, curve in ((pixel_axis, pixels), (particle_axis, particles)):
-            plots.draw_precision_recall(axis, curve, name, COLOURS[name])
-    plots.finish_precision_recall(pixel_axis, f"pixels{part}")
-    plots.finish_precision_recall(particle_axis, f"particles within d/2{part}")
+    pooled: dict[str, Callable[[list[MicrographRecord]], Curve]] = {"pixels": pooled_pixels}
+    if all(each.particles is not None for parts in records.values() for each in parts):
+        pooled["particles within d/2"] = pooled_particles
+    figure, axes = plots.panels(4.75 * len(pooled), 4.4, columns=len(pooled))
+    for axis, (title, curve_of) in zip(axes, pooled.items(), strict=True):
+        for name, parts in records.items():
+            plots.draw_precision_recall(axis, curve_of(parts), name, COLOURS[name])
+        plots.finish_precision_recall(axis, f"{title}{part}")
     return figure
 
 
@@ -173,7 +175,7 @@ def comparison_figure(scored: Sequence[Scored]) -> Figure:
         curve_axis.plot(
             recall[used], precision[used], color=colour, label=f"{name}, AP {average:.3f}"
         )
-        strict = sum((record.strict for record in one.records), ParticleRecord.empty())
+        strict = pooled_particles(one.records, strict=True)
         strict_precision, strict_recall = strict.precision_recall()
         curve_axis.plot(
             strict_recall[used], strict_precision[used], color=colour, linestyle=":", linewidth=1

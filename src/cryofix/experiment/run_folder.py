@@ -23,7 +23,8 @@ fitted to the same few micrographs, so it ranks by luck: it chose the worse of t
 as costly (docs/study.md)."""
 
 SELECTED_PARTIALLY_BY = "particle_positive_unlabelled_f1"
-"""The same where the labels of validation are partial."""
+SELECTED_WITHOUT_PARTICLES_BY = "pixel_average_precision"
+"""The same where the labels of validation are partial, and where they are masks."""
 
 SECONDS_TO_LEAVE = 5.0  # that a process which was told to stop may still hold its folder
 

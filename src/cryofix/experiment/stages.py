@@ -167,16 +167,17 @@ class Experiment:
         return module
 
     def _metadata(self, thresholds: Thresholds | None = None) -> dict[str, Any]:
-        dataset = self.data.dataset
+        diameters = self.data.dataset.diameters
+        found = None if thresholds is None else asdict(thresholds)
+        if found is not None and diameters is None:
+            del found["particle"]
         return {
             "schema": SCHEMA,
             "version": cryofix.__version__,
             "config": self.config,
             "prior": self.prior.value,
-            "particle_px": dataset.particle_px,
-            "diameter_px": dataset.diameter_px,
-            "diameter_angstrom": dataset.diameter_angstrom,
-            "thresholds": None if thresholds is None else vars(thresholds),
+            **({} if diameters is None else asdict(diameters)),
+            "thresholds": found,
         }
 
     def train_stage(

@@ -57,7 +57,7 @@ def read_info(path: str | Path) -> MicrographInfo:
     """
     path = Path(path)
     kind = image_kind(path)
-    with _errors_name(path):
+    with errors_name(path):
         if kind == "mrc":
             header = read_mrc_header(path)
             return MicrographInfo(path, header.one_image(), header.pixel_size())
@@ -75,7 +75,7 @@ def read_micrograph(path: str | Path) -> Micrograph:
     path = Path(path)
     kind = image_kind(path)
     pixel_size: float | None = None
-    with _errors_name(path):
+    with errors_name(path):
         if kind == "mrc":
             data, pixel_size = read_mrc(path)
         elif kind == "tiff":
@@ -119,7 +119,7 @@ def write_mrc(path: str | Path, data: ArrayLike, pixel_size_angstrom: float | No
 
 
 @contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
+def errors_name(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises into one sentence that names the file."""
     try:
         yield

@@ -44,6 +44,18 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
 
     Raises CryofixError if there is more than one page, or the page is neither grey nor RGB.
     """
+    stored = read_tiff_pixels(path)
+    data = _to_luminance(stored)
+    if data.shape != stored.shape[:2]:
+        raise CryofixError(f"{path} has shape {stored.shape}: give one grey or RGB image a file")
+    return data
+
+
+def read_tiff_pixels(path: Path) -> NDArray[Any]:
+    """Return the pixels of a TIFF of one page as stored, (rows, columns) or with samples last.
+
+    Raises CryofixError if there is more than one page, or numbers are complex.
+    """
     with tifffile.TiffFile(path) as tiff:
         page, shape = _only_page(path, tiff)
         try:
@@ -56,10 +68,15 @@ def read_tiff(path: Path) -> NDArray[np.float32]:
             stored = np.moveaxis(stored, 0, -1)
     if np.iscomplexobj(stored):
         raise CryofixError(f"{path} holds complex numbers: give real images")
-    data = _to_luminance(stored)
-    if data.shape != shape:
+    if stored.shape[:2] != shape:
         raise CryofixError(f"{path} has shape {stored.shape}: give one grey or RGB image a file")
-    return data
+    return stored
+
+
+def read_labels(path: Path) -> NDArray[Any]:
+    """Return the pixels of a PNG as stored: of a palette the numbers, of colours the samples."""
+    with _open_picture(path, "PNG") as picture:
+        return np.asarray(picture)
 
 
 def read_picture(path: Path) -> NDArray[np.float32]:

@@ -17,12 +17,13 @@ from cryofix.data.scaling import KnownDiameter
 from cryofix.distributed import on_first
 from cryofix.errors import CryofixError, reason
 from cryofix.files import atomic_write
-from cryofix.learning.metadata import checked_metadata, checked_weights
+from cryofix.learning.metadata import checked_metadata, checked_weights, learnt_masks
 from cryofix.learning.network import UNTRAINED, build_network
 
 SELECTED = "selected.ckpt"
 OF_WRONG_CONTENT = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 AS_TRAINED = ("radius_fraction", "highpass_diameters", "clip_sigma")
+MASKS_AS_TRAINED = ("scale", "clip_sigma")
 OF_A_STAGE = {"global_step": int, "optimizer_states": list, "callbacks": Mapping}
 
 
@@ -107,7 +108,8 @@ class Picker:
     metadata: dict[str, Any]
     """What :func:`~cryofix.learning.metadata.checked_metadata` lets through: ``config`` (the
     resolved configuration it was trained with), ``prior``, ``particle_px``, ``diameter_px``,
-    ``diameter_angstrom`` (or None), and, once validated, ``thresholds`` (else None)."""
+    ``diameter_angstrom`` (or None) unless it has learnt masks, and, once validated, ``thresholds``
+    (else None)."""
     path: Path
     """The file it came from."""
 
@@ -117,6 +119,8 @@ class Picker:
         ``added_noise`` is not of it: it makes a data set harder, and belongs to that data set.
         """
         trained = self.metadata["config"]["data"]
+        if learnt_masks(self.metadata):
+            return {key: trained[key] for key in MASKS_AS_TRAINED}
         known = KnownDiameter(self.metadata["diameter_angstrom"], self.metadata["diameter_px"])
         return {
             "particle_px": self.metadata["particle_px"],

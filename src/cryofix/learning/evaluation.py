@@ -28,7 +28,7 @@ class Prediction:
     probability: NDArray[np.float32]
     """(rows, columns), float32, in [0, 1]."""
     picks: Particles
-    """Peaks of the map with their scores, low ones included."""
+    """Peaks of the map with their scores, low ones included; none where masks are the labels."""
     target: NDArray[np.bool_]
     valid: NDArray[np.bool_]
     """Boolean maps; target is empty where nobody labelled."""
@@ -40,24 +40,28 @@ def predict(
     """Run a network, in eval mode, over one whole micrograph."""
     probability = predict_map(network, annotated.read(), device=device)
     target, valid = data.maps(annotated)
-    diameter = data.dataset.particle_px
-    picks = find_peaks(probability, radius_px=data.radius_px, min_distance_px=diameter / 2)
+    picks = Particles.empty()
+    if data.has_particles:
+        apart = data.dataset.particle_radius_px
+        picks = find_peaks(probability, radius_px=data.radius_px, min_distance_px=apart)
     return Prediction(annotated, probability, picks, target, valid)
 
 
-def score(prediction: Prediction, diameter_px: float) -> MicrographRecord:
-    """Compare a prediction with the labels of its micrograph."""
+def score(prediction: Prediction, data: CryoDataModule) -> MicrographRecord:
+    """Compare a prediction with the labels of its micrograph: picks, and where masks are pixels."""
     annotated = prediction.annotated
+    name = annotated.micrograph.name
+    pixels = PixelHistogram.from_arrays(prediction.probability, prediction.target, prediction.valid)
+    if not data.has_particles:
+        return MicrographRecord(name, pixels)
     return MicrographRecord.measure(
-        annotated.micrograph.name,
+        name,
         prediction.picks,
         annotated.particles or Particles.empty(),
-        diameter=diameter_px,
+        diameter=data.dataset.particle_px,
         ignored=annotated.ignored,
         area=annotated.area,
-        pixels=PixelHistogram.from_arrays(
-            prediction.probability, prediction.target, prediction.valid
-        ),
+        pixels=pixels,
     )
 
 
@@ -65,8 +69,7 @@ def score_all(
     network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
 ) -> list[MicrographRecord]:
     """Score every micrograph, one in memory at a time."""
-    diameter = data.dataset.particle_px
-    return [score(predict(network, data, part, device), diameter) for part in micrographs]
+    return [score(predict(network, data, part, device), data) for part in micrographs]
 
 
 def expectation(data: CryoDataModule, prior: float) -> Expectation | None:
@@ -84,6 +87,6 @@ def confidence_histogram(
     for annotated in micrographs:
         probability = predict_map(network, annotated.read(), device=device)
         target, valid = data.maps(annotated)
-        truth = target if annotated.particles is not None else None
+        truth = target if annotated.labelled else None
         total += ProbabilityHistogram.from_arrays(probability, truth, valid)
     return total

@@ -22,12 +22,8 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "schema": (int | None, 1, 1),
     "stage": (str | None, 0, 0),
     "prior": (float, 0, 1),
-    "particle_px": (float, 0.1, 1e4),
-    "diameter_px": (float, 0.1, 1e6),
-    "diameter_angstrom": (float | None, 1e-3, 1e7),
     "thresholds": (dict | None, 0, 0),
     "thresholds.pixel": (float, 0, 1),
-    "thresholds.particle": (float, 0, 1),
     "thresholds.by_count": (bool | None, 0, 1),
     "config": (dict, 0, 0),
     "config.ratio": (float | None, 0, 1),
@@ -41,13 +37,23 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "config.model.norm": (str, 0, 0),
     "config.model.options": (dict, 0, 0),
     "config.data": (dict, 0, 0),
+    "config.data.masks": (str | None, 0, 0),
+    "config.data.clip_sigma": (float, 1e-3, _ANY),
+}
+"""Type of each value that is used, and the smallest and largest of a number."""
+
+OF_PARTICLES: dict[str, tuple[Any, float, float]] = {
+    "particle_px": (float, 0.1, 1e4),
+    "diameter_px": (float, 0.1, 1e6),
+    "diameter_angstrom": (float | None, 1e-3, 1e7),
+    "thresholds.particle": (float, 0, 1),
     "config.data.particle_px": (float | None, 0.1, 1e4),
     "config.data.target_size": (int | None, 1, 1e6),
     "config.data.radius_fraction": (float, 1e-3, 1e3),
     "config.data.highpass_diameters": (float, 0, _ANY),
-    "config.data.clip_sigma": (float, 1e-3, _ANY),
 }
-"""Type of each value that is used, and the smallest and largest of a number."""
+OF_MASKS: dict[str, tuple[Any, float, float]] = {"config.data.scale": (float, 1e-3, 1e3)}
+"""The same of a model that has learnt particles, and of one that has learnt masks."""
 
 
 def checked_metadata(found: Any) -> dict[str, Any]:
@@ -59,13 +65,14 @@ def checked_metadata(found: Any) -> dict[str, Any]:
     ----------
     found
         The checkpoint's ``cryofix``: ``config``, the configuration it was trained with; ``prior``;
-        ``particle_px``, ``diameter_px`` and ``diameter_angstrom``; ``thresholds``, null before
-        validation.
+        ``particle_px``, ``diameter_px`` and ``diameter_angstrom``, unless it has learnt masks;
+        ``thresholds``, null before validation.
     """
     metadata = _plain(found, "cryofix")
     if not isinstance(metadata, dict):
         raise CryofixError(f"its cryofix={shown(metadata)} is not a mapping")
-    for key, (hint, low, high) in SCHEMA.items():
+    schema = SCHEMA | (OF_MASKS if learnt_masks(metadata) else OF_PARTICLES)
+    for key, (hint, low, high) in schema.items():
         inside, _, _ = key.rpartition(".")
         if inside and _value(metadata, inside) is None:
             continue
@@ -79,6 +86,11 @@ def checked_metadata(found: Any) -> dict[str, Any]:
             if wide or (isinstance(value, str) and not value.isprintable()):
                 raise CryofixError(f"its config.{part} holds {shown(value)}, which makes no sense")
     return metadata
+
+
+def learnt_masks(metadata: Mapping[str, Any]) -> bool:
+    """Say whether a model has learnt what masks say, and knows of no particle."""
+    return _value(metadata, "config.data.masks") is not None
 
 
 def checked_weights(found: Any, key: str) -> dict[str, Tensor]:

@@ -115,9 +115,11 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
     shares = data.prior_per_micrograph()
     labelled = _mean(shares)
     if not 0 < labelled < 1:
+        held = "no particle" if data.has_particles else "one class alone"
         raise CryofixError(
-            f"the labelled micrographs ({', '.join(data.split.labelled)}) hold no"
-            " particle inside the scored area: raise ratio or change label_draw"
+            f"the labelled micrographs ({', '.join(data.split.labelled)}) hold {held} inside the"
+            " scored area: raise ratio or change label_draw"
+            + ("" if data.has_particles else ", or check data.mask_value")
         )
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
@@ -146,8 +148,9 @@ def _by_count(data: CryoDataModule) -> float | None:
     area = float(np.mean((corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])))
     share = expected * math.pi * data.radius_px**2 / area
     if share >= 1:
+        diameter = data.dataset.of_particles.diameter_px
         raise CryofixError(
-            f"data.particles_per_micrograph={expected:g} particles of {data.dataset.diameter_px:g}"
+            f"data.particles_per_micrograph={expected:g} particles of {diameter:g}"
             " pixels do not fit into a micrograph: lower it, or check the diameter"
         )
     return share

@@ -13,7 +13,13 @@ from cryofix.learning.evaluation import Prediction, expectation, predict, score
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import MicrographRecord, choose_thresholds, summarise_scores
+from cryofix.metrics.scores import (
+    MicrographRecord,
+    choose_thresholds,
+    pooled_particles,
+    pooled_pixels,
+    summarise_scores,
+)
 
 EXAMPLE = 0  # number of the micrograph that pictures are made of
 
@@ -49,7 +55,7 @@ class Validation:
         prediction = predict(average, self.data, annotated, device)
         by_student = predict_map(student, annotated.read(), device=device)
         self._seen[index] = (
-            score(prediction, self.data.dataset.particle_px),
+            score(prediction, self.data),
             PixelHistogram.from_arrays(by_student, prediction.target, prediction.valid),
         )
         if index == EXAMPLE:
@@ -72,22 +78,21 @@ class Validation:
         student = sum((histogram for _, histogram in pairs), PixelHistogram.empty())
         expected = expectation(self.data, self.prior)
         if expected is not None:
-            pixels = sum((record.pixels for record in records), PixelHistogram.empty())
             return {
                 **expected.scores(records),
-                "pixel_estimated_f1": float(expected.pixels_at_half(pixels).f1),
+                "pixel_estimated_f1": float(expected.pixels_at_half(pooled_pixels(records)).f1),
                 "student_pixel_estimated_f1": float(expected.pixels_at_half(student).f1),
                 "student_pixel_recall": student.recall(0.5),
             }
-        self.curves = {
-            "pixels": sum((record.pixels for record in records), PixelHistogram.empty()),
-            "particles": sum((record.particles for record in records), ParticleRecord.empty()),
-        }
         scores = summarise_scores(records, choose_thresholds(records))
-        pixel, particle = scores["pixel"], scores["particle"]
+        pixel, particle = scores["pixel"], scores.get("particle")
+        self.curves = {"pixels": pooled_pixels(records)}
+        found = {}
+        if particle is not None:
+            self.curves["particles"] = pooled_particles(records)
+            found = {f"particle_{key}": particle[key] for key in ("f1", "average_precision")}
         return {
-            "particle_f1": particle["f1"],
-            "particle_average_precision": particle["average_precision"],
+            **found,
             "pixel_f1": pixel["f1"],
             "pixel_recall": pixel["recall"],
             "pixel_precision": pixel["precision"],

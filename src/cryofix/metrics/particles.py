@@ -136,9 +136,9 @@ class MicrographRecord:
     """The micrograph's name, by which two models are paired."""
     pixels: PixelHistogram
     """Its probability map against its target."""
-    particles: ParticleRecord
-    strict: ParticleRecord
-    """Its picks against its labels within d/2, and within d/4."""
+    particles: ParticleRecord | None = None
+    strict: ParticleRecord | None = None
+    """Its picks against its labels within d/2, and within d/4; None where masks are the labels."""
 
     @classmethod
     def measure(

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryofix.metrics.curves import EDGES, Counts, Curve, FloatArray
-from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
+from cryofix.metrics.particles import MicrographRecord, Thresholds
 from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.scores import pooled_particles, pooled_pixels
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Expectation:
 
         It is never so in each of them: some may be empty.
         """
-        pixels, particles = _pooled(records)
+        pixels, particles = pooled_pixels(records), pooled_particles(records)
         area = pixels.pixels
         return Thresholds(
             threshold_of(pixels, self.prior * area),
@@ -52,7 +53,7 @@ class Expectation:
         with complete labels F1 would be the same. ``particle_positive_unlabelled_f1`` is the
         highest :func:`positive_unlabelled_f1` at any threshold. ``pixel_recall`` is at 0.5.
         """
-        pixels, particles = _pooled(records)
+        pixels, particles = pooled_pixels(records), pooled_particles(records)
         expected = self.particles(pixels.pixels)
         return {
             "particle_recall_at_expected": particles.recall(threshold_of(particles, expected)),
@@ -90,10 +91,3 @@ def threshold_of(curve: Curve, expected: float) -> float:
     right, wrong, _ = curve.binned.at_or_above()
     away = np.abs(right + wrong - expected)
     return float(EDGES[np.flatnonzero(away == away.min())[-1]])
-
-
-def _pooled(records: Sequence[MicrographRecord]) -> tuple[PixelHistogram, ParticleRecord]:
-    return (
-        sum((record.pixels for record in records), PixelHistogram.empty()),
-        sum((record.particles for record in records), ParticleRecord.empty()),
-    )

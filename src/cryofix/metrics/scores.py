@@ -33,6 +33,8 @@ __all__ = [
     "choose_thresholds",
     "not_measured",
     "paired_gain",
+    "pooled_particles",
+    "pooled_pixels",
     "summarise_scores",
 ]
 
@@ -45,8 +47,10 @@ def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
 
     Raises CryofixError if there is no validation micrograph.
     """
-    pixels, particles, _ = _pooled(validation)
-    return Thresholds(pixels.best_threshold(), particles.best_threshold())
+    pixel = pooled_pixels(validation).best_threshold()
+    if not _of_particles(validation):
+        return Thresholds(pixel)
+    return Thresholds(pixel, pooled_particles(validation).best_threshold())
 
 
 def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds) -> dict[str, Any]:
@@ -55,6 +59,7 @@ def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds
     All values are finite floats in [0, 1] (zero division: see `curves.Counts`). A ``ci95`` is
     ``[low, high]`` over micrographs, or null with fewer than three of them, and then
     ``ci95_reason`` says so.
+    Records of masks have no ``particle`` scores.
     Values without ``macro`` in their path are pooled over micrographs; ``macro`` values are means
     over *all* micrographs.
 
@@ -67,21 +72,16 @@ def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds
     thresholds
         From `choose_thresholds` on validation micrographs.
     """
-    pixels, particles, strict = _pooled(records)
-    pixel_curves = [record.pixels for record in records]
-    particle_curves = [record.particles for record in records]
+    pixels, pixel_curves = pooled_pixels(records), [record.pixels for record in records]
 
     def ci95(rows: FloatArray, statistic: Statistic) -> Bounds:
         return interval(rows, statistic).bounds
 
     at_half = rows_at(pixel_curves, 0.5)
     at_chosen = rows_at(pixel_curves, thresholds.pixel)
-    picked = rows_at(particle_curves, thresholds.particle)
     per_micrograph = [_micrograph_row(record, thresholds) for record in records]
     unknown = {"ci95_reason": too_few(len(records))} if len(records) < FEWEST else {}
-    picks = particles.counts_at(thresholds.particle)
-
-    return {
+    scores = {
         "pixel": {
             **_measures(pixels, 0.5),
             "threshold": thresholds.pixel,
@@ -98,13 +98,18 @@ def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds
                 "average_precision": ci95(*curve_rows(pixel_curves)),
             },
             **unknown,
-        },
-        "particle": {
+        }
+    }
+    if particle_curves := _of_particles(records):
+        particles = pooled_particles(records)
+        strict = pooled_particles(records, strict=True)
+        picked = rows_at(particle_curves, thresholds.particle)
+        scores["particle"] = {
             **_measures(particles, thresholds.particle),
             "threshold": thresholds.particle,
             "average_precision": particles.average_precision(),
             "radius_fraction": RADIUS_FRACTION,
-            **_picks(picks),
+            **_picks(particles.counts_at(thresholds.particle)),
             "strict": {
                 **_measures(strict, thresholds.particle),
                 "average_precision": strict.average_precision(),
@@ -118,9 +123,8 @@ def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds
                 "average_precision": ci95(*curve_rows(particle_curves)),
             },
             **unknown,
-        },
-        "per_micrograph": per_micrograph,
-    }
+        }
+    return {**scores, "per_micrograph": per_micrograph}
 
 
 def paired_gain(
@@ -135,7 +139,7 @@ def paired_gain(
 
     ``pixel_f1`` is at 0.5 for both; ``pixel_f1_at_validation_threshold`` and ``particle_f1`` are
     at each model's own thresholds; ``average_precision`` is that of pixels and
-    ``particle_average_precision`` that of picks.
+    ``particle_average_precision`` that of picks. Records of masks have no gains of particles.
 
     Raises CryofixError if the two sides are not the same micrographs, or there is none.
 
@@ -156,7 +160,7 @@ def paired_gain(
             "both on one split"
         )
     both = [*control, *(by_name[name] for name in names)]
-    pixels, picks = [each.pixels for each in both], [each.particles for each in both]
+    pixels, picks = [each.pixels for each in both], _of_particles(both)
 
     def gain(before: FloatArray, after: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return paired_interval(before, after, statistic).as_dict()
@@ -170,13 +174,15 @@ def paired_gain(
         return gain(rows[: len(names)], rows[len(names) :], statistic)
 
     mine, theirs = fixmatch_thresholds, control_thresholds
-    return {
+    gains = {
         "pixel_f1": f1_gain(pixels, 0.5, 0.5),
         "pixel_f1_at_validation_threshold": f1_gain(pixels, theirs.pixel, mine.pixel),
-        "particle_f1": f1_gain(picks, theirs.particle, mine.particle),
         "average_precision": curve_gain(pixels),
-        "particle_average_precision": curve_gain(picks),
     }
+    if picks:
+        gains["particle_f1"] = f1_gain(picks, theirs.particle, mine.particle)
+        gains["particle_average_precision"] = curve_gain(picks)
+    return gains
 
 
 def not_measured(measured: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,19 +198,31 @@ def not_measured(measured: Mapping[str, Any]) -> dict[str, Any]:
     return unknown | reason | ({"per_micrograph": []} if "per_micrograph" in measured else {})
 
 
-def _pooled(
-    records: Sequence[MicrographRecord],
-) -> tuple[PixelHistogram, ParticleRecord, ParticleRecord]:
-    """Return the summed records."""
+def pooled_pixels(records: Sequence[MicrographRecord]) -> PixelHistogram:
+    """Return the pixels of all records together.
+
+    Raises CryofixError if there is no record.
+    """
     if not records:
         raise CryofixError(
-            "no labelled micrograph to score: give the split at least one with coordinates"
+            "no labelled micrograph to score: give the split at least one with labels"
         )
-    return (
-        sum((record.pixels for record in records), PixelHistogram.empty()),
-        sum((record.particles for record in records), ParticleRecord.empty()),
-        sum((record.strict for record in records), ParticleRecord.empty()),
-    )
+    return sum((record.pixels for record in records), PixelHistogram.empty())
+
+
+def pooled_particles(
+    records: Sequence[MicrographRecord], *, strict: bool = False
+) -> ParticleRecord:
+    """Return the picks of all records together, within d/2, or d/4 if ``strict``."""
+    return sum(_of_particles(records, strict), ParticleRecord.empty())
+
+
+def _of_particles(
+    records: Sequence[MicrographRecord], strict: bool = False
+) -> list[ParticleRecord]:
+    """Return the records of picks; none where masks are the labels."""
+    found = (record.strict if strict else record.particles for record in records)
+    return [each for each in found if each is not None]
 
 
 def _measures(curve: Curve, threshold: float) -> dict[str, float]:
@@ -221,11 +239,16 @@ def _picks(counts: Counts) -> dict[str, int]:
 
 def _micrograph_row(record: MicrographRecord, thresholds: Thresholds) -> dict[str, Any]:
     """Return one row of ``per_micrograph``."""
-    picked = _measures(record.particles, thresholds.particle)
-    return {
+    row = {
         "name": record.name,
         "pixel_f1": record.pixels.f1(0.5),
         "pixel_f1_at_validation_threshold": record.pixels.f1(thresholds.pixel),
+    }
+    if record.particles is None:
+        return row
+    picked = _measures(record.particles, thresholds.particle)
+    return {
+        **row,
         **{f"particle_{name}": value for name, value in picked.items()},
         **_picks(record.particles.counts_at(thresholds.particle)),
     }

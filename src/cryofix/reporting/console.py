@@ -74,8 +74,8 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
     console.print(_scores_table(results))
     if not tested(results):
         say(console, "test scores: not measured, because this split has no test micrograph")
-    elif "ci95_reason" in results["supervised"]["particle"]:
-        say(console, f"no intervals: {results['supervised']['particle']['ci95_reason']}")
+    elif "ci95_reason" in results["supervised"]["pixel"]:
+        say(console, f"no intervals: {results['supervised']['pixel']['ci95_reason']}")
     line = keep_rate_line(results)
     if line:
         say(console, line)
@@ -97,10 +97,12 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
     branches = ", ".join(f"{name} {selected[name]:.3f}" for name in known)
     line = f"selected: [bold]{results['selected']}[/bold] ({selected['score']}: {branches})"
     console.print(line, highlight=False)
-    threshold = results[results["selected"]]["particle"]["threshold"]
+    particle = results[results["selected"]].get("particle")
+    if particle is not None:
+        threshold = f"{particle['threshold']:.3f}, from {results['thresholds_from']}"
+        say(console, f"picking threshold: {threshold}")
     say(
         console,
-        f"picking threshold: {threshold:.3f}, from {results['thresholds_from']}",
         f"run folder: {folder}",
         f"pictures:   {folder / 'figures'}",
         f"dashboard:  tensorboard --logdir {shlex.quote(str(folder))}",
@@ -108,28 +110,38 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
 
 
 def result_line(results: Mapping[str, Any]) -> str:
-    """Return one line of a run among many: particle F1 of both, the gain, what was selected."""
+    """Return one line of a run among many: F1 of both, the gain, what was selected."""
     where = "" if tested(results) else " on validation (test not measured)"
     partial = not tested(results) and scored_partially(results)
     score = "positive_unlabelled_f1" if partial else "f1"
-    found = _score(results, "supervised", "particle", score)
-    line = f"particle {LABELS[score]}{where}: supervised control {found}"
+    kind = kinds_of(results["supervised"])[-1]
+    found = _score(results, "supervised", kind, score)
+    line = f"{kind} {LABELS[score]}{where}: supervised control {found}"
     if results["fixmatch"] is not None:
         method = METHODS.get(results["method"], results["method"])
-        line += f", {method} {_score(results, 'fixmatch', 'particle', score)}"
+        line += f", {method} {_score(results, 'fixmatch', kind, score)}"
         if tested(results):
-            line += f", gain {gain_text(results['gain']['particle_f1'])}"
+            line += f", gain {gain_text(results['gain'][f'{kind}_f1'])}"
     return f"{line}; selected: {results['selected']}"
 
 
 def tested(results: Mapping[str, Any]) -> bool:
     """Say whether the split has test micrographs; without any, every score on test is null."""
-    return results["supervised"]["particle"]["f1"] is not None
+    return results["supervised"]["pixel"]["f1"] is not None
+
+
+def kinds_of(scores: Mapping[str, Any]) -> list[str]:
+    """Return the kinds of scores: of pixels, and of particles unless masks were learnt."""
+    return [kind for kind in ("pixel", "particle") if kind in scores]
+
+
+def _rows_of(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(kind, name) for kind, name in ROWS if kind in scores]
 
 
 def scored_partially(results: Mapping[str, Any]) -> bool:
     """Say whether the labels of validation are partial."""
-    return results["validation"]["supervised"]["particle_f1"] is None
+    return results["validation"]["supervised"]["pixel_f1"] is None
 
 
 def _score(results: Mapping[str, Any], branch: str, kind: str, name: str) -> str:
@@ -143,22 +155,23 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
     title = "Scores on test micrographs"
     if not tested(results):
         title = "Scores on validation, where thresholds and model are chosen: optimistic"
-    rows = ROWS
-    if not tested(results) and scored_partially(results):
+    rows = _rows_of(results["supervised"])
+    partial = not tested(results) and scored_partially(results)
+    if partial:
         title = "Scores on validation, whose labels are partial: precision and F1 are not measured"
         rows = ROWS_OF_PARTIAL_LABELS
     heads = ["supervised control"]
     if results["fixmatch"] is not None:
         method = METHODS.get(results["method"], results["method"])
         heads += [f"{method}, {results['mask']}"]
-        if rows is ROWS:
+        if not partial:
             heads += ["gain [95 % interval]"]
 
     def cells(kind: str, name: str) -> list[str]:
         shown = [_score(results, "supervised", kind, name)]
         if results["fixmatch"] is not None:
             shown.append(_score(results, "fixmatch", kind, name))
-            if rows is ROWS:
+            if not partial:
                 gain = GAINS.get((kind, name))
                 shown.append("" if gain is None else gain_text(results["gain"][gain]))
         return shown
@@ -170,7 +183,7 @@ def _table(
     title: str,
     heads: list[str],
     cells: Callable[[str, str], list[str]],
-    rows: list[tuple[str, str]] = ROWS,
+    rows: list[tuple[str, str]],
 ) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("")
@@ -195,15 +208,16 @@ def print_scores(
         return [f"{scores[kind][name]:.3f}", interval]
 
     title = f"Scores on {micrographs} micrograph{'' if micrographs == 1 else 's'}"
-    console.print(_table(title, ["value", "95 % interval"], cells))
-    if "ci95_reason" in scores["particle"]:
-        say(console, f"no intervals: {scores['particle']['ci95_reason']}")
-    say(
-        console,
+    console.print(_table(title, ["value", "95 % interval"], cells, _rows_of(scores)))
+    if "ci95_reason" in scores["pixel"]:
+        say(console, f"no intervals: {scores['pixel']['ci95_reason']}")
+    thresholds = (
         f"thresholds: p {scores['pixel']['threshold']:.3f} for pixels (F1 there"
-        f" {scores['pixel']['f1_at_validation_threshold']:.3f}),"
-        f" {scores['particle']['threshold']:.3f} for particles",
+        f" {scores['pixel']['f1_at_validation_threshold']:.3f})"
     )
+    if "particle" in scores:
+        thresholds += f", {scores['particle']['threshold']:.3f} for particles"
+    say(console, thresholds)
     say(console, f"files: {folder}")
 
 

@@ -84,6 +84,8 @@ def _maps(summary: SweepSummary) -> Iterator[tuple[str, str, list[str], list[lis
     scored = summary.rows[summary.rows.scored.astype(bool)]
     for scene, rows in scored.groupby("scene", sort=False):
         for quantity in quantities(summary.metric):
+            if rows[quantity.column].isna().all():
+                continue
             cells = {(row.setting, row.ratio): quantity.written(row) for _, row in rows.iterrows()}
             settings = rows.drop_duplicates("setting")
             body = [

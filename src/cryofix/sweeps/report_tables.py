@@ -76,7 +76,11 @@ def row_columns(summary: SweepSummary, page: bool = False) -> list[Column]:
         *([forest] if page else []),
         Column("Worst run", f"gain_{metric}_worst", signed),
         Column("Verdict", "verdict", html=_verdict, text=True),
-        *(spread(title, f"fixmatch_{name}") for name, title in FURTHER.items() if name != metric),
+        *(
+            spread(title, f"fixmatch_{name}")
+            for name, title in FURTHER.items()
+            if name != metric and summary.rows[f"fixmatch_{name}_mean"].notna().any()
+        ),
         Column(
             "Min. drift",
             "min_drift_spread",

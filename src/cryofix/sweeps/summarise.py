@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from cryofix.errors import CryofixError
-from cryofix.experiment.run_folder import SELECTED_BY
+from cryofix.experiment.run_folder import SELECTED_BY, SELECTED_WITHOUT_PARTICLES_BY
 from cryofix.sweeps.best import Choice, choose
 from cryofix.sweeps.collect import Sweep
 from cryofix.sweeps.gains import ALONE
@@ -102,11 +102,23 @@ class SweepSummary:
         ]
 
 
-def summarise_sweep(sweep: Sweep, metric: str = SELECTED_BY) -> SweepSummary:
-    """Compute all rows and choices of a sweep; a ``metric`` that is no score is a CryofixError."""
+def summarise_sweep(sweep: Sweep, metric: str | None = None) -> SweepSummary:
+    """Compute all rows and choices of a sweep; a ``metric`` that is no score is a CryofixError.
+
+    Without a metric it is what selects a model in these runs.
+    """
+    runs = runs_frame(sweep.finished)
+    if metric is None:
+        by_pixels = not _known(runs, SELECTED_BY) and _known(runs, SELECTED_WITHOUT_PARTICLES_BY)
+        metric = SELECTED_WITHOUT_PARTICLES_BY if by_pixels else SELECTED_BY
     higher_is_better = [name for name in METRICS if name != "pixel_ece"]
     if metric not in higher_is_better:
         raise CryofixError(f"metric={metric}: choose one of {', '.join(higher_is_better)}.")
-    runs = runs_frame(sweep.finished)
     rows = rows_frame(runs, metric)
     return SweepSummary(sweep, runs, rows, choose(rows, metric), metric, datetime.now(UTC))
+
+
+def _known(runs: pd.DataFrame, metric: str) -> bool:
+    """Say whether any control has this score."""
+    columns = [f"supervised_{metric}", f"validation_supervised_{metric}"]
+    return not runs.empty and bool(runs[columns].notna().any(axis=None))
