@@ -39,6 +39,22 @@ def test_a_run_leaves_every_file(run: Path) -> None:
     assert list(run.glob("tensorboard/fixmatch/events*"))
 
 
+def test_the_page_and_the_log_say_what_the_terminal_does_and_what_to_type_next(run: Path) -> None:
+    content = results(run)
+    threshold = f"{content[content['selected']]['particle']['threshold']:.3f}"
+    command = f"python -m cryofix.pick checkpoint={run} "
+    page = (run / "index.html").read_text()
+    for expected in (command, f"<b>{threshold}</b>", "<code>ratio=0.5</code>", "particle F1"):
+        assert expected in page
+    assert page.count("data:image/jpeg;base64,") == 4
+    assert "http" not in page.replace("http-equiv", "")
+    names = json.loads((run / "splits.json").read_text())
+    assert all(name in page for part in ("labelled", "test") for name in names[part])
+    log = (run / "train.log").read_text()
+    for line in (command, f"picking threshold: {threshold}", "burn-in ", "Scores on test"):
+        assert line in log
+
+
 def test_a_compiled_student_trains_as_the_plain_one(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

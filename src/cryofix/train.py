@@ -67,6 +67,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     from cryofix.experiment.dashboard import write_hyperparameters
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_run_figures
+    from cryofix.experiment.run_page import write_run_page
     from cryofix.experiment.stages import Experiment
     from cryofix.experiment.status import run_status
     from cryofix.reporting.console import print_run_summary, result_line
@@ -105,11 +106,18 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         if "tensorboard" in (plain.get("logger") or {}):
             write_hyperparameters(folder / "tensorboard", results)
         write_json(folder / "results.json", results)
+        write_run_page(folder, results, hydra_config.overrides.task, images_of(plain))
     if sweep is None:
-        print_run_summary(results, folder, display.console)
+        print_run_summary(results, folder, display.console, images_of(plain))
     else:
         display.console.print(result_line(results), highlight=False, soft_wrap=True)
     return headline(results)
+
+
+def images_of(config: dict[str, Any]) -> str | None:
+    """Return where a run's own micrographs are, as the user said it."""
+    images = config["data"].get("images")
+    return images if isinstance(images, str) else None
 
 
 def output_as_written(config: DictConfig, folder: Path) -> str:

@@ -1,11 +1,14 @@
 """What a person sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
 
+import io
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from rich.console import Console
+from rich.control import Control
 from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
@@ -24,6 +27,26 @@ from rich.text import Text
 
 SHORT_NOTE = 12  # characters to which a note is cut before it is left out
 LINE_WIDTH = 110  # where there is no terminal to ask
+
+
+log = logging.getLogger(__name__)
+
+
+class LoggedConsole(Console):
+    """A console whose lines stand in the log too."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print, and log the same without colours; bars that move are no lines."""
+        super().print(*objects, **how)
+        if not self.quiet and not (objects and isinstance(objects[0], Control)):
+            plain = Console(file=io.StringIO(), width=LINE_WIDTH, color_system=None)
+            plain.print(*objects, **how)
+            _log_lines(plain.file.getvalue())  # type: ignore[attr-defined]  # of a StringIO
+
+
+def _log_lines(text: str) -> None:
+    if text.strip():
+        log.info("%s", text.strip("\n"))
 
 
 class _Left(TimeRemainingColumn):
@@ -89,9 +112,9 @@ class Display:
         seconds_between_lines: float = 15.0,
         quiet: bool = False,
     ) -> None:
-        self.console = console or Console()
+        self.console = console or LoggedConsole()
         if not self.console.is_terminal:
-            self.console = Console(width=LINE_WIDTH)
+            self.console = LoggedConsole(width=LINE_WIDTH)
         if quiet:
             self.console = Console(width=LINE_WIDTH, quiet=True, force_terminal=False)
         self.seconds_between_lines = seconds_between_lines
@@ -134,9 +157,9 @@ class Phase:
         """Count one item; ``note`` replaces what stands behind the bar."""
         self._done += 1
         self._note = self._note if note is None else note
-        if self._display._progress is not None and self._task is not None:
-            self._display._progress.update(self._task, completed=self._done, note=self._note)
-            return
+        progress, on_terminal = self._display._progress, self._task is not None
+        if progress is not None and self._task is not None:
+            progress.update(self._task, completed=self._done, note=self._note)
         now = time.monotonic()
         if self._done >= self._total or now - self._said >= self._display.seconds_between_lines:
             self._said = now
@@ -146,7 +169,11 @@ class Phase:
                 f"{left:.0f} s left" if self._done < self._total else f"{now - self._began:.0f} s"
             )
             parts = [f"{self._title} {self._done}/{self._total}", time_text, self._note]
-            self._display.console.print(" | ".join(filter(None, parts)), soft_wrap=True)
+            line = " | ".join(filter(None, parts))
+            if on_terminal:
+                _log_lines(line)
+            else:
+                self._display.console.print(line, soft_wrap=True)
 
 
 class ShowProgress(Callback):

@@ -12,7 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cryofix.reporting.numbers import NOT_MEASURED, gain_with_interval, percent, signed
+from cryofix.reporting.numbers import NOT_MEASURED, gain_with_interval
+from cryofix.reporting.run_lines import keep_rate_line, pick_command
 
 NOISE = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 ROWS = [
@@ -59,8 +60,13 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module=r"lightning\..*")
 
 
-def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console) -> None:
-    """Print the table of scores of a run's ``results.json``, the keep rates, and where all is."""
+def print_run_summary(
+    results: Mapping[str, Any], folder: Path, console: Console, images: str | None = None
+) -> None:
+    """Print the table of scores of a run's ``results.json``, the keep rates, and where all is.
+
+    The last line is the command that picks, in ``images`` where the run had such.
+    """
     counts = results["micrographs"]
     blocks = results.get("validation_blocks")
     console.print()
@@ -71,7 +77,7 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
         f" ratio {results['ratio']:g}, seed {results['seed']}"
         + (f"; blocks of the labelled ones kept for validation: {blocks}" if blocks else ""),
     )
-    console.print(_scores_table(results))
+    console.print(_table(*_scores(results)))
     if not tested(results):
         say(console, "test scores: not measured, because this split has no test micrograph")
     elif "ci95_reason" in results["supervised"]["pixel"]:
@@ -105,7 +111,9 @@ def print_run_summary(results: Mapping[str, Any], folder: Path, console: Console
         console,
         f"run folder: {folder}",
         f"pictures:   {folder / 'figures'}",
+        f"page:       {folder / 'index.html'}",
         f"dashboard:  tensorboard --logdir {shlex.quote(str(folder))}",
+        f"next:       {pick_command(folder, images)}",
     )
 
 
@@ -151,7 +159,15 @@ def _score(results: Mapping[str, Any], branch: str, kind: str, name: str) -> str
     return NOT_MEASURED if score is None else f"{score:.3f}"
 
 
-def _scores_table(results: Mapping[str, Any]) -> Table:
+def score_rows(results: Mapping[str, Any]) -> tuple[str, list[str], list[tuple[str, ...]]]:
+    """Return the title, the heads and the rows of the scores of a run's ``results.json``."""
+    title, heads, cells, rows = _scores(results)
+    return title, ["", *heads], [(_label(*row), *cells(*row)) for row in rows]
+
+
+def _scores(
+    results: Mapping[str, Any],
+) -> tuple[str, list[str], Callable[[str, str], list[str]], list[tuple[str, str]]]:
     title = "Scores on test micrographs"
     if not tested(results):
         title = "Scores on validation, where thresholds and model are chosen: optimistic"
@@ -176,7 +192,7 @@ def _scores_table(results: Mapping[str, Any]) -> Table:
                 shown.append("" if gain is None else gain_text(results["gain"][gain]))
         return shown
 
-    return _table(title, heads, cells, rows)
+    return title, heads, cells, rows
 
 
 def _table(
@@ -191,10 +207,14 @@ def _table(
         table.add_column(head, justify="right")
     for _, group in groupby(rows, key=itemgetter(0)):
         for kind, name in group:
-            note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
-            table.add_row(f"{kind} {LABELS.get(name, name)}{note}", *cells(kind, name))
+            table.add_row(_label(kind, name), *cells(kind, name))
         table.add_section()
     return table
+
+
+def _label(kind: str, name: str) -> str:
+    note = " at 0.5" if kind == "pixel" and name != "average_precision" else ""
+    return f"{kind} {LABELS.get(name, name)}{note}"
 
 
 def print_scores(
@@ -226,24 +246,3 @@ def gain_text(gain: Mapping[str, Any]) -> str:
     if gain["value"] is None:
         return NOT_MEASURED
     return gain_with_interval(gain["value"], gain["ci95"])
-
-
-def keep_rate_line(results: Mapping[str, Any]) -> str:
-    """Return what the policy keeps of each class, from the last audits of FixMatch."""
-    kept = results["mask_keep_rates"]
-    if kept is None:
-        return ""
-    if kept["particle_keep"] is None:
-        return "keep rates at the end: no pixel was predicted to be particle"
-    drift = "minus infinity" if kept["drift"] is None else signed(kept["drift"], 2)
-    particle, background, share = (
-        percent(kept[key], 1) or "unknown"
-        for key in ("particle_keep", "background_keep", "particle_share")
-    )
-    alarm = results["collapse"]["first_step"]
-    return (
-        f"keep rates at the end: {particle} of predicted particles,"
-        f" {background} of background; drift {drift}; particle share"
-        f" {share} of what is kept, prior {percent(results['prior'], 1)}"
-        + (f"; collapse alarm at step {alarm}" if alarm is not None else "")
-    )

@@ -1,0 +1,35 @@
+"""Single lines about a finished run, for the terminal and for its page."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryofix.reporting.numbers import percent, signed
+
+
+def pick_command(folder: Path, images: str | None = None) -> str:
+    """Return the command that picks with a run's model, in the run's own ``images`` if known."""
+    where = (f"checkpoint={folder}", f"micrographs={images or '/data/*.mrc'}")
+    return shlex.join(["python", "-m", "cryofix.pick", *where, f"output={folder / 'picks'}"])
+
+
+def keep_rate_line(results: Mapping[str, Any]) -> str:
+    """Return what the policy keeps of each class, from the last audits of FixMatch."""
+    kept = results["mask_keep_rates"]
+    if kept is None:
+        return ""
+    if kept["particle_keep"] is None:
+        return "keep rates at the end: no pixel was predicted to be particle"
+    drift = "minus infinity" if kept["drift"] is None else signed(kept["drift"], 2)
+    particle, background, share = (
+        percent(kept[key], 1) or "unknown"
+        for key in ("particle_keep", "background_keep", "particle_share")
+    )
+    alarm = results["collapse"]["first_step"]
+    return (
+        f"keep rates at the end: {particle} of predicted particles,"
+        f" {background} of background; drift {drift}; particle share"
+        f" {share} of what is kept, prior {percent(results['prior'], 1)}"
+        + (f"; collapse alarm at step {alarm}" if alarm is not None else "")
+    )
