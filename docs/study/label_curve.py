@@ -1,0 +1,125 @@
+"""Draw docs/how_many_labels.png from the runs of `experiment=how_many_labels`, and tabulate them.
+
+    python docs/study/label_curve.py FOLDER [--topaz scores.csv] [--output docs/how_many_labels]
+
+FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The command writes
+runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the cure over
+its control with its 95 % interval by Student's t over repetitions) and curve.png, and prints the
+table.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from cryofix.sweeps.gains import t_interval
+
+SCORES = {"average_precision": "particle average precision", "f1": "particle F1"}
+PROGRAMS = {"supervised": "control", "fixmatch": "cure"}
+CELL = ["data", "noise", "clicks"]
+COLOURS = {"control": "tab:gray", "cure": "tab:blue", "Topaz": "tab:orange"}
+
+
+def read_runs(folder: Path) -> pd.DataFrame:
+    """Return a line for each finished run and program; without a number, clicks are all."""
+    rows = []
+    for path in sorted(folder.glob("*/results.json")):
+        found: dict[str, Any] = json.loads(path.read_text())
+        data = json.loads((path.parent / "config.json").read_text())["data"]
+        clicks = data["labelled_particles"]
+        selected = found["selected"]
+        for branch, program in PROGRAMS.items():
+            particle = found[branch]["particle"]
+            rows.append(
+                {
+                    "data": found["data"],
+                    "noise": data["added_noise"],
+                    "clicks": "all" if clicks is None else str(clicks),
+                    "seed": found["seed"],
+                    "program": program,
+                    "selected": branch == selected,
+                    **{score: particle[score] for score in SCORES},
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a line for each cell and score."""
+    rows = []
+    for cell, group in runs.groupby(CELL, sort=False):
+        for score in SCORES:
+            by_program = group.pivot_table(index="seed", columns="program", values=score)
+            row = dict(zip(CELL, cell, strict=True)) | {"score": score, "runs": len(by_program)}
+            row |= by_program.mean().to_dict()
+            gains = (by_program["cure"] - by_program["control"]).dropna().tolist()
+            bounds = t_interval(gains) or (np.nan, np.nan)
+            rows.append(row | {"gain": np.mean(gains), "low": bounds[0], "high": bounds[1]})
+    table = pd.DataFrame(rows)
+    order = table["clicks"].map(place)
+    return (
+        table.assign(order=order)
+        .sort_values(["data", "noise", "score", "order"])
+        .drop(columns="order")
+    )
+
+
+def place(clicks: str) -> float:
+    """Return where a number of clicks stands on the axis; all of a micrograph are about 700."""
+    return 1000.0 if clicks == "all" else float(clicks)
+
+
+def draw(runs: pd.DataFrame, path: Path) -> None:
+    """Draw each repetition as a dot and the means as lines."""
+    sets = list(runs.groupby(["data", "noise"]).groups)
+    figure, axes = plt.subplots(
+        2, len(sets), figsize=(3.6 * len(sets), 6.4), sharex=True, sharey="row", squeeze=False
+    )
+    for column, (data, noise) in enumerate(sets):
+        here = runs[(runs["data"] == data) & (runs["noise"] == noise)]
+        for axis, (score, title) in zip(axes[:, column], SCORES.items(), strict=True):
+            for program, group in here.groupby("program"):
+                at = group["clicks"].map(place)
+                colour = COLOURS[str(program)]
+                axis.plot(at, group[score], ".", color=colour, alpha=0.5)
+                means = group.groupby(at)[score].mean()
+                axis.plot(means.index, means, "-", color=colour, label=program)
+            axis.set_xscale("log")
+            axis.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "all"])
+            axis.minorticks_off()
+            axis.grid(alpha=0.3)
+            axis.set_ylabel(title if column == 0 else "")
+        axes[0, column].set_title(f"{data}" + (f", added_noise={noise:g}" if noise else ""))
+        axes[1, column].set_xlabel("labelled particles of one micrograph")
+    axes[1, 0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Write the tables and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--topaz", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("docs/how_many_labels"))
+    options = parser.parse_args()
+    runs = read_runs(options.folder)
+    if options.topaz is not None:
+        topaz = pd.read_csv(options.topaz, dtype={"clicks": str})
+        topaz = topaz[topaz["program"] == "topaz"].assign(program="Topaz")
+        runs = pd.concat([runs, topaz[[*CELL, "seed", "program", *SCORES]]], ignore_index=True)
+    options.output.mkdir(parents=True, exist_ok=True)
+    table = tabulate(runs)
+    runs.round(4).to_csv(options.output / "runs.csv", index=False)
+    table.round(4).to_csv(options.output / "table.csv", index=False)
+    draw(runs, options.output / "curve.png")
+    print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
