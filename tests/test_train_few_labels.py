@@ -58,3 +58,16 @@ def test_a_start_that_does_not_fit_is_refused_in_a_sentence(
         words.append(f"model={model}")
     said = message(capsys, *SMALL, *words, f"output={tmp_path / 'run'}")
     assert f"model.initial={start} is no start" in said
+
+
+def test_the_prior_may_come_from_the_unlabelled_micrographs(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run_train(*SMALL, "prior=em", f"output={tmp_path / 'run'}")
+    said = " ".join(capfd.readouterr().out.split())
+    content = results(tmp_path / "run")
+    assert content["prior_estimate"]["source"] == "em"
+    assert content["prior"] == content["prior_estimate"]["unlabelled"]
+    assert content["prior"] != content["prior_estimate"]["labels"]["value"]
+    assert "unlabelled micrographs say" in said
+    assert "from em" in said

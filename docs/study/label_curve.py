@@ -56,7 +56,7 @@ def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
         for score in SCORES:
             by_program = group.pivot_table(index="seed", columns="program", values=score)
             row = dict(zip(CELL, cell, strict=True)) | {"score": score, "runs": len(by_program)}
-            row |= by_program.mean().to_dict()
+            row |= {str(name): mean for name, mean in by_program.mean().items()}
             gains = (by_program["cure"] - by_program["control"]).dropna().tolist()
             bounds = t_interval(gains) or (np.nan, np.nan)
             rows.append(row | {"gain": np.mean(gains), "low": bounds[0], "high": bounds[1]})
@@ -76,7 +76,7 @@ def place(clicks: str) -> float:
 
 def draw(runs: pd.DataFrame, path: Path) -> None:
     """Draw each repetition as a dot and the means as lines."""
-    sets = list(runs.groupby(["data", "noise"]).groups)
+    sets = runs[["data", "noise"]].drop_duplicates().to_numpy().tolist()
     figure, axes = plt.subplots(
         2, len(sets), figsize=(3.6 * len(sets), 6.4), sharex=True, sharey="row", squeeze=False
     )

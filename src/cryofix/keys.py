@@ -3,7 +3,7 @@
 Defaults and what a key means stand in the command's file in ``conf/``.
 """
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 from cryofix.checking import KeywordsOf
 
@@ -28,6 +28,7 @@ class PriorKeys(TypedDict):
     """Of the share of particle pixels."""
 
     value: float | None
+    estimate: Literal["labels", "em"]
 
 
 class Compute(TypedDict):

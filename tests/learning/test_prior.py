@@ -1,6 +1,6 @@
 """The prior, estimated or given."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from cryofix.data.labelling import Labelling
 from cryofix.errors import CryofixError
-from cryofix.learning.prior import Prior, estimate_prior, region_counts
+from cryofix.learning.prior import Prior, estimate_prior, label_shift, region_counts
+from cryofix.metrics.histogram import ProbabilityHistogram
 
 Maps = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
@@ -127,3 +129,29 @@ def test_regions_hold_every_valid_pixel_once(
     assert sum(total for _, total in counts) == valid.sum()
     assert sum(particle for particle, _ in counts) == (target & valid).sum()
     assert all(0 <= particle <= total > 0 for particle, total in counts)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.2])
+def test_a_calibrated_model_finds_the_share_of_another_set(share: float) -> None:
+    random = np.random.default_rng(0)
+    trained_at, pixels = 0.05, 200_000
+    particle = random.uniform(size=pixels) < share
+    evidence = random.normal(
+        np.where(particle, 1.5, -1.5), 1.5
+    )  # log-odds are 2 x 1.5 / 1.5^2 of it
+    log_odds = 2 * evidence / 1.5 + np.log(trained_at / (1 - trained_at))
+    found = label_shift(ProbabilityHistogram.from_arrays(expit(log_odds)), trained_at)
+    assert found == pytest.approx(share, rel=0.06)
+
+
+def test_without_pixels_the_unlabelled_side_says_nothing() -> None:
+    assert label_shift(ProbabilityHistogram.empty(), 0.05) is None
+
+
+def test_the_estimate_from_the_unlabelled_side_is_taken_if_asked_for_and_nothing_is_given() -> None:
+    labels = estimate_prior(micrographs(0.02, 0.05))
+    asked = replace(estimate_prior(micrographs(0.02, 0.05), estimate="em"), unlabelled=0.08)
+    assert asked.value == 0.08
+    assert asked.as_dict()["source"] == "em"
+    assert replace(labels, unlabelled=0.08).value == labels.value
+    assert replace(asked, given=0.1).value == 0.1

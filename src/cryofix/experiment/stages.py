@@ -7,7 +7,7 @@ with the same labelled batches; only the unlabelled loss differs.
 import copy
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,16 @@ from cryofix.learning.checkpoint import (
 from cryofix.learning.evaluation import confidence_histogram, expectation, score_all
 from cryofix.learning.module import FixMatch
 from cryofix.learning.network import build_network
-from cryofix.learning.prior import estimate_prior
+from cryofix.learning.prior import estimate_prior, label_shift
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
+from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import Thresholds
 from cryofix.reporting.console import say
+from cryofix.reporting.numbers import percent
 from cryofix.stopping import StopRequests
 
 SCHEMA = 1
@@ -108,7 +110,8 @@ class Experiment:
         on_first(self.data.setup)  # the others find the cache filled
         self.data.setup()
         on_first(lambda: self.data.write_split(self.folder / "splits.json"))
-        self.prior = estimate_prior(self.data, self.config["prior"]["value"])
+        prior = self.config["prior"]
+        self.prior = estimate_prior(self.data, prior["value"], prior["estimate"])
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
         say(self.display.console, *describe(self.data.blocks), self.prior.describe())
@@ -116,7 +119,9 @@ class Experiment:
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)
         stages = {"supervised": control}
+        self.at_fork = on_first(lambda: self._unlabelled_at_fork(burn_in))
         if self.config["method"] != "supervised":
+            self._ask_the_unlabelled()
             stages["fixmatch"] = self.train_stage(
                 "fixmatch", burn_in, self.steps.stage, self.policy
             )
@@ -133,7 +138,7 @@ class Experiment:
             )
             for name, checkpoint in stages.items()
         }
-        self.keep_rates = self._keep_rates(burn_in)
+        self.keep_rates = self.at_fork.table(prior=self.prior.value) if self.at_fork.pixels else []
         validation = {name: branch.validation_scores() for name, branch in self.scored.items()}
         selected_by = selection_scores(validation)
         selected = max(self.scored, key=selected_by.__getitem__)  # of equal ones the control
@@ -263,14 +268,28 @@ class Experiment:
         counts = pixels.counts_at(0.5) if expected is None else expected.pixels_at_half(pixels)
         return {"precision": float(counts.precision), "f1": float(counts.f1)}
 
-    def _keep_rates(self, burn_in: Path) -> list[dict[str, Any]]:
-        """Return the keep-rate table of what FixMatch starts from, over unlabelled micrographs."""
+    def _unlabelled_at_fork(self, burn_in: Path) -> ProbabilityHistogram:
+        """Count p of what FixMatch starts from, over some unlabelled micrographs."""
         micrographs = self.data.part("unlabelled")[:KEEP_RATE_MICROGRAPHS]
-        if not micrographs:
-            return []
         network = averaged_network(self.config, burn_in, self.device)
-        histogram = confidence_histogram(network, self.data, micrographs, self.device)
-        return histogram.table(prior=self.prior.value)
+        return confidence_histogram(network, self.data, micrographs, self.device)
+
+    def _ask_the_unlabelled(self) -> None:
+        """Add to the prior what the unlabelled micrographs say at the fork."""
+        start = self.prior.labelled or self.prior.value
+        found = label_shift(self.at_fork, start)
+        self.prior = replace(self.prior, unlabelled=found)
+        self.guard.prior = self.prior
+        self.tell(prior=self.prior.as_dict())
+        if found is not None:
+            range_ = [label_shift(self.at_fork, factor * start) for factor in (0.5, 2)]
+            low, high = (percent(share, 2) for share in range_)
+            say(
+                self.display.console,
+                f"prior: unlabelled micrographs say {percent(found, 2)} by EM ({low} and {high} if"
+                f" the model were calibrated to half and twice {percent(start, 2)}); taken:"
+                f" {percent(self.prior.value, 2)}, from {self.prior.source}.",
+            )
 
     def _keep_selected(self, name: str) -> None:
         """Write the model that a user should use, by itself."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
+from cryofix.metrics.bins import CENTRES
+from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.jackknife import Bounds, interval, mean
 from cryofix.reporting.numbers import percent
 
@@ -37,6 +39,10 @@ class Prior:
     """What the user knows better; None takes the count's, or else the labels'."""
     counted: float | None = None
     """What ``data.particles_per_micrograph`` makes of it; None where that is not said."""
+    unlabelled: float | None = None
+    """What the model at the fork makes of the unlabelled micrographs; see :func:`label_shift`."""
+    estimate: str = "labels"
+    """``em`` takes that for the stage with pseudo-labels."""
 
     def __post_init__(self) -> None:
         if self.given is not None and not 0 < self.given < 1:
@@ -48,14 +54,17 @@ class Prior:
     @property
     def value(self) -> float:
         """What policies and regularisers aim at, and the loss of partial labels."""
-        said = [self.given, self.counted, self.labelled]
+        said = [self.given, self.unlabelled if self.estimate == "em" else None]
+        said += [self.counted, self.labelled]
         return next(share for share in said if share is not None)
 
     @property
     def source(self) -> str:
-        """Where that is from: ``given``, ``count`` or ``labels``."""
+        """Where that is from: ``given``, ``em``, ``count`` or ``labels``."""
         if self.given is not None:
             return "given"
+        if self.estimate == "em" and self.unlabelled is not None:
+            return "em"
         return "labels" if self.counted is None else "count"
 
     @property
@@ -70,6 +79,7 @@ class Prior:
             "value": self.value,
             "source": self.source,
             "count": self.counted,
+            "unlabelled": self.unlabelled,
             "labels": {"value": self.labelled, "ci95": self.ci95, "resampled": self.resampled},
             "validation": self.validation,
         }
@@ -92,7 +102,28 @@ class Prior:
         return f"prior: {'; '.join(said)}."
 
 
-def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
+def label_shift(histogram: ProbabilityHistogram, trained_at: float) -> float | None:
+    """Return the share of particle pixels among others than the training's: EM on p.
+
+    Saerens et al. 2002: each pixel's p is corrected for the share that it was ``trained_at``, in
+    (0, 1), and the new share is the mean of that, until it rests. It is as good as the model is
+    calibrated. None without pixels.
+    """
+    counts, share = histogram.total, trained_at
+    if not counts.sum():
+        return None
+    for _ in range(1000):
+        particle = share / trained_at * CENTRES
+        background = (1 - share) / (1 - trained_at) * (1 - CENTRES)
+        before, share = share, float(counts @ (particle / (particle + background)) / counts.sum())
+        if abs(share - before) < 1e-9:
+            break
+    return share
+
+
+def estimate_prior(
+    data: CryoDataModule, given: float | None = None, estimate: str = "labels"
+) -> Prior:
     """Estimate the prior from the labelled micrographs, with a 95 % interval over them.
 
     With a single one, it is over its regions of a tile's size instead. Of partial labels the count
@@ -111,7 +142,7 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
                 " data.particles_per_micrograph, a rough number of particles that a micrograph"
                 " holds, or prior.value"
             )
-        return Prior(None, None, "", validation, given, counted)
+        return Prior(None, None, "", validation, given, counted, estimate=estimate)
     shares = data.prior_per_micrograph()
     labelled = _mean(shares)
     if not 0 < labelled < 1:
@@ -124,11 +155,12 @@ def estimate_prior(data: CryoDataModule, given: float | None = None) -> Prior:
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
         over = f"{len(shares)} labelled micrographs"
-        return Prior(labelled, ci95, over, validation, given, counted)
+        return Prior(labelled, ci95, over, validation, given, counted, estimate=estimate)
     only = data.part("labelled")[0]
     counts = region_counts(*data.maps(only), data.tiling.tile_px)
     ci95 = interval(counts, mean).bounds
-    return Prior(labelled, ci95, f"{len(counts)} {ONE}", validation, given, counted)
+    over = f"{len(counts)} {ONE}"
+    return Prior(labelled, ci95, over, validation, given, counted, estimate=estimate)
 
 
 def _by_count(data: CryoDataModule) -> float | None:
