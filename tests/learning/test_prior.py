@@ -155,3 +155,5 @@ def test_the_estimate_from_the_unlabelled_side_is_taken_if_asked_for_and_nothing
     assert asked.as_dict()["source"] == "em"
     assert replace(labels, unlabelled=0.08).value == labels.value
     assert replace(asked, given=0.1).value == 0.1
+    assert replace(asked, unlabelled=0.5).value == labels.value
+    assert replace(asked, unlabelled=0.001).as_dict()["source"] == "labels"

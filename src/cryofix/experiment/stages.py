@@ -284,10 +284,11 @@ class Experiment:
         if found is not None:
             range_ = [label_shift(self.at_fork, factor * start) for factor in (0.5, 2)]
             low, high = (percent(share, 2) for share in range_)
+            doubt = "" if self.prior.believed else ", which is too far off to be believed"
             say(
                 self.display.console,
                 f"prior: unlabelled micrographs say {percent(found, 2)} by EM ({low} and {high} if"
-                f" the model were calibrated to half and twice {percent(start, 2)}); taken:"
+                f" the model were calibrated to half and twice {percent(start, 2)}){doubt}; taken:"
                 f" {percent(self.prior.value, 2)}, from {self.prior.source}.",
             )
 

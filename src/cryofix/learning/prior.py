@@ -15,6 +15,8 @@ from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.jackknife import Bounds, interval, mean
 from cryofix.reporting.numbers import percent
 
+FURTHEST = 4.0
+"""An estimate by EM further off than this factor tells of the calibration, not of particles."""
 ONE = (
     "regions of the only labelled micrograph: how micrographs differ is not in it, so it is too"
     " narrow"
@@ -54,16 +56,24 @@ class Prior:
     @property
     def value(self) -> float:
         """What policies and regularisers aim at, and the loss of partial labels."""
-        said = [self.given, self.unlabelled if self.estimate == "em" else None]
+        said = [self.given, self.unlabelled if self.source == "em" else None]
         said += [self.counted, self.labelled]
         return next(share for share in said if share is not None)
+
+    @property
+    def believed(self) -> bool:
+        """Whether the unlabelled side says something that a calibrated model could."""
+        start = self.labelled if self.counted is None else self.counted
+        if self.unlabelled is None or start is None:
+            return self.unlabelled is not None
+        return start / FURTHEST <= self.unlabelled <= FURTHEST * start
 
     @property
     def source(self) -> str:
         """Where that is from: ``given``, ``em``, ``count`` or ``labels``."""
         if self.given is not None:
             return "given"
-        if self.estimate == "em" and self.unlabelled is not None:
+        if self.estimate == "em" and self.believed:
             return "em"
         return "labels" if self.counted is None else "count"
 
