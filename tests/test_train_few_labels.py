@@ -72,3 +72,12 @@ def test_the_prior_may_come_from_the_unlabelled_micrographs(
     assert "which is too far off to be believed" in said
     assert "unlabelled micrographs say" in said
     assert "from labels" in said
+
+
+def test_without_a_burn_in_both_branches_start_from_nothing_also_in_a_sweep(tmp_path: Path) -> None:
+    steps = ("steps.burn_in=0", "steps.checkpoint_every=500")
+    run_train(*SMALL, *steps, "-m", "seed=0", f"hydra.sweep.dir={tmp_path}")
+    assert results(tmp_path / "0")["steps"] == {
+        **{"burn_in": 0, "stage": 6},
+        **{"supervised": 6, "fixmatch": 6},
+    }

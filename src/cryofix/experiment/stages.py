@@ -214,6 +214,8 @@ class Experiment:
             begin_logging(trainer, self.config)
             with fitting():
                 trainer.fit(module, self.data, ckpt_path=last if done is not None else None)
+            if steps == 0:  # then Lightning calls no callback
+                trainer.save_checkpoint(last)
             end_logging(trainer)
             done = trainer.global_step
         self.taken[name] = done
