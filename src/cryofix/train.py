@@ -11,7 +11,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from cryofix.config import again, build, entry_point, runs_a_whole_sweep, to_plain, typed_targets
+from cryofix.config import (
+    again,
+    build,
+    entry_point,
+    refuse_idle,
+    runs_a_whole_sweep,
+    to_plain,
+    typed_targets,
+)
 from cryofix.errors import Stopped
 from cryofix.experiment.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.files import write_json
@@ -28,6 +36,9 @@ def main(config: DictConfig) -> float:
     from cryofix.reporting.console import quieten
 
     quieten()
+    if config.data.get("labels") == "partial" and config.data.get("test"):
+        reason = "of partial labels no pick can be called wrong, so that nothing can be tested"
+        refuse_idle(["data.test"], reason)
     ranks = Ranks.started()
     if ranks.rank > 0:
         logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest
@@ -70,7 +81,12 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     from cryofix.experiment.run_page import write_run_page
     from cryofix.experiment.stages import Experiment
     from cryofix.experiment.status import run_status
-    from cryofix.reporting.console import print_run_summary, result_line
+    from cryofix.reporting.console import (
+        print_run_summary,
+        result_line,
+        say,
+        warn_of_missing_labels,
+    )
 
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None
@@ -111,6 +127,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         print_run_summary(results, folder, display.console, images_of(plain))
     else:
         display.console.print(result_line(results), highlight=False, soft_wrap=True)
+    say(display.console, *warn_of_missing_labels(results), style="yellow")
     return headline(results)
 
 

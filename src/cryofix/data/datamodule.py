@@ -88,6 +88,8 @@ class CryoDataModule(LightningDataModule):
         self.preprocessing = _take(Preprocessing, settings)
         self.splitting = _take(Splitting, settings)
         self.labelling = _take(Labelling, settings)
+        if self.labelling.labels == "partial":  # no pick could be called wrong
+            self.splitting = replace(self.splitting, test=0)
         self.tiling = _take(Tiling, settings)
         if settings:
             raise TypeError(f"CryoDataModule takes no keyword {', '.join(settings)}")
@@ -166,9 +168,9 @@ class CryoDataModule(LightningDataModule):
         """Whether there may be particles without a label where validation is."""
         return self._parts.scored_partially
 
-    def to_count_in(self, most: int) -> list[Annotated]:
-        """Return at most so many labelled and so many unlabelled micrographs, as wholes."""
-        return self._parts.to_count_in(most)
+    def to_count_in(self, most: int, *parts: str) -> list[Annotated]:
+        """Return at most so many micrographs of each part, evenly spaced, with their blocks."""
+        return self._parts.to_count_in(most, *parts)
 
     def part(self, name: str) -> list[Annotated]:
         """Return the micrographs of ``test``, ``validation``, ``labelled`` or ``unlabelled``."""

@@ -46,6 +46,15 @@ class Labelling:
         """Whether there are unlabelled particles in labelled micrographs."""
         return self.labels == "partial" or self.labelled_particles is not None
 
+    def describe(self) -> list[str]:
+        """Return a line for the log of what partial labels change, or none."""
+        if self.labels != "partial":
+            return []
+        return [
+            "data.labels=partial: what no label covers is unknown. No micrographs are kept for a"
+            " test (data.test=0), because no pick without a label could be called wrong."
+        ]
+
     def known(self, annotated: Mapping[str, Annotated]) -> dict[str, Annotated]:
         """Return all micrographs with what their own labels say of the rest of them."""
         partial = self.labels == "partial"

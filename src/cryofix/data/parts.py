@@ -49,10 +49,10 @@ class Parts:
         """Whether there may be particles without a label where validation is."""
         return any(one.partial for one in self.part("validation"))
 
-    def to_count_in(self, most: int) -> list[Annotated]:
-        """Return at most so many labelled and so many unlabelled micrographs, as wholes."""
-        parts = (self._labelled, self._whole("unlabelled"))
-        return [part[index] for part in parts for index in evenly(len(part), most)]
+    def to_count_in(self, most: int, *parts: str) -> list[Annotated]:
+        """Return at most so many micrographs of each part, evenly spaced, with their blocks."""
+        found = [self._labelled if each == "labelled" else self._whole(each) for each in parts]
+        return [part[index] for part in found for index in evenly(len(part), most)]
 
     @cached_property
     def blocks(self) -> dict[str, Blocks]:

@@ -101,7 +101,9 @@ def score_branch(
     """
     expected = expectation(data, prior)
     parts = {part: data.part(part) for part in ("validation", "test")}
-    parts["counted"] = [] if expected is None else data.to_count_in(COUNTED_IN)
+    parts["counted"] = (
+        [] if expected is None else data.to_count_in(COUNTED_IN, "labelled", "unlabelled")
+    )
     tick = counter(f"scoring {name}", sum(map(len, parts.values())))
     records: dict[str, list[MicrographRecord]] = {part: [] for part in parts}
     for part, micrographs in parts.items():

@@ -23,7 +23,13 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.checkpointing import KeepCheckpoints
 from cryofix.experiment.dashboard import Dashboard
 from cryofix.experiment.guard import CollapseGuard
-from cryofix.experiment.outcome import averaged_network, environment, score_branch, selection_scores
+from cryofix.experiment.outcome import (
+    COUNTED_IN,
+    averaged_network,
+    environment,
+    score_branch,
+    selection_scores,
+)
 from cryofix.experiment.progress import Display, ShowProgress
 from cryofix.experiment.sharing import stage_folder, stage_lock
 from cryofix.experiment.stage_trainer import (
@@ -49,6 +55,7 @@ from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import Thresholds
 from cryofix.reporting.console import say
@@ -114,7 +121,8 @@ class Experiment:
         self.prior = estimate_prior(self.data, prior["value"], prior["estimate"])
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
-        say(self.display.console, *describe(self.data.blocks), self.prior.describe())
+        lines = (*self.data.labelling.describe(), *describe(self.data.blocks))
+        say(self.display.console, *lines, self.prior.describe())
         with stage_lock(self.shared, self.config, self.ranks.world_size):
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)
@@ -143,6 +151,7 @@ class Experiment:
         selected_by = selection_scores(validation)
         selected = max(self.scored, key=selected_by.__getitem__)  # of equal ones the control
         self._keep_selected(selected)
+        self.counted = None if self.data.labelling.partial else self._labels_and_picks(selected)
         return self._results(validation, selected, selected_by)
 
     # -- stages ---------------------------------------------------------------------------------
@@ -294,6 +303,14 @@ class Experiment:
                 f" {percent(self.prior.value, 2)}, from {self.prior.source}.",
             )
 
+    def _labels_and_picks(self, selected: str) -> dict[str, int]:
+        """Count labels of labelled micrographs, and the picks of the selected model there."""
+        branch, micrographs = self.scored[selected], self.data.to_count_in(COUNTED_IN, "labelled")
+        records = score_all(branch.network, self.data, micrographs, self.device)
+        total = sum((record.particles for record in records), ParticleRecord.empty())
+        right, wrong, truth = total.counts_at(branch.thresholds.particle)
+        return {"labels": truth, "picks": right + wrong}
+
     def _keep_selected(self, name: str) -> None:
         """Write the model that a user should use, by itself."""
         branch = self.scored[name]
@@ -325,6 +342,7 @@ class Experiment:
             "gain": None if fixmatch is None else fixmatch.gain_over(control),
             "selected": selected,
             "selected_by": selected_by,
+            "on_labelled": self.counted,
             "thresholds_from": self.scored[selected].thresholds.source,
             "validation": validation,
             "keep_rates": self.keep_rates,
