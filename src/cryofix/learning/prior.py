@@ -178,7 +178,7 @@ def _by_count(data: CryoDataModule) -> float | None:
     expected = data.labelling.particles_per_micrograph
     if expected is None:
         return None
-    labelled = data.part("labelled")
+    labelled = data.to_count_in(len(data.split.labelled), "labelled")
     clicked = sum(len(one.particles or ()) for one in labelled) / len(labelled)
     if expected < clicked:
         raise CryofixError(
