@@ -76,7 +76,7 @@ def test_the_prior_may_come_from_the_unlabelled_micrographs(
 
 def test_without_a_burn_in_both_branches_start_from_nothing_also_in_a_sweep(tmp_path: Path) -> None:
     steps = ("steps.burn_in=0", "steps.checkpoint_every=500")
-    run_train(*SMALL, *steps, "-m", "seed=0", f"hydra.sweep.dir={tmp_path}")
+    run_train("-m", *SMALL, *steps, "seed=0", f"hydra.sweep.dir={tmp_path}")
     assert results(tmp_path / "0")["steps"] == {
         **{"burn_in": 0, "stage": 6},
         **{"supervised": 6, "fixmatch": 6},
