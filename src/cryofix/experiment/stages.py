@@ -55,7 +55,6 @@ from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.histogram import ProbabilityHistogram
-from cryofix.metrics.particles import ParticleRecord
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.scores import Thresholds
 from cryofix.reporting.console import say
@@ -307,9 +306,10 @@ class Experiment:
         """Count labels of labelled micrographs, and the picks of the selected model there."""
         branch, micrographs = self.scored[selected], self.data.to_count_in(COUNTED_IN, "labelled")
         records = score_all(branch.network, self.data, micrographs, self.device)
-        total = sum((record.particles for record in records), ParticleRecord.empty())
-        right, wrong, truth = total.counts_at(branch.thresholds.particle)
-        return {"labels": truth, "picks": right + wrong}
+        at = branch.thresholds.particle
+        found = [record.particles.counts_at(at) for record in records]
+        picks = sum(each.right + each.wrong for each in found)
+        return {"labels": sum(each.truth for each in found), "picks": picks}
 
     def _keep_selected(self, name: str) -> None:
         """Write the model that a user should use, by itself."""
