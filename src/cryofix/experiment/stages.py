@@ -307,7 +307,8 @@ class Experiment:
         branch, micrographs = self.scored[selected], self.data.to_count_in(COUNTED_IN, "labelled")
         records = score_all(branch.network, self.data, micrographs, self.device)
         at = branch.thresholds.particle
-        found = [record.particles.counts_at(at) for record in records]
+        picked = [record.particles for record in records if record.particles is not None]
+        found = [each.counts_at(at) for each in picked]
         picks = sum(each.right + each.wrong for each in found)
         return {"labels": sum(each.truth for each in found), "picks": picks}
 
