@@ -27,7 +27,7 @@ FOR_ALL = {
 LEVELS = [
     [COMMANDS],
     ["sweeps"],
-    ["experiment"],
+    ["experiment", "labels"],
     ["diagnosis", "picking"],
     ["learning"],
     ["masking", "data"],
@@ -37,9 +37,10 @@ LEVELS = [
 ]
 """The rooms from top to bottom: a room imports from those below it."""
 ABOUT = {
-    COMMANDS: "train, pick, evaluate, diagnose, report, convert, simulate",
+    COMMANDS: "label, train, pick, evaluate, diagnose, report, convert, simulate",
     "sweeps": "collects runs, statistics over seeds",
     "experiment": "stages, results, run folder, callbacks",
+    "labels": "the page on which particles are labelled",
     "diagnosis": "verdict, teacher generations, remedy",
     "picking": "picks of one micrograph, jobs over many",
     "learning": "network, losses, teachers, the step",

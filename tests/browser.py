@@ -64,6 +64,23 @@ class Browser:
         (identity,) = self._call("POST", "/element", query).values()
         self._call("POST", f"/element/{identity}/click", {})
 
+    def mouse(self, kind: str, x: float, y: float, **more: float) -> None:
+        """Send ``Moved``, ``Pressed``, ``Released`` or ``Wheel`` at a place of the window."""
+        event = {"type": f"mouse{kind}", "x": x, "y": y, "clickCount": 1, **more}
+        held = "none" if kind in ("Moved", "Wheel") else "left"
+        self.devtools("Input.dispatchMouseEvent", {"button": held, **event})
+
+    def tap(self, x: float, y: float) -> None:
+        for kind in ("Moved", "Pressed", "Released"):
+            self.mouse(kind, x, y)
+
+    def drag(self, x: float, y: float, to_x: float, to_y: float) -> None:
+        self.mouse("Moved", x, y)
+        self.mouse("Pressed", x, y)
+        for part in (0.3, 0.6, 1.0):
+            self.mouse("Moved", x + part * (to_x - x), y + part * (to_y - y), buttons=1)
+        self.mouse("Released", to_x, to_y)
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("GET", "/screenshot")))
 

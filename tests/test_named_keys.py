@@ -24,6 +24,8 @@ DOTTED = re.compile(
 )
 SHOWN_BY = {
     "picking": ("pick",),
+    "labels": ("label",),
+    "label.py": ("label", "train"),
     "diagnosis": ("diagnose", "train"),
     "sweeps": ("report", "train"),
     "formats": ("convert", "train", "evaluate", "pick"),

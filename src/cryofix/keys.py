@@ -155,6 +155,20 @@ class Pick(TypedDict):
     shown: int
 
 
+class Label(TypedDict):
+    """Keys of ``label.yaml``."""
+
+    micrographs: Where
+    output: str
+    checkpoint: str | None
+    diameter_angstrom: float | None
+    diameter_px: float | None
+    pixel_size_angstrom: float | None
+    threshold: float | None
+    device: str | None
+    port: int | None
+
+
 Convert = TypedDict(
     "Convert",
     {
@@ -194,6 +208,7 @@ class Simulate(TypedDict):
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
+    "label": ("cryofix.keys.Label",),
     "train": ("cryofix.keys.Train",),
     "evaluate": ("cryofix.keys.Evaluate",),
     "diagnose": ("cryofix.keys.Diagnose",),
