@@ -1,5 +1,6 @@
 """The page of a run: one file, everything in it, nothing that names of files could break."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import opened_browser
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
 from cryofix.picking.micrographs import Picked
-from cryofix.picking.page import slider_levels, write_page
-from cryofix.picking.pick_summary import summarise
+from cryofix.picking.page import on_validation, write_page
+from cryofix.picking.pick_summary import slider_levels, summarise
 from cryofix.picking.picked import Job, PickSelection, write_result
 
 HOSTILE = "<img src=x onerror=alert(1)>.mrc"
@@ -105,7 +107,7 @@ def test_many_micrographs_are_shown_in_part_and_listed_in_full(tmp_path: Path) -
     jobs, _ = make(tmp_path, 30, 5)
     page = write(tmp_path, jobs, [], shown=4)
     assert page.count("<figure>") == 4
-    assert page.count("<td data-key=") == 30 * 6
+    assert page.count("<td data-key=") == 30 * 7
     assert "4 of 30, evenly spread" in page
 
 
@@ -162,3 +164,58 @@ def test_a_browser_runs_the_page_without_complaint(tmp_path: Path, width: int) -
     assert found is not None
     needed, window = map(int, found.groups())
     assert needed <= window, "the page scrolls sideways"
+
+
+def test_precision_and_recall_come_from_the_run_of_the_model(tmp_path: Path) -> None:
+    model = tmp_path / "checkpoints" / "selected.ckpt"
+    assert on_validation(model, [0.5]) == []
+    curve = {"threshold": [0.0, 0.5, 1.0], "precision": [0.2, 0.8, 1.0], "recall": [1.0, 0.6, 0.0]}
+    (tmp_path / "validation_curve.json").write_text(json.dumps(curve))
+    assert on_validation(model, [0.25, 0.5]) == [(0.5, 0.8), (0.8, 0.6)]
+    (tmp_path / "validation_curve.json").write_text("[1, 2]")
+    assert on_validation(model, [0.5]) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_threshold_moves_everything_and_a_click_enlarges(tmp_path: Path, width: int) -> None:
+    jobs, selection = make(tmp_path, count=4)
+    curve = {"threshold": [0.0, 1.0], "precision": [0.0, 1.0], "recall": [1.0, 0.0]}
+    (tmp_path / "validation_curve.json").write_text(json.dumps(curve))
+    summary = summarise(jobs, [], selection)
+    page, model = tmp_path / "index.html", tmp_path / "checkpoints" / "selected.ckpt"
+    write_page(page, summary, selection, jobs, model, 4)
+    level = summary.levels.index(0.8)
+    counts = summary.at_levels[:, level]
+    with opened_browser(tmp_path / "profile") as browser:
+        browser.resize(width)
+        browser.open(page.as_uri())
+        browser.run(
+            "const slider = document.querySelector('#threshold');"
+            f"slider.value = {level}; slider.dispatchEvent(new Event('input'))"
+        )
+        text = "return document.querySelector('{}').textContent"
+        assert browser.run(text.format(".numbers b")) == f"{counts.sum():,}"
+        assert browser.run(text.format("#copy")) == "threshold=0.8"
+        assert "precision is 0.800 and recall 0.200" in browser.run(text.format("#curve"))
+        cells = (
+            "return [...document.querySelectorAll('td:nth-child(2)')].map(cell => +cell.innerText)"
+        )
+        assert browser.run(cells) == counts.tolist()
+        tops = browser.run(
+            "return [...document.querySelectorAll('[data-stretch]')]"
+            ".map(bar => bar.getBoundingClientRect().height)"
+        )
+        assert np.corrcoef(tops, counts)[0, 1] > 0.99
+        ticks = browser.run(
+            "return [...document.querySelectorAll('[data-tick]')].map(t => t.textContent.trim())"
+        )
+        assert all(re.search(r"[\d,]+$", tick) and "." not in tick for tick in ticks)
+        browser.click(".shots .frame")
+        size = "return document.querySelector('#large .frame').getBoundingClientRect().width"
+        assert browser.run(size) > 0.9 * width
+        assert browser.run("return document.querySelector('#large').open")
+        browser.click("#large .frame")
+        assert not browser.run("return document.querySelector('#large').open")
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.log() == []

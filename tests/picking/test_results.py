@@ -138,10 +138,10 @@ def test_filters_cut_scores_and_sizes(job: Job, picked: Picked) -> None:
     assert len(PickSelection(0.0, 0.0, (None, 0.6)).good(result)) == 1
 
 
-def test_a_thumbnail_has_row_0_at_the_top_and_480_pixels_at_most() -> None:
+def test_a_thumbnail_has_row_0_at_the_top_and_720_pixels_at_most() -> None:
     small = np.full((1000, 2000), -3.0, dtype=np.float32)
     small[:200] = 3.0
     picture = np.asarray(Image.open(io.BytesIO(thumbnail(small))))
-    assert picture.shape == (240, 480)
+    assert picture.shape == (360, 720)
     assert picture[10].mean() > 240
     assert picture[-10].mean() < 15

@@ -63,10 +63,12 @@ def watch_and_kill(folder: Path, count: int, every: float, kills: int, seconds: 
         try:
             wait_until(functools.partial(watching, said), seconds)
             if life < kills:
-                time.sleep(generator.uniform(1, 4))
+                more = generator.randint(1, count // (kills + 1))
+                wait_until(functools.partial(holds, folder, len(kept(folder)) + more), seconds)
+                time.sleep(generator.uniform(0, 0.5))
                 continue
             coming.join()
-            wait_until(lambda: len(set(kept(folder))) >= count - kills, seconds)
+            wait_until(functools.partial(holds, folder, count - kills), seconds)
             time.sleep(1)
             (folder / "picks" / "STOP").touch()
             assert process.wait(seconds) == 0, said.read_text()
@@ -84,6 +86,10 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s"
         time.sleep(0.1)
+
+
+def holds(folder: Path, count: int) -> bool:
+    return len(kept(folder)) >= count
 
 
 def kept(folder: Path) -> list[str]:

@@ -20,6 +20,7 @@ from cryofix.experiment.run_folder import (
 from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import expectation, score_all
 from cryofix.learning.network import UNTRAINED, build_network
+from cryofix.metrics.curves import EDGES
 from cryofix.metrics.positive_unlabelled import Expectation
 from cryofix.metrics.scores import (
     MicrographRecord,
@@ -31,6 +32,7 @@ from cryofix.metrics.scores import (
 )
 
 OF_VALIDATION = ("precision", "recall", "f1", "average_precision")
+CURVE_POINTS = 300
 COUNTED_IN = 8
 """Labelled micrographs, and as many unlabelled ones, from which a threshold is taken."""
 
@@ -66,6 +68,19 @@ class ScoredBranch:
             return found
         recall = {"particle_recall": found["particle_recall"]}
         return {**dict.fromkeys(found), **recall, **self.expected.scores(self.validation)}
+
+    def validation_curve(self) -> dict[str, list[float]] | None:
+        """Return precision and recall of particles on validation at thresholds from 0 to 1.
+
+        Of partial labels precision is unknown, and there is no curve.
+        """
+        known = [record.particles for record in self.validation if record.particles is not None]
+        if self.expected is not None or not known:
+            return None
+        precision, recall = sum(known[1:], known[0]).precision_recall()
+        values: dict[str, Any] = {"threshold": EDGES, "precision": precision, "recall": recall}
+        every = max(1, len(EDGES) // CURVE_POINTS)
+        return {key: value[::every].tolist() for key, value in values.items()}
 
     def gain_over(self, control: "ScoredBranch") -> dict[str, Any]:
         """Return what it gains on test micrographs; without any, every gain is null."""

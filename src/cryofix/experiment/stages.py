@@ -39,6 +39,7 @@ from cryofix.experiment.stage_trainer import (
     fitting,
     make_parts,
 )
+from cryofix.files import write_json
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -318,6 +319,9 @@ class Experiment:
         metadata = self._metadata(branch.thresholds) | {"stage": name}
         network = copy.deepcopy(branch.network).cpu()
         save_picker(self.folder / "checkpoints" / SELECTED, network, metadata)
+        curve = branch.validation_curve()
+        if curve is not None:
+            write_json(self.folder / "validation_curve.json", curve)
 
     def _results(
         self,

@@ -16,11 +16,14 @@ from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
 from cryofix.picking.picked import Job, PickSelection, read_result, scores
+from cryofix.picking.unlike import on_one_line, unusual_counts
 from cryofix.reporting.console import say
 
 BANDS = 20  # of the histogram of scores
 COUNTS = ["micrograph", "picks", "low_scores"]
 NUMBERS = ["mean_score", "pixel_size_angstrom", "diameter_px"]
+UNLIKE = "unlike_the_rest"
+STEP = 0.05  # of the page's slider
 MOST_FAILURES = 20  # on the terminal; the table lists all
 CONTROL = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})  # would end a cell or a line
 
@@ -31,13 +34,22 @@ class Summary:
 
     rows: pd.DataFrame
     """One row for each micrograph, in the order of the names: ``COUNTS``, then ``NUMBERS``, of
-    which unknown ones are NaN."""
+    which unknown ones are NaN, then why it looks unlike the rest, ``""`` where it does not."""
+    levels: list[float]
+    at_levels: NDArray[np.int64]
+    """The thresholds that the page offers, and the number of picks at or above each of them, of
+    shape (micrographs, levels)."""
     failures: list[Outcome]
     """What could not be picked."""
     histogram: NDArray[np.int64]
     """Number of kept picks in each of ``BANDS`` bands of score from 0 to 1."""
     seconds: dict[str, float]
     """Of each stage, summed over micrographs."""
+
+    @property
+    def unlike(self) -> pd.DataFrame:
+        """The rows of micrographs that look unlike the rest."""
+        return self.rows[self.rows[UNLIKE] != ""]
 
     @property
     def picks(self) -> int:
@@ -63,19 +75,36 @@ def summarise(
     jobs: Sequence[Job], failures: Sequence[Outcome], selection: PickSelection
 ) -> Summary:
     """Count what was found in the finished ``jobs``; ``failures`` are the others."""
-    rows, seconds = [], dict[str, float]()
+    rows, seconds, levels = [], dict[str, float](), slider_levels(selection)
+    exact = {round(each, 6): each for each in (selection.lowest, selection.threshold)}
+    edges = [exact.get(level, level) for level in levels]
+    lines, at_levels = [], np.zeros((len(jobs), len(levels)), dtype=np.int64)
     histogram = np.zeros(BANDS, dtype=np.int64)
-    for job in jobs:
+    for index, job in enumerate(jobs):
         result = read_result(job)
         for stage, its in result.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + its
         good, kept = selection.good(result), selection.all(result)
         histogram += np.histogram(scores(kept), BANDS, (0.0, 1.0))[0]
+        # Ascending, so that those from a place on are those that reach a level.
+        at_levels[index] = len(kept) - np.searchsorted(np.sort(scores(kept)), edges)
+        lines.append(on_one_line(good, result.info.shape, result.diameter_px or 1.0))
         mean = float(scores(good).mean()) if len(good) else None
         counts, pixel_size = (len(good), len(kept) - len(good)), result.info.pixel_size_angstrom
         rows.append((job.name, *counts, mean, pixel_size, result.diameter_px))
     frame = pd.DataFrame(rows, columns=[*COUNTS, *NUMBERS]).astype(dict.fromkeys(NUMBERS, float))
-    return Summary(frame, list(failures), histogram, seconds)
+    counts_unlike = unusual_counts([row[1] for row in rows])
+    frame[UNLIKE] = [
+        "; ".join(filter(None, pair)) for pair in zip(counts_unlike, lines, strict=True)
+    ]
+    return Summary(frame, levels, at_levels, list(failures), histogram, seconds)
+
+
+def slider_levels(selection: PickSelection) -> list[float]:
+    """Return the thresholds that the page offers, ascending, the chosen one among them."""
+    steps = np.arange(np.ceil(selection.lowest / STEP - 1e-9), 1 / STEP) * STEP
+    levels = (selection.lowest, selection.threshold, *steps)
+    return sorted({round(float(level), 6) for level in levels})
 
 
 def write_tables(summary: Summary, folder: Path) -> None:
@@ -131,6 +160,11 @@ def print_summary(
         table.add_row("of which", ", ".join(shares))
     console.print(table)
     say(console, *(f"{name + ':':<18} {path}" for name, path in written.items()))
+    odd = [f"  {row.micrograph}: {row.unlike_the_rest}" for row in summary.unlike.itertuples()]
+    if (more := len(odd) - MOST_FAILURES) > 0:
+        odd[MOST_FAILURES:] = [f"  {more} more, see summary.tsv"]
+    if odd:
+        say(console, "look first at these, which are unlike the rest:", *odd, style="yellow")
     failed = [f"failed: {outcome.error}" for outcome in summary.failures]
     if (more := len(failed) - MOST_FAILURES) > 0:
         failed[MOST_FAILURES:] = [f"failed: {more} more, see failed.tsv"]

@@ -20,7 +20,7 @@ from cryofix.metrics.particles import Thresholds
 from cryofix.picking.micrographs import Picked, Recipe
 
 VERSION = 2  # raised when the same network finds other picks in the same file
-THUMBNAIL_PX = 480
+THUMBNAIL_PX = 720  # enough to judge a pick by
 SHOWN_SIGMA = 3.0  # grey values beyond this many standard deviations are black and white
 JPEG_QUALITY = 60
 COORDINATES = ("x", "y", "score", "diameter_px")  # the fields of Particles, in their order
@@ -189,7 +189,7 @@ def read_result(job: Job) -> Result:
 
 
 def thumbnail(small: NDArray[np.float32]) -> bytes:
-    """Return a JPEG of a normalised micrograph, row 0 at the top, its longer side 480 pixels."""
+    """Return a JPEG of a normalised micrograph, row 0 at the top, its longer side 720 pixels."""
     grey = np.clip((small + SHOWN_SIGMA) * (255 / (2 * SHOWN_SIGMA)), 0, 255).astype(np.uint8)
     picture = Image.fromarray(grey)
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
