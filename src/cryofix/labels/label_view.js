@@ -42,8 +42,9 @@ switch (cb_obj.event_name) {
     break
   case "panend":
     if (labels.grip != null) {
-      const {x, y, dx, dy} = labels.grip
+      const {index, x, y, dx, dy} = labels.grip
       labels.grip = null
+      put(index, x, y) // until the move has been saved
       moved.data = {x: [x, cb_obj.x + dx], y: [y, cb_obj.y + dy]}
     }
 }
