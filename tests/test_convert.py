@@ -144,6 +144,19 @@ def test_options_reach_the_formats(folder: Path, monkeypatch: pytest.MonkeyPatch
     np.testing.assert_allclose(last.x, first.x, atol=2.5)
 
 
+def test_short_names_of_formats_are_known_and_a_single_file_gets_its_suffix(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ("micrographs=raw", "check_y=false")
+    convert(monkeypatch, "in=coords", "in_format=csv", "out=v1.picks", "format=tsv", *common)
+    assert (folder / "v1.picks.tsv").is_file()
+    (folder / "there").mkdir()
+    convert(monkeypatch, "in=v1.picks.tsv", "out=there", "format=json", *common)
+    assert (folder / "there" / "points.json").is_file()
+    convert(monkeypatch, "in=there/points.json", "out=job", "format=star", *common)
+    assert (folder / "job" / "autopick.star").is_file()
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

@@ -277,6 +277,17 @@ def test_low_scores_are_counted_only_below_the_threshold(
     assert "further picks" not in capsys.readouterr().out
 
 
+def test_formats_with_low_scores_are_said_and_the_remedy(
+    folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = pick(checkpoint, "format=[cs,relion]", "y_origin=top")
+    said = capsys.readouterr().out
+    assert f"cryosparc: {count} of " in said
+    assert "low_scores=false leaves the others out" in said
+    pick(checkpoint, "format=[cs,relion]", "y_origin=top", "low_scores=false")
+    assert "leaves the others out" not in capsys.readouterr().out
+
+
 def test_the_index_that_is_announced_is_the_one_that_is_written(
     folder: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -462,7 +473,7 @@ def test_help_names_keys_and_formats_without_loading_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )
     assert shown.returncode == 0, shown.stderr
-    from cryofix.picking.export import ALIASES
+    from cryofix.formats.registry import ALIASES
 
     assert len(ALIASES) == 7
     for name in ALIASES:

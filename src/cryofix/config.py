@@ -8,6 +8,7 @@ import re
 import shlex
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -43,6 +44,26 @@ def config_folder() -> Path:
         if (folder / "train.yaml").is_file():
             return folder
     raise CryofixError(f"{package} has no conf folder: install cryofix again")
+
+
+def described_keys(name: str) -> str:
+    """Return the keys of a command with the comments of its file, for its help."""
+    text = (config_folder() / f"{name}.yaml").read_text()
+    keys = text.partition("\n\n")[2].partition("\nhydra:")[0]  # behind the defaults
+    return keys.strip()
+
+
+def choices(group: str) -> str:
+    """Return the choices of a group, for a command's help."""
+    from cryofix.explaining import SHARED
+
+    names = {path.stem for path in (config_folder() / group).glob("*.yaml")}
+    text = ", ".join(sorted(names.difference(SHARED)))
+    return textwrap.fill(text, 84, subsequent_indent=12 * " ")
+
+
+OmegaConf.register_new_resolver("cryofix_keys", described_keys, replace=True)
+OmegaConf.register_new_resolver("cryofix_choices", choices, replace=True)
 
 
 def entry_point(

@@ -1,6 +1,7 @@
 """``python -m cryofix.convert``: coordinates from one program's format to another's."""
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -17,6 +18,7 @@ from cryofix.formats import (
 )
 from cryofix.formats.option_keys import CommandKeys, keys_of_command
 from cryofix.formats.registry import find_writer
+from cryofix.formats.tables import Format
 
 IN = CommandKeys("read.", named={"format": "in_format"})
 OUT = CommandKeys("write.", named={"y_origin": "out_y_origin"})
@@ -29,7 +31,7 @@ def main(config: DictConfig) -> float:
     """Read, check which way up, write; return the number of particles."""
     keys = to_plain(config)
     with keys_of_command(OUT):
-        find_writer(keys["format"], keys["out_y_origin"], _given(keys["write"]))
+        chosen = find_writer(keys["format"], keys["out_y_origin"], _given(keys["write"]))
     source = keys["in_format"] or detect_format(keys["in"], keys=IN)
     micrographs = index_micrographs(find_micrographs(keys["micrographs"]))
     how = {"format": source, "y_origin": keys["y_origin"], "keys": IN}
@@ -44,7 +46,7 @@ def main(config: DictConfig) -> float:
         else:
             _log.warning("%s: %s", keys["in"], fit.message(IN))
     written = write_coordinates(
-        keys["out"],
+        _file(Path(keys["out"]), chosen),
         particles,
         micrographs,
         format=keys["format"],
@@ -60,6 +62,13 @@ def main(config: DictConfig) -> float:
         f"{source} to {keys['format']}: wrote {files} {written[0]}"
     )
     return float(count)
+
+
+def _file(out: Path, chosen: Format) -> Path:
+    """Return ``out``, or for a format of one file a name by which it is recognised again."""
+    if not chosen.file or out.suffix.lower() in chosen.suffixes:
+        return out
+    return out / chosen.file if out.is_dir() else out.with_name(out.name + Path(chosen.file).suffix)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,9 @@ _ALL = (CRYOPPP, RELION, RELION_PARTICLES, CRYOLO, EMAN, TOPAZ, CRYOSPARC, POINT
 FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 """Every known format by name, in the order in which detection tries them."""
 
+ALIASES = {each.alias: name for name, each in FORMATS.items() if each.alias}
+"""What people call formats by their suffix, which every command takes as well."""
+
 
 def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
     """Return the name of the format of a file or folder, judged by suffix and content.
@@ -40,12 +43,14 @@ def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
 
 
 def find_format(name: str) -> Format:
-    """Return the format of a name; a CryofixError says if there is none."""
-    if name not in FORMATS:
+    """Return the format of a name or an alias; a CryofixError says if there is none."""
+    known = ALIASES.get(name, name)
+    if known not in FORMATS:
         raise CryofixError(
-            f"{option_key('format')}={name} is not known: choose one of {', '.join(FORMATS)}"
+            f"{option_key('format')}={name} is not known: choose one of"
+            f" {', '.join([*FORMATS, *ALIASES])}"
         )
-    return FORMATS[name]
+    return FORMATS[known]
 
 
 def check_options(chosen: Format, own: list[str], given: Iterable[str]) -> None:

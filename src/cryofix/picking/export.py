@@ -11,12 +11,9 @@ from cryofix.errors import CryofixError
 from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinates
 from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, check_option, keys_of_command
-from cryofix.formats.registry import find_writer
+from cryofix.formats.registry import ALIASES, find_writer
 from cryofix.formats.relion import relative_name, relion_files
 from cryofix.formats.star import star_name
-
-ALIASES = {each.alias: name for name, each in FORMATS.items() if each.alias}
-"""What people call formats by their suffix."""
 
 LOW_SCORES = "relion_low_scores"
 """RELION 3.1 extracts whatever a STAR lists, so low scores stand in a folder beside it."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cryofix.files import atomic_write
-from cryofix.formats import MicrographInfo, Particles
+from cryofix.formats import FORMATS, MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
 from cryofix.picking.picked import Job, PickSelection, read_result, scores
 from cryofix.picking.unlike import on_one_line, unusual_counts
@@ -132,10 +132,12 @@ def print_summary(
     *,
     skipped: int,
     wall_seconds: float,
+    with_low_scores: bool,
 ) -> None:
     """Print the table of a run, and what to open for each format.
 
     An earlier run had finished ``skipped`` micrographs; this run picked for ``wall_seconds``.
+    ``with_low_scores`` says whether formats that carry scores hold those below the threshold.
     """
     table = Table(title="Picks", title_justify="left", show_header=False)
     table.add_column("")
@@ -160,6 +162,14 @@ def print_summary(
         table.add_row("of which", ", ".join(shares))
     console.print(table)
     say(console, *(f"{name + ':':<18} {path}" for name, path in written.items()))
+    scored = [name for name in written if name in FORMATS and FORMATS[name].takes_low_scores]
+    if with_low_scores and scored and (low := int(summary.rows["low_scores"].sum())):
+        say(
+            console,
+            f"{', '.join(scored)}: {summary.picks} of {summary.picks + low} picks reach the"
+            f" threshold {selection.threshold:.3f}; low_scores=false leaves the others out",
+            style="yellow",
+        )
     odd = [f"  {row.micrograph}: {row.unlike_the_rest}" for row in summary.unlike.itertuples()]
     if (more := len(odd) - MOST_FAILURES) > 0:
         odd[MOST_FAILURES:] = [f"  {more} more, see summary.tsv"]

@@ -209,6 +209,7 @@ class Session:
                 *(summary, selection, written, console),
                 skipped=self.before,
                 wall_seconds=self.seconds,
+                with_low_scores=self.export.low_scores,
             )
         return summary
 

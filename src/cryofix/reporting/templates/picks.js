@@ -62,7 +62,8 @@ const large = document.querySelector("#large");
 for (const frame of document.querySelectorAll(".shots .frame")) {
   const open = () => {
     const copy = frame.cloneNode(true), shape = frame.getBoundingClientRect();
-    const width = Math.min(innerWidth * 0.96, innerHeight * 0.94 * shape.width / shape.height);
+    const fits = Math.min(innerWidth * 0.96, innerHeight * 0.94 * shape.width / shape.height);
+    const width = Math.max(fits, 720); // a small window scrolls
     copy.style.width = `${width}px`;
     large.replaceChildren(copy);
     large.showModal();
