@@ -49,8 +49,9 @@ def micrograph() -> tuple[np.ndarray, np.ndarray]:
 class OneMicrograph:
     """As much of a data module as a stage asks for."""
 
-    radius_px, dataset = 5.0, SimpleNamespace(particle_px=10.0)
+    radius_px, dataset = 5.0, SimpleNamespace(particle_px=10.0, particle_radius_px=5.0)
     scored_partially = False
+    has_particles = True
 
     def __init__(self, folder: Path) -> None:
         image, self.truth = micrograph()

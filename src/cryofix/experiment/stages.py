@@ -215,8 +215,8 @@ class Experiment:
                     module.continue_from(before)
             if policy is not None:
                 at_fork = on_first(lambda: self._pixels_at_fork(module))
-                module.supervised_precision = at_fork.pop("precision")
-                self.guard.best = at_fork
+                module.supervised_precision = at_fork["precision"]
+                self.guard.best_f1 = at_fork["f1"]
             self.data.first_step = first_step
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps)
@@ -268,21 +268,16 @@ class Experiment:
     # -- scores ---------------------------------------------------------------------------------
 
     def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
-        """Return the averaged burn-in model's pixel scores on validation, where 0.5 is the cut.
+        """Return the averaged burn-in model's pixel precision and F1, at 0.5 and on validation.
 
-        They are ``precision``, and what the guard compares with, by its names. Of partial labels
-        they are estimated.
+        Of partial labels they are estimated.
         """
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
         pixels = sum((record.pixels for record in records), PixelHistogram.empty())
         expected = expectation(self.data, self.prior.value)
         counts = pixels.counts_at(0.5) if expected is None else expected.pixels_at_half(pixels)
-        scores = {"precision": float(counts.precision)}
-        if expected is not None:
-            return {**scores, "pixel_estimated_f1": float(counts.f1)}
-        ranks = pixels.average_precision()
-        return {**scores, "pixel_f1": float(counts.f1), "pixel_average_precision": ranks}
+        return {"precision": float(counts.precision), "f1": float(counts.f1)}
 
     def _unlabelled_at_fork(self, burn_in: Path) -> ProbabilityHistogram:
         """Count p of what FixMatch starts from, over some unlabelled micrographs."""
