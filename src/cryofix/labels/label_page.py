@@ -49,7 +49,11 @@ class Page:
             start=0, end=0.2, step=0.01, value=SMOOTHING, title="Low pass (diameters)"
         )
         self.threshold = Slider(
-            start=0.05, end=1, step=0.01, value=threshold or 0.5, title="Score of picks"
+            start=min(0.05, threshold or 0.5),
+            end=1,
+            step=0.01,
+            value=threshold or 0.5,
+            title="Score of picks",
         )
         self.accept = self._button("Accept picks", self._accept_all)
         with_picks = [] if threshold is None else [self.threshold, self.accept]
