@@ -103,7 +103,10 @@ def _picker(
     selection = PickSelection.choose(thresholds, keys["threshold"], FLOOR)
     sizes = {key: value for key, value in given.items() if value is not None}
     recipe = Recipe.as_trained(
-        picker.metadata, floor=FLOOR, pixel_size_angstrom=keys["pixel_size_angstrom"], **sizes
+        picker.metadata,
+        floor=selection.lowest,
+        pixel_size_angstrom=keys["pixel_size_angstrom"],
+        **sizes,
     )
     device = torch.device(choose_device(keys["device"]))
     network = picker.network.to(device)
