@@ -35,13 +35,15 @@ def write_run_page(
     title, heads, rows = score_rows(results)
     split = json.loads((folder / "splits.json").read_text())
     at = shlex.quote(f"checkpoint={folder}")
+    particle = results[results["selected"]].get("particle")  # None where masks were learnt
+    pick = {"Pick micrographs with this model": pick_command(folder, images)}
     content: dict[str, Any] = {
         "name": folder.name,
         "folder": folder,
         "results": results,
         "method": METHODS.get(results["method"], results["method"]),
         "tested": tested(results),
-        "threshold": results[results["selected"]]["particle"]["threshold"],
+        "threshold": None if particle is None else particle["threshold"],
         "title_of_scores": title,
         "heads": heads,
         "rows": rows,
@@ -49,7 +51,7 @@ def write_run_page(
         "overrides": list(overrides),
         "parts": {part: split[part] for part in PARTS if split[part]},
         "commands": {
-            "Pick micrographs with this model": pick_command(folder, images),
+            **({} if particle is None else pick),
             "See what the mask keeps of each class": f"python -m cryofix.diagnose {at}",
             "Watch how it was trained": f"tensorboard --logdir {shlex.quote(str(folder))}",
         },

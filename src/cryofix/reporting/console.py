@@ -114,7 +114,7 @@ def print_run_summary(
         f"pictures:   {folder / 'figures'}",
         f"page:       {folder / 'index.html'}",
         f"dashboard:  tensorboard --logdir {shlex.quote(str(folder))}",
-        f"next:       {pick_command(folder, images)}",
+        *([] if particle is None else [f"next:       {pick_command(folder, images)}"]),
     )
 
 
