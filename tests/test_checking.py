@@ -29,6 +29,7 @@ GIVEN = {
     "diagnose": ["output=runs/x"],
     "pick": ["checkpoint=a", "micrographs=[b,c]", "output=d"],
     "convert": ["in=a", "out=b", "format=relion", "micrographs=c"],
+    "label": ["micrographs=a", "output=b"],
     "report": ["sweep=a"],
     "simulate": ["output=a"],
 }

@@ -143,7 +143,7 @@ def test_splits_are_recorded_and_disjoint(run: Path) -> None:
 def test_the_selected_model_loads_by_itself(run: Path) -> None:
     picker = load_picker(run)
     assert picker.metadata["stage"] == results(run)["selected"]
-    assert picker.metadata["thresholds"].keys() == {"pixel", "particle"}
+    assert picker.metadata["thresholds"].keys() == {"pixel", "particle", "by_count"}
     assert picker.network(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
 
 

@@ -63,7 +63,7 @@ def test_a_start_that_does_not_fit_is_refused_in_a_sentence(
 def test_the_prior_may_come_from_the_unlabelled_micrographs(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    run_train(*SMALL, "prior=em", f"output={tmp_path / 'run'}")
+    run_train(*SMALL, "prior.estimate=em", f"output={tmp_path / 'run'}")
     said = " ".join(capfd.readouterr().out.split())
     content = results(tmp_path / "run")
     found = content["prior_estimate"]

@@ -261,7 +261,7 @@ def test_options_of_a_coordinate_format_can_be_given_and_are_named_by_their_keys
         ({"read": {"downsample": -2}}, r"data\.read\.downsample=-2 has to be a number above 0"),
         ({"read": {"threshold": 0.5}}, r"data\.read\.threshold is no option of the format topaz"),
         ({"y_origin": "up"}, r"data\.y_origin=up is not known"),
-        ({"format": "tsv"}, r"data\.format=tsv is not known"),
+        ({"format": "txt"}, r"data\.format=txt is not known"),
     ],
 )
 def test_what_is_wrong_with_coordinates_is_said_with_the_keys_of_training(

@@ -20,7 +20,7 @@ def module(cache: Path, **options: Any) -> CryoDataModule:
         "simulate": {"micrographs": 6, "shape": [256, 320], "contamination": 0},
         "ratio": 0.5,
         "seed": 0,
-        "test": 1,
+        "test": 0,
         "validation": 1,
         "tile_px": 64,
         "batch_labelled": 4,

@@ -170,8 +170,8 @@ def test_two_files_for_one_micrograph_are_an_error(tmp_path: Path) -> None:
 
 def test_unknown_formats_options_and_paths_are_errors(tmp_path: Path) -> None:
     csv(tmp_path / "a.csv", "60,10,8")
-    with pytest.raises(CryofixError, match="format=star is not known: choose one of cryoppp"):
-        read_coordinates(tmp_path, infos("a.mrc"), format="star")
+    with pytest.raises(CryofixError, match="format=txt is not known"):
+        read_coordinates(tmp_path, infos("a.mrc"), format="txt")
     with pytest.raises(CryofixError, match="diametre is no option of the format cryoppp"):
         read_coordinates(tmp_path, infos("a.mrc"), diametre=3)
     with pytest.raises(CryofixError, match="gone does not exist"):

@@ -140,7 +140,7 @@ def test_particles_further_outside_are_an_error_that_offers_to_drop_them(
         read_coordinates(path, JPEGS, keys=keys)
     assert read_coordinates(path, JPEGS, outside="drop")["a"].y.tolist() == [9]
     assert "left out 2 particles outside of their image" in caplog.text
-    with pytest.raises(CryofixError, match="outside=maybe is not known: choose error or drop"):
+    with pytest.raises(CryofixError, match="outside=maybe is not known; use one of error, drop"):
         read_coordinates(path, JPEGS, outside="maybe")  # type: ignore[arg-type] # wrong on purpose
 
 

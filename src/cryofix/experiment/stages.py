@@ -151,7 +151,8 @@ class Experiment:
         selected_by = selection_scores(validation)
         selected = max(self.scored, key=selected_by.__getitem__)  # of equal ones the control
         self._keep_selected(selected)
-        self.counted = None if self.data.labelling.partial else self._labels_and_picks(selected)
+        complete = self.data.has_particles and not self.data.labelling.partial
+        self.counted = self._labels_and_picks(selected) if complete else None
         return self._results(validation, selected, selected_by)
 
     # -- stages ---------------------------------------------------------------------------------
