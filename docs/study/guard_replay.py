@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from cryofix.experiment.guard import CollapseGuard, measures
+from cryofix.experiment.judgement import STUDENT_SCORES, Judgement, measures
 
 
 def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:
@@ -30,12 +30,12 @@ def first_alarm(run: Path) -> str | None:
     events = EventAccumulator(str(run / "tensorboard" / "fixmatch")).Reload()
     names = ("drift", "particle_share", "predicted_positive")
     drift, share, predicted = (scalars(events, f"mask/{name}") for name in names)
-    average, student = (
-        scalars(events, f"validation/{name}") for name in ("pixel_f1", "student_pixel_f1")
-    )
+    scored = [f"{prefix}{name}" for name in STUDENT_SCORES for prefix in ("", "student_")]
+    validated = {name: scalars(events, f"validation/{name}") for name in scored}
+    validations = set().union(*validated.values())
     fork = results["steps"]["burn_in"]
-    guard = CollapseGuard()
-    for step in sorted(predicted.keys() | student.keys()):
+    guard = Judgement()
+    for step in sorted(predicted.keys() | validations):
         if step in predicted:
             rates = {"particle_share": share.get(step), "predicted_positive": predicted[step]}
             measured = measures({**rates, "particle_keep": 1.0, "background_keep": 1.0}, span)
@@ -43,7 +43,8 @@ def first_alarm(run: Path) -> str | None:
             early = bool({step - 1, step + 1} & predicted.keys())
             if guard.judge(measured, step - fork, early):
                 return f"step {step - fork}, pseudo-labels"
-        if step in student and guard.judge_student(average[step], student[step], step - fork):
+        scores = {name: values[step] for name, values in validated.items() if step in values}
+        if scores and guard.judge_student(scores, step - fork):
             return f"step {step - fork}, student on validation"
     return None
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cryofix.diagnosis.generations import MOST_GENERATIONS, follow
+from cryofix.diagnosis.generations import AT_REST, MOST_GENERATIONS, follow
 from cryofix.masking import Adsh, ClassAware, FreeMatch, NoMask, PolicyContext, Quota, Symmetric
 from cryofix.metrics.histogram import ProbabilityHistogram
 
@@ -52,6 +52,20 @@ def test_masks_without_drift_hold(policy: NoMask | Adsh, reference: NDArray[np.f
     course = follow(policy, ProbabilityHistogram.from_arrays(reference), CONTEXT)
     assert (course.outcome, course.until) == ("holds", 0)
     assert course.generations[0].step == pytest.approx(0, abs=0.01)
+
+
+def test_a_small_step_that_grows_is_no_rest(teacher: Teacher) -> None:
+    """Keep rates that are nearly equal today are the collapse at its beginning."""
+    p, truth = teacher
+    keep = (p[p >= 0.5] >= 0.6).mean()
+    low = float(np.quantile(p[p < 0.5], keep * math.exp(0.006)))
+    histogram = ProbabilityHistogram.from_arrays(p, truth)
+    course = follow(ClassAware(0.6, low), histogram, CONTEXT)
+    first = course.generations[0]
+    assert -AT_REST < first.step < 0
+    assert course.outcome == "collapses"
+    assert course.grows
+    assert first.recall == pytest.approx((p[truth] >= 0.5).mean(), abs=0.01)
 
 
 def test_a_quota_comes_to_rest_at_the_prior_from_wherever_it_starts(teacher: Teacher) -> None:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from cryofix.errors import CryofixError
 from cryofix.experiment import guard as collapse
-from cryofix.experiment.guard import CollapseGuard, measures
+from cryofix.experiment.guard import CollapseGuard, advice
+from cryofix.experiment.judgement import measures
 from cryofix.learning.prior import Prior
-from cryofix.learning.settings import Steps, TeacherSettings
-from cryofix.masking import Quota
+from cryofix.learning.settings import StageSettings, Steps, TeacherSettings, Unlabelled
+from cryofix.masking import MaskingPolicy, Quota, Symmetric
 from cryofix.metrics.rates import Rates
 
 PRIOR = 0.04
@@ -32,6 +33,10 @@ def audit(
         "particle_share": share,
         "predicted_positive": positive,
     }
+
+
+def pair(average: float, student: float, score: str = "pixel_f1") -> dict[str, float]:
+    return {score: average, f"student_{score}": student}
 
 
 def steps_until_change(guard: CollapseGuard, measured: dict[str, float], most: int = 100) -> int:
@@ -133,34 +138,69 @@ def test_no_kept_particle_at_all_is_finite_and_alarms() -> None:
 
 
 def test_nothing_predicted_is_a_collapse_too() -> None:
+    guard = CollapseGuard()
+    guard.judge(HEALTHY, 1)
     measured = measures(audit(None, 1.0, 0.0, 0.0), (PRIOR, PRIOR))
-    assert steps_until_change(CollapseGuard(), measured) > 0
+    assert steps_until_change(guard, measured) > 0
+
+
+def test_a_model_that_has_not_learnt_to_predict_particles_has_none_to_lose() -> None:
+    nothing = measures(audit(None, 1.0, 0.0, 0.0), (PRIOR, PRIOR))
+    few = measures(audit(0.1, 0.9, 0.001, 0.004), (PRIOR, PRIOR))
+    guard = CollapseGuard()
+    assert steps_until_change(guard, nothing) == steps_until_change(guard, few) == 0
+    assert steps_until_change(guard, {**HEALTHY, "predicted share": -0.9}, 20) == 0
+    assert steps_until_change(guard, nothing) > 0
+
+
+def test_a_model_that_has_not_learnt_may_flood() -> None:
+    guard = CollapseGuard()
+    guard.judge(measures(audit(None, 1.0, 0.0, 0.0), (PRIOR, PRIOR)), 1)
+    assert steps_until_change(guard, {**HEALTHY, "predicted share": 2.0}) > 0
+
+
+def test_where_no_pixel_reaches_a_half_the_student_is_judged_by_rank() -> None:
+    guard = CollapseGuard()
+    ranks = "pixel_average_precision"
+    for step, student in enumerate((0.3, 0.35, 0.25), start=1):
+        scores = pair(0.0, 0.0) | pair(0.4, student, ranks)
+        assert not guard.judge_student(scores, step)
+    lost = pair(0.02, 0.0) | pair(0.4, 0.1, ranks)
+    assert [guard.judge_student(lost, step) for step in (4, 5)] == [False, True]
+    assert "student's pixel average precision on validation is 0.10" in guard.cause()
+    assert "best, 0.40" in guard.cause()
+
+
+def test_ranks_that_are_as_good_as_chance_say_nothing() -> None:
+    guard = CollapseGuard()
+    scores = pair(0.0, 0.0) | pair(0.05, 0.01, "pixel_average_precision")
+    assert not any(guard.judge_student(scores, step) for step in range(10))
 
 
 def test_a_student_that_loses_its_particles_on_validation_alarms_whatever_the_shares() -> None:
     guard = CollapseGuard()
     steps_until_change(guard, HEALTHY, 5)
     scores = [(0.6, 0.55), (0.7, 0.34), (0.7, 0.36), (0.6, 0.3), (0.6, 0.34)]
-    alarms = [guard.judge_student(*pair, 10 * step) for step, pair in enumerate(scores, start=1)]
+    alarms = [guard.judge_student(pair(*f1), 10 * step) for step, f1 in enumerate(scores, 1)]
     assert alarms == [False, False, False, False, True]
     assert guard.record.first_step == 50
     assert "pixel F1 on validation is 0.34, in 2 validations" in guard.cause()
     assert steps_until_change(guard, HEALTHY) == 0  # it stays until the student is back
-    assert not guard.judge_student(0.6, 0.5, 60)
+    assert not guard.judge_student(pair(0.6, 0.5), 60)
     assert steps_until_change(guard, HEALTHY) == guard.patience
 
 
 def test_an_alarm_of_the_shares_is_not_raised_again_by_the_student() -> None:
     guard = CollapseGuard(lost_patience=1)
     assert steps_until_change(guard, {**HEALTHY, "kept share": -3.0}) > 0
-    assert not guard.judge_student(0.6, 0.1, 20)
+    assert not guard.judge_student(pair(0.6, 0.1), 20)
     assert "kept as particle" in guard.cause()
 
 
 def test_a_collapse_before_the_first_validation_is_measured_against_the_fork() -> None:
     guard = CollapseGuard()
-    guard.best_f1 = 0.6  # as the experiment sets it
-    assert [guard.judge_student(0.0, 0.0, step) for step in (100, 200)] == [False, True]
+    guard.best = {"pixel_f1": 0.6}  # as the experiment sets it
+    assert [guard.judge_student(pair(0.0, 0.0), step) for step in (100, 200)] == [False, True]
     assert "0.00, in 2 validations in a row below half of the average's best, 0.60" in guard.cause()
 
 
@@ -175,6 +215,7 @@ class Module:
     first_step: int = 0
     steps: Steps = field(default_factory=lambda: Steps(audit_every=1))
     teacher: TeacherSettings = field(default_factory=TeacherSettings)
+    settings: StageSettings = field(default_factory=lambda: StageSettings(prior=0.08, seed=0))
     switched: Tensor = field(default_factory=lambda: torch.tensor(False))
     switches: int = 0
 
@@ -214,10 +255,10 @@ def run_callback(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
 
 
 def test_what_is_thought_of_the_prior_decides_in_training(run_callback: Callable[..., Any]) -> None:
-    """The labels say 8 %, validation says 2 %, and so does the model: it is right."""
-    module = Module(audit(1.0, 1.0, 0.02, 0.02), {})
+    """The labels say 2 %, validation says 8 %, and so does the model: it is right."""
+    module = Module(audit(1.0, 1.0, 0.08, 0.08), {}, prior=0.02)
     guards = CollapseGuard(), CollapseGuard()
-    guards[1].prior = Prior(0.08, None, "", 0.02)
+    guards[1].prior = Prior(0.02, None, "", 0.08)
     for guard in guards:
         run_callback(guard, module, 10)
     assert [guard.record.alarmed for guard in guards] == [True, False]
@@ -244,12 +285,12 @@ def test_a_student_that_is_lost_on_validation_makes_the_guard_act_once(
 
 def test_a_checkpoint_of_before_the_student_was_watched_is_read() -> None:
     state = CollapseGuard().state_dict()
-    for key in ("best_f1", "lost", "student_f1"):
+    for key in ("best", "lost", "student"):
         del state[key]
     guard = CollapseGuard()
-    guard.best_f1 = 0.6
+    guard.best = {"pixel_f1": 0.6}
     guard.load_state_dict(state)
-    assert guard.best_f1 == 0.6
+    assert guard.best == {"pixel_f1": 0.6}
 
 
 def test_its_memory_survives_a_checkpoint() -> None:
@@ -257,7 +298,7 @@ def test_its_memory_survives_a_checkpoint() -> None:
     for step in range(7):
         for guard in (whole, first):
             guard.judge({**HEALTHY, "drift": -1.3}, step)
-            guard.judge_student(0.6, 0.1 if step == 6 else 0.5, step)
+            guard.judge_student(pair(0.6, 0.1 if step == 6 else 0.5), step)
     second = CollapseGuard()
     second.load_state_dict(first.state_dict())
     for step in range(7, 20):
@@ -288,3 +329,25 @@ def test_a_class_that_no_pixel_is_predicted_to_be_is_kept_at_0_percent() -> None
     said = guard.cause()
     assert "keeps 0.0 % of predicted particles and 82.9 % of background" in said
     assert "towards background" in said
+
+
+@pytest.mark.parametrize(
+    ("teacher", "policy", "weight", "said"),
+    [
+        ("self", Symmetric(0.7), 200.0, "teacher=ema mask=quota unlabelled.weight=1"),
+        ("ema", Symmetric(0.7), 1.0, "mask=quota"),
+        ("self", Quota(), 1.0, "teacher=ema"),
+        ("ema", Quota(), 1.0, "steps.burn_in=1400 or more labels, for a better teacher"),
+    ],
+)
+def test_the_advice_is_what_the_run_has_not(
+    teacher: str, policy: MaskingPolicy, weight: float, said: str
+) -> None:
+    settings = StageSettings(
+        prior=0.04,
+        seed=0,
+        teacher=TeacherSettings(kind=teacher),
+        unlabelled=Unlabelled(weight=weight),
+    )
+    module: Any = Module({}, {}, policy, settings=settings)
+    assert advice(module) == said

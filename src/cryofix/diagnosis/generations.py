@@ -69,6 +69,11 @@ class Course:
         return self.generations[-1].number
 
     @property
+    def grows(self) -> bool:
+        """Whether the last step is larger than the first: the feedback of a collapse."""
+        return abs(self.generations[-1].step) > abs(self.generations[0].step)
+
+    @property
     def swings(self) -> bool:
         """Whether the last two teachers take turns."""
         return self.outcome == "holds" and abs(self.generations[-1].step) >= AT_REST
@@ -122,13 +127,24 @@ def follow(
             continue
         else:
             outcome = "holds"
+            if abs(generations[0].step) < AT_REST:
+                del generations[1:]  # which confirmed that the first step leads nowhere
         break
     return Course(outcome, generations)
 
 
 def _at_rest(generations: list[Generation]) -> bool:
-    """Whether nothing moves any more, or two generations take turns."""
+    """Whether nothing moves any more, or two generations take turns.
+
+    Steps that grow, however small, are the feedback at its beginning and no rest.
+    """
     now = generations[-1]
-    if abs(now.step) < AT_REST:
+    if now.step == 0:
         return True
-    return len(generations) > 2 and abs(now.shift - generations[-3].shift) < AT_REST / 2
+    if len(generations) < 2:
+        return False
+    before = generations[-2].step
+    if abs(now.step) < AT_REST:
+        return now.step * before < 0 or abs(now.step) <= abs(before)
+    turns = now.step * before < 0 and len(generations) > 2
+    return turns and abs(now.shift - generations[-3].shift) < AT_REST / 2

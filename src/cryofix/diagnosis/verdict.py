@@ -75,8 +75,9 @@ def _outlook(diagnosis: Diagnosis) -> str:
         )
     if course.outcome == "drifts":
         way = "falling" if last.step < 0 else "rising"
+        faster = ", in steps that grow" if course.grows else ""
         return (
-            f"after {_generations(course)} {kind} is still {way} ({_recalls(course)}), and"
+            f"after {_generations(course)} {kind} is still {way}{faster} ({_recalls(course)}), and"
             f" {rate_text(last.predicted_share)} is predicted as particle"
         )
     if course.swings:
@@ -107,7 +108,7 @@ def _recalls(course: Course) -> str:
 
 def _remedy(diagnosis: Diagnosis) -> str:
     still = abs(diagnosis.step) <= NO_DRIFT
-    if diagnosis.course.outcome == "drifts" and still:
+    if diagnosis.course.outcome == "drifts" and still and not diagnosis.course.grows:
         return "no change is needed: the labels of every step work against so slow a drift"
     if diagnosis.course.outcome == "holds":
         return f"no change is needed: the mask {'has no drift' if still else 'corrects itself'}"

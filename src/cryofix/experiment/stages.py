@@ -2,6 +2,8 @@
 
 Control and FixMatch continue from the same weights and optimiser, for the same number of steps,
 with the same labelled batches; only the unlabelled loss differs.
+
+The file is long because a run is read here from top to bottom, in the order in which it happens.
 """
 
 import copy
@@ -216,8 +218,8 @@ class Experiment:
                     module.continue_from(before)
             if policy is not None:
                 at_fork = on_first(lambda: self._pixels_at_fork(module))
-                module.supervised_precision = at_fork["precision"]
-                self.guard.best_f1 = at_fork["f1"]
+                module.supervised_precision = at_fork.pop("precision")
+                self.guard.best = at_fork
             self.data.first_step = first_step
             self.data.with_unlabelled = policy is not None
             trainer = self._trainer(name, folder, steps)
@@ -269,16 +271,21 @@ class Experiment:
     # -- scores ---------------------------------------------------------------------------------
 
     def _pixels_at_fork(self, module: FixMatch) -> dict[str, float]:
-        """Return the averaged burn-in model's pixel precision and F1, at 0.5 and on validation.
+        """Return the averaged burn-in model's pixel scores on validation, where 0.5 is the cut.
 
-        Of partial labels they are estimated.
+        They are ``precision``, and what the guard compares with, by its names. Of partial labels
+        they are estimated.
         """
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
         pixels = sum((record.pixels for record in records), PixelHistogram.empty())
         expected = expectation(self.data, self.prior.value)
         counts = pixels.counts_at(0.5) if expected is None else expected.pixels_at_half(pixels)
-        return {"precision": float(counts.precision), "f1": float(counts.f1)}
+        scores = {"precision": float(counts.precision)}
+        if expected is not None:
+            return {**scores, "pixel_estimated_f1": float(counts.f1)}
+        ranks = pixels.average_precision()
+        return {**scores, "pixel_f1": float(counts.f1), "pixel_average_precision": ranks}
 
     def _unlabelled_at_fork(self, burn_in: Path) -> ProbabilityHistogram:
         """Count p of what FixMatch starts from, over some unlabelled micrographs."""

@@ -99,4 +99,5 @@ class Validation:
             "pixel_average_precision": pixel["average_precision"],
             "student_pixel_f1": student.f1(0.5),
             "student_pixel_recall": student.recall(0.5),
+            "student_pixel_average_precision": student.average_precision(),
         }
