@@ -230,7 +230,7 @@ def test_a_models_picks_can_be_accepted_one_by_one_and_all_at_once(
     folder: Path, tmp_path: Path
 ) -> None:
     run_train(*SMALL, f"output={tmp_path / 'run'}")
-    words = (f"checkpoint={tmp_path / 'run'}", "threshold=0.05")
+    words = (f"checkpoint={tmp_path / 'run'}", "threshold=0.01")
     with opened_browser(tmp_path / "profile") as browser, served(folder, *words) as page:
         hand = Hand(browser, page.address)
         picks = "const {x, y} = Bokeh.documents[0].get_model_by_name('picks').data_source.data;"
