@@ -58,8 +58,7 @@ from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.histogram import ProbabilityHistogram
-from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import Thresholds
+from cryofix.metrics.scores import Thresholds, pooled_pixels
 from cryofix.reporting.console import say
 from cryofix.reporting.numbers import percent
 from cryofix.stopping import StopRequests
@@ -278,7 +277,7 @@ class Experiment:
         """
         network = module.average.network.to(self.device)
         records = score_all(network, self.data, self.data.part("validation"), self.device)
-        pixels = sum((record.pixels for record in records), PixelHistogram.empty())
+        pixels = pooled_pixels(records)
         expected = expectation(self.data, self.prior.value)
         counts = pixels.counts_at(0.5) if expected is None else expected.pixels_at_half(pixels)
         scores = {"precision": float(counts.precision)}
