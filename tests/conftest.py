@@ -48,6 +48,13 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the guard see shares far above the prior, whatever a hardly trained model predicts."""
+    far = {"drift": 3.0, "kept share": 3.0, "predicted share": 3.0}
+    monkeypatch.setattr("cryofix.experiment.guard.measures", lambda *_: dict(far))
+
+
+@pytest.fixture
 def empiar10017() -> Path:
     """Return the folder of 20 real micrographs, or skip with the reason."""
     folder = shared_data() / "empiar-10017"

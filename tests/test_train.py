@@ -111,9 +111,9 @@ def test_status_and_results_have_the_agreed_keys(run: Path) -> None:
 
 
 def test_a_run_that_the_guard_stopped_says_which_steps_it_took_and_stays_stopped(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], unhealthy: None
 ) -> None:
-    guard = ("guard.action=stop", "guard.share=1.0001", "guard.warm_up=1", "guard.patience=1")
+    guard = ("guard.action=stop", "guard.warm_up=1", "guard.patience=1")
     command = (*SMALL, "ratio=0.5", *guard, f"output={tmp_path / 'run'}")
     run_train(*command)
     said = " ".join(capfd.readouterr().out.split())

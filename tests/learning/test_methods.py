@@ -178,11 +178,12 @@ def test_the_guard_knows_what_is_thought_of_the_prior(
     assert made.guard.prior is made.prior
 
 
-def test_a_switch_starts_from_the_average_and_can_be_interrupted(tmp_path: Path) -> None:
+def test_a_switch_starts_from_the_average_and_can_be_interrupted(
+    tmp_path: Path, unhealthy: None
+) -> None:
     overrides = (
         "guard.action=switch",
         "guard.switch_to={_target_:cryofix.masking.Quota}",
-        "guard.share=1.0001",  # whatever it sees is an alarm
         "guard.warm_up=2",
         "guard.patience=1",
     )
