@@ -66,6 +66,17 @@ OmegaConf.register_new_resolver("cryofix_keys", described_keys, replace=True)
 OmegaConf.register_new_resolver("cryofix_choices", choices, replace=True)
 
 
+def when(value: Any, other: Any, then: Any, otherwise: Any) -> Any:
+    """Return the third of four values if the first two are equal, else the last.
+
+    In YAML: ``${when:${teacher.kind},self,200.0,1.0}``.
+    """
+    return then if value == other else otherwise
+
+
+OmegaConf.register_new_resolver("when", when, replace=True)
+
+
 def entry_point(
     name: str, arguments: Callable[[Sequence[str]], list[str]] = list
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], Any]]:
