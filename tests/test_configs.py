@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 import cryofix.convert
 import cryofix.formats
@@ -64,6 +65,32 @@ def test_the_study_has_a_folder_for_each_mask() -> None:
         for mask in masks
     }
     assert len(folders) == len(masks) > 15
+
+
+@pytest.mark.parametrize("experiment", ["label_ratios", "threshold_by_ratio"])
+def test_the_weight_of_the_map_follows_the_teacher(experiment: str) -> None:
+    def composed(*overrides: str) -> DictConfig:
+        chosen = [f"experiment={experiment}", "mask=symmetric", "ratio=0.2", "seed=2", *overrides]
+        config = compose("train", chosen, return_hydra_config=True)
+        HydraConfig.instance().set_config(config)  # the folder is named after the mask's choice
+        return config
+
+    advised, collapsing = composed("teacher=ema"), composed("teacher=self")
+    assert (advised.unlabelled.weight, collapsing.unlabelled.weight) == (1, 200)
+    assert composed("teacher=self", "unlabelled.weight=3").unlabelled.weight == 3
+    assert advised.label_draw == 2
+    assert composed("teacher=ema", "mask=none").hydra.sweep.subdir == "synthetic_0.2_ema_none_all_2"
+    assert composed("teacher=self").hydra.sweep.subdir == "synthetic_0.2_self_symmetric_0.7_2"
+    swept = advised.hydra.sweeper.params
+    assert ("mask.threshold" in swept) == (experiment == "threshold_by_ratio")
+    assert {"ratio", "teacher", "seed"} <= swept.keys()
+
+
+def test_when_chooses_between_two_values_of_any_kind() -> None:
+    text = "{a: 1, list: [2, 3], one: '${when:${a},1,${list},none}', other: '${when:${a},2,x,null}'}"
+    config = OmegaConf.create(text)
+    assert config.one == [2, 3]
+    assert config.other is None
 
 
 def test_presets_of_the_trainer_win_over_the_defaults_and_lose_to_the_user() -> None:
