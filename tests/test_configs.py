@@ -87,7 +87,7 @@ def test_the_weight_of_the_map_follows_the_teacher(experiment: str) -> None:
 
 
 def test_when_chooses_between_two_values_of_any_kind() -> None:
-    text = "{a: 1, list: [2, 3], one: '${when:${a},1,${list},none}', other: '${when:${a},2,x,null}'}"
+    text = "{a: 1, b: [2, 3], one: '${when:${a},1,${b},no}', other: '${when:${a},2,x,null}'}"
     config = OmegaConf.create(text)
     assert config.one == [2, 3]
     assert config.other is None
