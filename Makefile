@@ -7,7 +7,7 @@ TRAIN_ARGS ?=
 TEST_ARGS ?= --numprocesses 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint types format bench notebooks tensorboard clean
+.PHONY: help setup train test test-slow lint types format docs bench notebooks tensorboard clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ types: $(READY) ## check types
 format: $(READY) ## put the code in style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY) ## build the site of docs/ into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: $(READY) ## measure what benchmarks/README.md lists
 	$(BIN)/python -m benchmarks

@@ -127,6 +127,12 @@ class Annotated:
 class TileStream(Dataset[dict[str, Any]]):
     """Tile number ``index`` of an endless stream.
 
+    Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
+    ``known`` bool (target is a label, not a placeholder; of partial labels the particles alone),
+    ``visible`` bool (strong views, tile, tile; False in their holes), ``uniform`` bool (its place
+    was drawn without looking at particles, of which centred tiles hold more than their share),
+    ``micrograph`` (its number in ``micrographs``) and ``index``.
+
     Parameters
     ----------
     micrographs
@@ -143,12 +149,6 @@ class TileStream(Dataset[dict[str, Any]]):
         Share of tiles that have a random labelled particle near their middle.
     strong_views
         How many strong views there are; each has its own holes.
-
-    Each item has ``image`` (1, tile, tile) float32, ``target`` float32 in {0, 1}, ``valid`` bool,
-    ``known`` bool (target is a label, not a placeholder; of partial labels the particles alone),
-    ``visible`` bool (strong views, tile, tile; False in their holes), ``uniform`` bool (its place
-    was drawn without looking at particles, of which centred tiles hold more than their share),
-    ``micrograph`` (its number in ``micrographs``) and ``index``.
     """
 
     def __init__(

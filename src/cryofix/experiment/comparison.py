@@ -131,6 +131,9 @@ def compare(
 ) -> list[Scored]:
     """Score programs on the same micrographs.
 
+    A program without scores, or without picks on the validation micrographs, is scored with all
+    its picks.
+
     Parameters
     ----------
     programs
@@ -143,9 +146,6 @@ def compare(
         Of a particle, in pixels of the labels.
     threshold
         On the programs' own scale, instead of one from validation.
-
-    A program without scores, or without picks on the validation micrographs, is scored with all
-    its picks.
     """
     scored = []
     for program in programs:

@@ -36,6 +36,12 @@ class AdaMatch(MaskingPolicy):
         tau, relative to the mean confidence on labelled data.
     decay
         Of the moving averages in a step, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it where labelled and unlabelled micrographs differ in their share of particles. A rare
+    class is aligned with the labelled mean and then meets one threshold for both classes, which can
+    still starve it.
     """
 
     name = "adamatch"
@@ -89,6 +95,11 @@ class Debiased(MaskingPolicy):
         tau, on the shifted confidence.
     decay
         Of q, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it to lift a class that the teacher neglects. It raises a rare class, and with a `strength`
+    of 1 far above its prior.
     """
 
     name = "debiased"
@@ -134,6 +145,11 @@ class LogitAdjusted(MaskingPolicy):
         tau of the paper; 0 is `Symmetric`, 1 takes out the prior wholly.
     threshold
         On the shifted confidence.
+
+    Notes
+    -----
+    Use it where recall counts more than precision. It lifts a rare class by the whole prior, so
+    that false particles are taught as well.
     """
 
     name = "logit_adjusted"

@@ -15,6 +15,12 @@ class NoMask(MaskingPolicy):
 
     With ``target="soft"`` this is consistency training: the student's log-odds have no
     first-order drift.
+
+    Notes
+    -----
+    Use it as the reference for other masks, or with soft targets where few labels have to go far. A
+    rare class stays, with the teacher's errors in it; with hard targets its share becomes that of
+    the pixels with p >= 0.5.
     """
 
     name = "none"
@@ -39,6 +45,11 @@ class Symmetric(MaskingPolicy):
     at_least_precision
         Raise tau to the supervised model's precision on validation:
         ``tau = max(threshold, precision)``.
+
+    Notes
+    -----
+    Use it to reproduce FixMatch and its collapse. It starves a rare class, because a weak teacher
+    is less sure of its particles than of its background.
     """
 
     name = "symmetric"
@@ -97,6 +108,12 @@ class ClassAware(MaskingPolicy):
         tp: at and above it a pixel is kept as particle.
     background_threshold
         tb: at and below it a pixel is kept as background; not above tp.
+
+    Notes
+    -----
+    Use it where the teacher's probabilities are known, with thresholds from `cryofix.diagnose`. It
+    holds a rare class as long as the teacher stays as it was measured, because its thresholds do
+    not follow.
     """
 
     name = "class_aware"
@@ -147,6 +164,11 @@ class SoftWeight(MaskingPolicy):
     ----------
     gamma
         0 weighs all pixels alike (no mask); the larger, the nearer to keeping certain pixels only.
+
+    Notes
+    -----
+    Use it where no pixel shall be dropped. A rare class weighs less than its share while the
+    teacher is unsure of it, and never nothing.
     """
 
     name = "soft_weight"

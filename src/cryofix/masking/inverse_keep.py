@@ -29,6 +29,11 @@ class InverseKeep(MaskingPolicy):
         Of the keep rates, see `running.RunningMean`.
     name
         See `MaskingPolicy`.
+
+    Notes
+    -----
+    Use it to take the drift out of another mask and keep its choice of pixels. A rare class gets
+    the share that is predicted back, as far as the cap allows.
     """
 
     name = "inverse_keep"

@@ -13,8 +13,8 @@ from cryofix.masking.running_histogram import Histogram, bin_index
 class Cbst(MaskingPolicy):
     """Keep the surest share of each predicted class.
 
-    CBST, Zou et al. 2018: the threshold of class k is the probability that
-    the surest ``rho`` of the pixels predicted as k reach; rho grows with training; ``t = y``.
+    CBST, Zou et al. 2018: ``w = [c >= tau_y]``, ``t = y``, where tau_k is the confidence that the
+    surest ``rho`` of the pixels predicted as k reach; rho grows with training.
     Equal keep rates, so no drift by the mask; the error of the 0.5 cut stays.
 
     Parameters
@@ -23,6 +23,11 @@ class Cbst(MaskingPolicy):
         rho at the start and the end of the stage, linear between.
     decay
         Of the histogram of p, see `running_histogram.Histogram`.
+
+    Notes
+    -----
+    Use it where ranks within a class can be trusted more than probabilities. A rare class keeps its
+    predicted share; an error of the cut at 0.5 stays.
     """
 
     name = "cbst"
@@ -59,10 +64,10 @@ class Cbst(MaskingPolicy):
 class Dars(MaskingPolicy):
     """Keep of each predicted class what makes the kept pixels look like the prior.
 
-    DARS, He et al. 2021: of class k the surest ``rho * pi_k * N`` pixels are kept,
-    ``t = y``, and where a tie (here: one bin of the histogram) would exceed that, a random part
-    of it. A class predicted on fewer pixels than its quota is kept whole, and then the
-    composition is not the prior.
+    DARS, He et al. 2021: ``w = [c >= tau_y]``, ``t = y``, where tau_k keeps the surest
+    ``rho * pi_k * N`` pixels of class k. Where a tie (here: one bin of the histogram) would exceed
+    that, a random part of it is kept. A class predicted on fewer pixels than its quota is kept
+    whole, and then the composition is not the prior.
 
     Parameters
     ----------
@@ -70,6 +75,11 @@ class Dars(MaskingPolicy):
         rho.
     decay
         Of the histogram of p, see `running_histogram.Histogram`.
+
+    Notes
+    -----
+    Use it where the prior is known and predictions below 0.5 shall never become particles. A rare
+    class is held at its prior from above, and falls below it when too few pixels reach 0.5.
     """
 
     name = "dars"
@@ -124,6 +134,11 @@ class Quota(MaskingPolicy):
         Of the histogram of p, see `running_histogram.Histogram`. Short, because a histogram that
         lags behind a teacher that is losing its particles asks for probabilities that no pixel has
         any more, and all that is kept is background (docs/collapse.md).
+
+    Notes
+    -----
+    Use it by default (`experiment=cure`), where the prior is known within a factor of two. A rare
+    class keeps its prior at each step, even if no pixel reaches 0.5.
     """
 
     name = "quota"

@@ -27,6 +27,11 @@ class FlexMatch(MaskingPolicy):
         tau.
     decay
         Of the shares, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it to compare with the literature. It lowers the threshold of the rare class, which may then
+    flood the micrograph, because nothing caps it.
     """
 
     name = "flexmatch"
@@ -68,6 +73,11 @@ class FreeMatch(MaskingPolicy):
     ----------
     decay
         Of the means, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it where no threshold is to be chosen by hand. It keeps nearly all predicted particles and
+    filters unsure background, and the rare class can run away to too many.
     """
 
     name = "freematch"
@@ -93,8 +103,8 @@ class FreeMatch(MaskingPolicy):
 class Adsh(MaskingPolicy):
     """Give particles the keep rate that background has at a fixed threshold.
 
-    Adsh, Guo and Li 2022: background is kept at ``c >= tau``, which keeps a share
-    rho of it; particles are kept above the ``1 - rho`` quantile of p among them; ``t = y``. Equal
+    Adsh, Guo and Li 2022: ``w = [c >= tau_y]``, ``t = y``. tau_0 is tau and keeps a share rho of
+    background; tau_1 is the ``1 - rho`` quantile of p among the pixels predicted as particle. Equal
     keep rates are zero drift, by construction.
 
     Parameters
@@ -103,6 +113,11 @@ class Adsh(MaskingPolicy):
         tau, for background.
     decay
         Of the histogram of p, see `running_histogram.Histogram`.
+
+    Notes
+    -----
+    Use it where the teacher changes during training and fixed thresholds would not follow. A rare
+    class keeps the share that is predicted, neither starved nor fed.
     """
 
     name = "adsh"

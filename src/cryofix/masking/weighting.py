@@ -30,6 +30,11 @@ class ImageWeight(MaskingPolicy):
     ----------
     threshold
         tau.
+
+    Notes
+    -----
+    Use it where whole micrographs differ in quality. It is neutral inside a tile; tiles full of
+    unsure particles weigh less than empty ones.
     """
 
     name = "image_weight"
@@ -67,6 +72,11 @@ class SoftMatch(MaskingPolicy):
         False weighs by ``c`` itself, which is a monotone function of confidence alone.
     decay
         Of mean and variance, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it with the alignment, which lifts a rare class; without the alignment it is a soft form of
+    `symmetric` and starves the class alike.
     """
 
     name = "softmatch"
@@ -120,8 +130,8 @@ class Bernoulli(MaskingPolicy):
     """Drop pixels of the class that is learnt better, at random.
 
     Adaptive sampling of AEL, Hu et al. 2021: a pixel of predicted class k is kept with
-    probability ``((1 - A_k) / max_j (1 - A_j))^g``, where A_k is the moving average of the
-    probability that the teacher gives class k on labelled pixels of class k; ``t = y``. Until
+    probability ``P(w = 1) = ((1 - A_k) / max_j (1 - A_j))^g``, where A_k is the moving average of
+    the probability that the teacher gives class k on labelled pixels of class k; ``t = y``. Until
     labelled tiles were seen all are kept.
 
     Parameters
@@ -130,6 +140,11 @@ class Bernoulli(MaskingPolicy):
         g; 0 keeps all (no mask).
     decay
         Of A in a step, see `running.RunningMean`.
+
+    Notes
+    -----
+    Use it where background is learnt long before particles. It thins easy background at random, so
+    the share of a rare class grows and may end far above the prior.
     """
 
     name = "bernoulli"

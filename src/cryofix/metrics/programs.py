@@ -58,6 +58,9 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
 
     Raises CryofixError if they cannot be read.
 
+    Scores outside [0, 1], which many programs give, are replaced by their rank among all of the
+    program's scores: every threshold on them stays a threshold.
+
     Parameters
     ----------
     name
@@ -67,9 +70,6 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
         :func:`~cryofix.formats.read_coordinates`: ``format``, ``y_origin``, ``downsample``, ...
     micrographs
         Headers of all micrographs of the data set, by name.
-
-    Scores outside [0, 1], which many programs give, are replaced by their rank among all of the
-    program's scores: every threshold on them stays a threshold.
     """
     options = dict(source) if isinstance(source, Mapping) else {"path": source}
     if "path" not in options:
