@@ -170,7 +170,7 @@ def test_empty_or_no_labels_give_no_verdict(tmp_path: Path) -> None:
     for labels in ({}, {"m0": Particles.empty()}, {"elsewhere": Particles.empty()}):
         fit = check_labels(micrographs, labels)
         assert (fit.confirmed, fit.better) == (False, None)
-        assert "no particles to look at" in fit.message()
+        assert "since none of them can be looked at" in fit.message()
 
 
 def test_real_labels_lie_on_particles_and_no_longer_when_exchanged(empiar10017: Path) -> None:

@@ -73,7 +73,7 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
         raise CryofixError(
             f"the labelled particles of {', '.join(found)} ({known}) are too few, or too close"
             " together, to teach some and validate on others: label more of them, or another"
-            " micrograph"
+            " micrograph; those in data.border_px do not count"
         )
     return found
 
@@ -115,6 +115,7 @@ def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Bloc
     ]
     count = max(1, round(SHARE * len(grid)))
     particles = annotated.particles or Particles.empty()
+    particles = particles.select(annotated.area.holds(particles.x, particles.y))
     random = np.random.default_rng(seed)
 
     def drawn() -> Blocks:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cryofix.data.array_cache import CachedMicrograph, cache_all, cache_mask
-from cryofix.data.diameters import check_diameter
+from cryofix.data.diameters import check_diameter, warn_of_doubles
 from cryofix.data.origin import Files
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.scaling import Scaling
@@ -145,6 +145,7 @@ def load_dataset(
     if check_fit and coordinates is not None:
         by_name = dict(zip(infos, diameters, strict=True))
         _warn_of_misfit(infos, labels, by_name, coordinates, files)
+        warn_of_doubles(coordinates, labels, by_name)
     particle_px = scaling.network_px(diameters, scales)
     cached = cache_all(ordered, scales, particle_px, preprocessing, cache, start(len(ordered)))
     annotated = {}

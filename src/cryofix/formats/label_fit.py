@@ -60,9 +60,14 @@ class LabelFit:
         """Return one sentence: a warning unless `confirmed`; ``keys`` are the user's command's."""
         keys = keys or CommandKeys()
         given, better = self.as_given, self.better
-        if given.micrographs == 0:
-            return "the labels could not be checked, since there are no particles to look at"
         shown = better or given
+        if shown.particles < 2:
+            return (
+                "it could not be checked whether the labels lie on particles, since"
+                f" {shown.particles or 'none'} of them can be looked at: it takes two or more whose"
+                " surroundings lie within the micrograph; look at a picture of the labels before"
+                " training"
+            )
         plural = "s" if shown.micrographs > 1 else ""
         of = f"{shown.particles} particles in {shown.micrographs} micrograph{plural}"
         numbers = f"{given.contrast:.3f} +- {given.standard_error:.3f}"

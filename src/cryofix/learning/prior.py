@@ -152,6 +152,7 @@ def estimate_prior(
                 " data.particles_per_micrograph, a rough number of particles that a micrograph"
                 " holds, or prior.value"
             )
+        _check_clicks(data)
         return Prior(None, None, "", validation, given, counted, estimate=estimate)
     shares = data.prior_per_micrograph()
     labelled = _mean(shares)
@@ -171,6 +172,20 @@ def estimate_prior(
     ci95 = interval(counts, mean).bounds
     over = f"{len(counts)} {ONE}"
     return Prior(labelled, ci95, over, validation, given, counted, estimate=estimate)
+
+
+def _check_clicks(data: CryoDataModule) -> None:
+    """Refuse partial labels without a click to learn from or, where they are partial, to score."""
+    for part in ("labelled", "validation"):
+        micrographs = data.part(part)
+        held = sum(int(target[valid].any()) for target, valid in map(data.maps, micrographs))
+        if not held and any(one.partial for one in micrographs):
+            names = ", ".join(one.micrograph.name for one in micrographs)
+            remedy = "change label_draw" if part == "labelled" else "set data.validation=0"
+            raise CryofixError(
+                f"the {part} micrographs ({names}) hold no labelled particle inside the scored"
+                f" area, which data.border_px narrows: label particles there, or {remedy}"
+            )
 
 
 def _by_count(data: CryoDataModule) -> float | None:
