@@ -27,11 +27,14 @@ class Labelled:
     micrographs: list[Maps]
     tiling: Any = field(default_factory=lambda: SimpleNamespace(tile_px=16))
     labelling: Labelling = field(default_factory=Labelling)
-    split: Any = field(default_factory=lambda: type("Split", (), {"labelled": ["first"]}))
     has_particles: bool = True
 
     scored_partially: bool = False
     validation: list[float] = field(default_factory=lambda: [0.03, 0.05])
+
+    @property
+    def split(self) -> Any:
+        return SimpleNamespace(labelled=[f"m{number}" for number in range(len(self.micrographs))])
 
     def prior_per_micrograph(self, part: str = "labelled") -> list[float]:
         if part == "validation":
@@ -117,7 +120,7 @@ def test_a_share_outside_0_and_1_is_refused(value: float) -> None:
 
 
 def test_labels_without_a_particle_are_refused() -> None:
-    with pytest.raises(CryofixError, match="first"):
+    with pytest.raises(CryofixError, match="m0"):
         estimate_prior(micrographs(0.0))
 
 

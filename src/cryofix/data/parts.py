@@ -4,11 +4,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from cryofix.data.blocks import Blocks, blocks_of
 from cryofix.data.labelling import Labelling
 from cryofix.data.sources import Dataset
-from cryofix.data.split import Split, Splitting, draw_window
+from cryofix.data.split import Split, Splitting, draw_windows
 from cryofix.data.tiles import Annotated
+from cryofix.errors import CryofixError
 from cryofix.formats.label_fit import evenly
 
 
@@ -59,6 +62,12 @@ class Parts:
         """Blocks of labelled micrographs, by name; none where whole micrographs validate."""
         if self.split.validation:
             return {}
+        if self.drawn.labelled_windows > 1:
+            raise CryofixError(
+                f"data.labelled_windows={self.drawn.labelled_windows} needs whole micrographs to"
+                " validate on, since blocks are drawn in one window only: give data.validation=1"
+                " or more, or data.labelled_windows=1"
+            )
         never = self.drawn.never_scored
         scorable = [one for one in self._labelled if one.micrograph.name not in never]
         return blocks_of(scorable, self.tile_px, self.drawn.split_seed)
@@ -68,23 +77,34 @@ class Parts:
         blocks = {
             name: each.boxes_px(self.dataset.annotated[name]) for name, each in self.blocks.items()
         }
-        clicks = {one.micrograph.name: one.particles_px() for one in self._labelled if one.partial}
+        clicks: dict[str, list[list[float]]] = {}
+        windows: dict[str, list[list[float]]] = {}
+        for one in self._labelled:
+            name = one.micrograph.name
+            if one.partial:
+                clicks.setdefault(name, []).extend(one.particles_px())
+            if self.drawn.labelled_area < 1:
+                corners = np.array(one.interior) / np.tile(one.micrograph.scale_xy, 2)
+                windows.setdefault(name, []).append(corners.round(1).tolist())
         return {
             **asdict(self.split),
             "validation_blocks": blocks,
+            "windows": windows,
             "clicks": clicks,
             "options": asdict(self.drawn) | asdict(self.labelling),
         }
 
     @cached_property
     def _labelled(self) -> list[Annotated]:
-        """The labelled micrographs with all that is labelled of them."""
+        """The labelled micrographs with all that is labelled of them, each window by itself."""
         micrographs, drawn = self._whole("labelled"), self.drawn
         if drawn.labelled_area < 1:
             seed = [drawn.split_seed, 2, drawn.label_draw]
+            size = drawn.labelled_area, drawn.labelled_windows
             micrographs = [
-                one.within(draw_window(one.interior, drawn.labelled_area, [*seed, i]))
+                one.within(window)
                 for i, one in enumerate(micrographs)
+                for window in draw_windows(one.interior, *size, [*seed, i])
             ]
         return self.labelling.apply(micrographs, [drawn.split_seed, 3, drawn.label_draw])
 

@@ -52,8 +52,10 @@ class Splitting:
     never_scored: tuple[str, ...] = ()
     """Micrographs whose labels are too incomplete to be scored on; they stay in training."""
     labelled_area: float = 1.0
-    """Share, in (0, 1], of each labelled micrograph that has labels: a window drawn from
-    ``split_seed`` and ``label_draw``. What is outside counts for neither side."""
+    labelled_windows: int = 1
+    """Share, in (0, 1], of each labelled micrograph that has labels, in so many windows of one
+    size, which do not overlap; drawn from ``split_seed`` and ``label_draw``. What is outside of
+    them counts for neither side."""
 
     def __post_init__(self) -> None:
         check_ranges(self, split_seed=(0, 2**32 - 1), label_draw=(0, 2**32 - 1))
@@ -66,6 +68,14 @@ class Splitting:
             raise CryofixError(
                 f"data.labelled_area={self.labelled_area} is not a share of a micrograph: give a"
                 " number above 0 and at most 1"
+            )
+        check_ranges(self, "data.", labelled_windows=(1, 10_000))
+        most = self.labelled_windows / _along(self.labelled_windows) ** 2
+        if self.labelled_area > most:
+            raise CryofixError(
+                f"data.labelled_windows={self.labelled_windows} windows of together"
+                f" data.labelled_area={self.labelled_area} of a micrograph do not fit beside each"
+                f" other: lower data.labelled_area to {math.floor(100 * most) / 100:g} or less"
             )
 
     def split(self, with_labels: Sequence[str], without_labels: Sequence[str] = ()) -> Split:
@@ -109,18 +119,32 @@ class Splitting:
         )
 
 
-def draw_window(
-    interior: tuple[float, float, float, float], area: float, seed: Sequence[int]
-) -> tuple[float, float, float, float]:
-    """Return a randomly placed box (x0, y0, x1, y1) of the interior's proportions.
+def draw_windows(
+    interior: tuple[float, float, float, float], area: float, count: int, seed: Sequence[int]
+) -> list[tuple[float, float, float, float]]:
+    """Return ``count`` boxes (x0, y0, x1, y1) of the interior's proportions and of one size.
 
-    It has the share ``area``, in (0, 1], of the interior, and its place depends on ``seed``.
+    Together they have the share ``area``, in (0, 1], of the interior. Each lies at random in a cell
+    of its own of a square grid; cells and places depend on ``seed``.
     """
     x0, y0, x1, y1 = interior
-    width, height = ((high - low) * area**0.5 for low, high in ((x0, x1), (y0, y1)))
-    across, down = np.random.default_rng(seed).uniform(size=2)
-    left, top = x0 + across * (x1 - x0 - width), y0 + down * (y1 - y0 - height)
-    return left, top, left + width, top + height
+    along, random = _along(count), np.random.default_rng(seed)
+    across, down = (x1 - x0) / along, (y1 - y0) / along
+    width, height = ((high - low) * (area / count) ** 0.5 for low, high in ((x0, x1), (y0, y1)))
+    places, cells = random.uniform(size=(count, 2)), random.permutation(along**2)[:count]
+    windows = []
+    for (x, y), (row, column) in zip(
+        places.tolist(), (divmod(each, along) for each in cells.tolist()), strict=True
+    ):
+        left = x0 + column * across + x * (across - width)
+        top = y0 + row * down + y * (down - height)
+        windows.append((left, top, left + width, top + height))
+    return windows
+
+
+def _along(count: int) -> int:
+    """Return the cells along a side of the smallest square grid with ``count`` of them."""
+    return math.isqrt(count - 1) + 1
 
 
 def _count(key: str, value: float, total: int) -> int:

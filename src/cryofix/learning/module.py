@@ -60,7 +60,7 @@ class FixMatch(LightningModule):
         self.frozen: FrozenTeacher | None = None
         if policy is not None and data is not None and settings.teacher.kind == "frozen":
             unlabelled = data.stream("unlabelled").micrographs
-            labelled = len(data.part("labelled"))
+            labelled = len(data.split.labelled)
             first = self.average.network
             self.frozen = FrozenTeacher(first, settings.teacher, unlabelled, labelled)
         self.policy = policy

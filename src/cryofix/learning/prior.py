@@ -165,7 +165,8 @@ def estimate_prior(
         )
     if len(shares) > 1:
         ci95 = interval([(share, 1.0) for share in shares], mean).bounds
-        over = f"{len(shares)} labelled micrographs"
+        windows = "windows of " if len(shares) > len(data.split.labelled) else ""
+        over = f"{len(shares)} {windows}labelled micrographs"
         return Prior(labelled, ci95, over, validation, given, counted, estimate=estimate)
     only = data.part("labelled")[0]
     counts = region_counts(*data.maps(only), data.tiling.tile_px)
@@ -193,8 +194,9 @@ def _by_count(data: CryoDataModule) -> float | None:
     expected = data.labelling.particles_per_micrograph
     if expected is None:
         return None
-    labelled = data.to_count_in(len(data.split.labelled), "labelled")
-    clicked = sum(len(one.particles or ()) for one in labelled) / len(labelled)
+    micrographs, windows = len(data.split.labelled), data.splitting.labelled_windows
+    labelled = data.to_count_in(micrographs * windows, "labelled")
+    clicked = sum(len(one.particles or ()) for one in labelled) / micrographs
     if expected < clicked:
         raise CryofixError(
             f"data.particles_per_micrograph={expected:g} is less than the {clicked:g} particles"
