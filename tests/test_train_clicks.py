@@ -11,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from cryofix.data.simulation.dataset import write_dataset
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.experiment.run_folder import headline
-from support import SMALL, message, results, run_train
+from support import SMALL, message, results, run_command, run_train
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,12 @@ def test_clicks_on_one_micrograph_are_scored_by_what_they_tell(
         assert f"{score}particle_positive_unlabelled_f1" in tags
         wrong = ("particle_f1", "pixel_f1", "pixel_precision", "particle_average_precision")
         assert not tags & {f"{score}{kind}" for kind in wrong}
+
+    run_command("report", f"sweep={tmp_path}", f"output={tmp_path / 'report'}")
+    capfd.readouterr()
+    written = (tmp_path / "report" / "report.md").read_text()
+    assert "| Particle positive-unlabelled F1 |" in written
+    assert f"{content['validation']['fixmatch']['particle_positive_unlabelled_f1']:.3f}" in written
 
     from cryofix.pick import main
 

@@ -189,6 +189,47 @@ def test_csv_of_runs_has_a_line_for_each_with_its_own_scores(summary: SweepSumma
         assert sum(found) / row.runs == pytest.approx(row.gain.mean)
 
 
+def test_scores_of_particles_that_no_run_has_are_left_out_of_the_csv_files(
+    sweep: Any, make_results: Any
+) -> None:
+    for seed in (0, 1):
+        result = make_results("none", 0.1, seed)
+        for branch in ("supervised", "fixmatch"):
+            result[branch].pop("particle")
+            result["validation"][branch] = {"pixel_average_precision": 0.8}
+        sweep.finished(str(seed), result)
+    found = summarise_sweep(collect(sweep.path))
+    for written in (rows_csv(found.rows), runs_csv(found.runs)):
+        (names, *_) = csv.reader(io.StringIO(written))
+        assert [name for name in names if "_particle_" in name and "validation" not in name] == []
+        assert [name for name in names if "fixmatch_pixel_average_precision" in name]
+
+
+def test_runs_with_partial_labels_are_ranked_by_what_selects_them(
+    sweep: Any, make_results: Any
+) -> None:
+    best = {"none": 0.61, "quota": 0.64, "class_aware": 0.55}
+    for mask, score in best.items():
+        result = make_results(mask, 0.1, 0)
+        scores = {"particle_recall": 0.9, "particle_positive_unlabelled_f1": score}
+        for branch in ("supervised", "fixmatch"):
+            result[branch] = {"pixel": {"f1": None}, "particle": {"f1": None}}
+            result["validation"][branch] = dict(scores)
+        sweep.finished(mask, result)
+    found = summarise_sweep(collect(sweep.path))
+    assert found.metric_title == "Particle positive-unlabelled F1"
+    (choice,) = found.best
+    assert (choice.row.setting.mask, choice.score, choice.source) == ("quota", 0.64, "validation")
+    assert "mask=quota" in choice.line
+    for written in (markdown(found), html(found)):
+        assert "Particle positive-unlabelled F1" in written
+    lines = list(csv.DictReader(io.StringIO(runs_csv(found.runs))))
+    written_scores = {
+        line["mask"]: float(line["validation_particle_positive_unlabelled_f1"]) for line in lines
+    }
+    assert written_scores == best
+
+
 def test_markdown_has_rows_maps_and_jobs(summary: SweepSummary) -> None:
     written = markdown(summary)
     assert written.count("| simulated | symmetric |") == 6

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from cryofix.experiment.run_folder import SELECTED_BY, SELECTED_PARTIALLY_BY
 from cryofix.reporting.frame_tables import Column, markdown_code
 from cryofix.reporting.numbers import NOT_MEASURED, percent, plain, signed
 from cryofix.reporting.pages import fragment
@@ -165,13 +166,17 @@ def jobs_frame(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def rows_csv(rows: pd.DataFrame) -> str:
-    """Return a line for each setting and ratio, with numbers in full; unknown cells are empty."""
-    branches = [f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in METRICS]
+    """Return a line for each setting and ratio, with numbers in full; unknown cells are empty.
+
+    Scores of particles that no run has are left out.
+    """
+    names = _measured(rows, "_mean")
+    branches = [f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in names]
     return _csv(
         rows,
         *(*ROW, "runs", "seeds", "label_draws"),
         *(f"{name}_{what}" for name in branches for what in ("mean", "sd")),
-        *(f"gain_{name}{what}" for name in METRICS for what in ("", "_low95", "_high95", "_worst")),
+        *(f"gain_{name}{what}" for name in names for what in ("", "_low95", "_high95", "_worst")),
         *("verdict", "interval_basis", "min_drift_mean", "min_drift_worst", "collapse_alarms"),
         *("particle_keep", "background_keep", "seconds_mean"),
     )
@@ -179,15 +184,27 @@ def rows_csv(rows: pd.DataFrame) -> str:
 
 def runs_csv(runs: pd.DataFrame) -> str:
     """Return a line for each finished run, in the order of the rows that they belong to."""
-    validated = [f"validation_{name}" for name in ("particle_average_precision", "particle_f1")]
+    validated = [f"validation_{name}" for name in (SELECTED_BY, "particle_f1")]
+    if runs.get(f"validation_fixmatch_{SELECTED_PARTIALLY_BY}", pd.Series()).notna().any():
+        validated.append(f"validation_{SELECTED_PARTIALLY_BY}")
     named = {name.replace("_", "_fixmatch_", 1): name for name in validated}
     return _csv(
         runs.rename(columns=named | {"alarmed": "collapse_alarm"}),
         *(*ROW, "seed", "split_seed", "label_draw", "selected"),
-        *(f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in METRICS),
+        *(f"{branch}_{name}" for branch in ("fixmatch", "supervised") for name in _measured(runs)),
         *(*validated, "min_drift", "collapse_alarm"),
         *("particle_keep", "background_keep", "seconds"),
     )
+
+
+def _measured(frame: pd.DataFrame, what: str = "") -> list[str]:
+    """Return the scores of pixels, and those of particles that any line has on test."""
+
+    def known(name: str) -> bool:
+        columns = [f"{branch}_{name}{what}" for branch in ("fixmatch", "supervised")]
+        return not frame.empty and bool(frame[columns].notna().any(axis=None))
+
+    return [name for name in METRICS if not name.startswith("particle_") or known(name)]
 
 
 def _csv(frame: pd.DataFrame, *columns: str) -> str:

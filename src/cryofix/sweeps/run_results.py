@@ -14,6 +14,7 @@ METRICS: Mapping[str, str] = {
     "particle_precision": "Particle precision",
     "particle_recall": "Particle recall",
     "particle_average_precision": "Particle average precision",
+    "particle_positive_unlabelled_f1": "Particle positive-unlabelled F1",
     "pixel_f1": "Pixel F1 at 0.5",
     "pixel_precision": "Pixel precision at 0.5",
     "pixel_recall": "Pixel recall at 0.5",

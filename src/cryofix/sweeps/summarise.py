@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from cryofix.errors import CryofixError
-from cryofix.experiment.run_folder import SELECTED_BY, SELECTED_WITHOUT_PARTICLES_BY
+from cryofix.experiment.run_folder import (
+    SELECTED_BY,
+    SELECTED_PARTIALLY_BY,
+    SELECTED_WITHOUT_PARTICLES_BY,
+)
 from cryofix.sweeps.best import Choice, choose
 from cryofix.sweeps.collect import Sweep
 from cryofix.sweeps.gains import ALONE
@@ -109,8 +113,8 @@ def summarise_sweep(sweep: Sweep, metric: str | None = None) -> SweepSummary:
     """
     runs = runs_frame(sweep.finished)
     if metric is None:
-        by_pixels = not _known(runs, SELECTED_BY) and _known(runs, SELECTED_WITHOUT_PARTICLES_BY)
-        metric = SELECTED_WITHOUT_PARTICLES_BY if by_pixels else SELECTED_BY
+        rules = (SELECTED_BY, SELECTED_PARTIALLY_BY, SELECTED_WITHOUT_PARTICLES_BY)
+        metric = next((rule for rule in rules if _known(runs, rule)), SELECTED_BY)
     higher_is_better = [name for name in METRICS if name != "pixel_ece"]
     if metric not in higher_is_better:
         raise CryofixError(f"metric={metric}: choose one of {', '.join(higher_is_better)}.")
