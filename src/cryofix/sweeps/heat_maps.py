@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import colors
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from cryofix.reporting.figures import INK, LINE, MUTED, inline_svg, sized, style, tip
@@ -75,51 +76,67 @@ def quantities(metric: str) -> tuple[Quantity, ...]:
 
 def heat_map(rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) -> Markup:
     """Draw settings across and label ratios down; cells without a run are left open."""
+    with style():
+        figure = sized(*size(rows))
+        draw(figure.add_axes((0, 0, 1, 1)), rows, quantity, scale)
+        described = f"Heat map of {quantity.title}: settings across, labelled share down"
+        return inline_svg(figure, described)
+
+
+def size(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return width and height of a heat map in pixels."""
+    _, left, width = _columns(rows)[-1]
+    return left + width + 2, TOP + ROW * rows.ratio.nunique() + 2
+
+
+def _columns(rows: pd.DataFrame) -> list[tuple[Any, float, float]]:
+    """Return the settings with the left edge and the width of their columns."""
     settings = rows.drop_duplicates("setting")[["setting", "mask", "keys", "values"]]
-    ratios = sorted(rows.ratio.unique())
-    cells = {(row.setting, row.ratio): row for _, row in rows.iterrows()}
-    colours = colors.LinearSegmentedColormap.from_list("", quantity.colours)
-    heads, columns = list[tuple[float, float, str, dict[str, Any]]](), []
-    x = float(LEFT)
+    columns, x = list[tuple[Any, float, float]](), float(LEFT)
     for mask, group in groupby(settings.itertuples(), key=lambda row: str(row.mask)):
         members: list[Any] = list(group)
         width = max(CELL, *(LETTER * len(each.values) + 8 for each in members))
         width = max(width, (6.8 * len(mask) + 8) / len(members))
-        named = f"{mask}: {members[0].keys}" if members[0].keys else mask
-        named = named if 6.8 * len(named) < width * len(members) else mask
-        heads.append((x + width * len(members) / 2, 14, named, {"weight": "bold", "color": INK}))
         for each in members:
-            heads.append((x + width / 2, 31, each.values, {"color": MUTED}))
-            columns.append((each.setting, x, width))
+            columns.append((each, x, width))
             x += width
         x += GAP
-    width, height = x - GAP + 2, TOP + ROW * len(ratios) + 2
-    with style():
-        figure = sized(width, height)
-        axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
-        axis.axis("off")
-        for place, y, words, look in heads:
-            axis.text(place, y, words, horizontalalignment="center", **look)
-        for number, ratio in enumerate(ratios):
-            y = TOP + ROW * number
-            axis.text(LEFT - 6, y + 0.62 * ROW, percent(ratio), horizontalalignment="right")
-            for setting, left, across in columns:
-                row = cells.get((setting, ratio))
-                box = axis.add_patch(Rectangle((left + 1, y + 1), across - 2, ROW - 2))
-                if row is None or row[quantity.column] is None:
-                    box.set(facecolor="none", edgecolor=LINE, linestyle="--")
-                    tip(box, "no finished run")
-                    words, ink = "\N{EN DASH}", MUTED
-                else:
-                    value = float(row[quantity.column])
-                    fill = colours(scale(value))
-                    box.set(facecolor=fill, edgecolor="none")
-                    tip(box, f"{quantity.title}: {value:.4f}, {row.runs} runs")
-                    words, ink = quantity.written(row), ink_on(fill)
-                middle = left + across / 2, y + 0.62 * ROW
-                axis.text(*middle, words, color=ink, horizontalalignment="center")
-        described = f"Heat map of {quantity.title}: settings across, labelled share down"
-        return inline_svg(figure, described)
+    return columns
+
+
+def draw(axis: Axes, rows: pd.DataFrame, quantity: Quantity, scale: colors.Normalize) -> None:
+    """Draw a heat map on axes of its `size`, inside of `style`."""
+    columns, (width, height) = _columns(rows), size(rows)
+    axis.set(xlim=(0, width), ylim=(height, 0))
+    axis.axis("off")
+    middle: dict[str, Any] = {"horizontalalignment": "center"}
+    for mask, group in groupby(columns, key=lambda column: str(column[0].mask)):
+        members = list(group)
+        (first, left, _), (_, last, across) = members[0], members[-1]
+        named = f"{mask}: {first.keys}" if first.keys else mask
+        named = named if 6.8 * len(named) < last + across - left else mask
+        axis.text((left + last + across) / 2, 14, named, weight="bold", color=INK, **middle)
+        for each, left, across in members:
+            axis.text(left + across / 2, 31, each.values, color=MUTED, **middle)
+    cells = {(row.setting, row.ratio): row for _, row in rows.iterrows()}
+    colours = colors.LinearSegmentedColormap.from_list("", quantity.colours)
+    for number, ratio in enumerate(sorted(rows.ratio.unique())):
+        y = TOP + ROW * number
+        axis.text(LEFT - 6, y + 0.62 * ROW, percent(ratio), horizontalalignment="right")
+        for each, left, across in columns:
+            row = cells.get((each.setting, ratio))
+            box = axis.add_patch(Rectangle((left + 1, y + 1), across - 2, ROW - 2))
+            if row is None or row[quantity.column] is None:
+                box.set(facecolor="none", edgecolor=LINE, linestyle="--")
+                tip(box, "no finished run")
+                words, ink = "\N{EN DASH}", MUTED
+            else:
+                value = float(row[quantity.column])
+                fill = colours(scale(value))
+                box.set(facecolor=fill, edgecolor="none")
+                tip(box, f"{quantity.title}: {value:.4f}, {row.runs} runs")
+                words, ink = quantity.written(row), ink_on(fill)
+            axis.text(left + across / 2, y + 0.62 * ROW, words, color=ink, **middle)
 
 
 def ink_on(background: Any) -> str:
