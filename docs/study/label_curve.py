@@ -1,4 +1,4 @@
-"""Draw docs/how_many_labels.png from the runs of `experiment=how_many_labels`, and tabulate them.
+"""Draw the runs of `experiment=how_many_labels`, and tabulate them for docs/how_many_labels.md.
 
     python docs/study/label_curve.py FOLDER [--topaz scores.csv] [--output docs/how_many_labels]
 
@@ -22,15 +22,21 @@ from cryofix.sweeps.gains import t_interval
 SCORES = {"average_precision": "particle average precision", "f1": "particle F1"}
 PROGRAMS = {"supervised": "control", "fixmatch": "cure"}
 CELL = ["data", "noise", "clicks"]
+WHOLE = {"one micrograph": 1000.0, "all micrographs": 4000.0}  # places on the axis of clicks
 COLOURS = {"control": "tab:gray", "cure": "tab:blue", "Topaz": "tab:orange"}
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
-    """Return a line for each finished run and program; without a number, clicks are all."""
+    """Return a line for each finished run and program.
+
+    Without a number of clicks, micrographs are labelled completely: one of them, or all.
+    """
     rows = []
     for path in sorted(folder.glob("*/results.json")):
         found: dict[str, Any] = json.loads(path.read_text())
         data = json.loads((path.parent / "config.json").read_text())["data"]
+        labelled = json.loads((path.parent / "splits.json").read_text())["labelled"]
+        whole = "one micrograph" if len(labelled) == 1 else "all micrographs"
         clicks = data["labelled_particles"]
         selected = found["selected"]
         for branch, program in PROGRAMS.items():
@@ -39,7 +45,7 @@ def read_runs(folder: Path) -> pd.DataFrame:
                 {
                     "data": found["data"],
                     "noise": data["added_noise"],
-                    "clicks": "all" if clicks is None else str(clicks),
+                    "clicks": whole if clicks is None else str(clicks),
                     "seed": found["seed"],
                     "program": program,
                     "selected": branch == selected,
@@ -70,8 +76,8 @@ def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def place(clicks: str) -> float:
-    """Return where a number of clicks stands on the axis; all of a micrograph are about 700."""
-    return 1000.0 if clicks == "all" else float(clicks)
+    """Return where a number of clicks stands on the axis."""
+    return WHOLE.get(clicks) or float(clicks)
 
 
 def draw(runs: pd.DataFrame, path: Path) -> None:
@@ -90,12 +96,12 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
                 means = group.groupby(at)[score].mean()
                 axis.plot(means.index, means, "-", color=colour, label=program)
             axis.set_xscale("log")
-            axis.set_xticks([10, 30, 100, 300, 1000], ["10", "30", "100", "300", "all"])
+            axis.set_xticks([10, 30, 100, 300, *WHOLE.values()], [10, 30, 100, 300, "one", "all"])
             axis.minorticks_off()
             axis.grid(alpha=0.3)
             axis.set_ylabel(title if column == 0 else "")
         axes[0, column].set_title(f"{data}" + (f", added_noise={noise:g}" if noise else ""))
-        axes[1, column].set_xlabel("labelled particles of one micrograph")
+        axes[1, column].set_xlabel("clicks, or whole micrographs")
     axes[1, 0].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=120)
