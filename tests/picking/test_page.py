@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarks.browser import opened_browser
 
-from browser import opened_browser
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.picking.jobs import Outcome
 from cryofix.picking.micrographs import Picked

@@ -1,67 +1,31 @@
 """A person at the label page, in a real Chromium: what is clicked is what the files hold."""
 
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import matplotlib.image
 import numpy as np
 import pytest
+import scipy.ndimage
+from benchmarks.browser import Browser, opened_browser
+from benchmarks.label_hand import WHERE, Hand, Served, served, until
 from numpy.typing import NDArray
 
-from browser import Browser, opened_browser
-from cryofix.formats import index_micrographs, read_coordinates, write_mrc
+from cryofix.formats import write_mrc
 from support import SMALL, run_train
 
 pytestmark = pytest.mark.slow
 
 ROWS, COLUMNS, DIAMETER = 900, 1300, 60.0
-WHERE = """
-const plot = Bokeh.documents[0].get_model_by_name("micrograph"), view = Bokeh.index.get_one(plot)
-const box = view.canvas_view.el.getBoundingClientRect(), frame = view.frame.bbox
-const {x_range: x, y_range: y} = plot
-return [box.left + frame.left, box.top + frame.top, frame.width, frame.height,
-        x.start, x.end, y.end, y.start]"""
-BUTTON = """
-const button = Bokeh.documents[0].get_model_by_name(NAME)
-Bokeh.index.get_one(button).el.shadowRoot.querySelector("button").click()"""
-
-
-@dataclass
-class Served:
-    """The command, and the folder that it writes into."""
-
-    process: subprocess.Popen[str]
-    address: str
-    data: Path
-    labels: Path
-
-    def read(self) -> dict[str, NDArray[np.float64]]:
-        """Return what the label files hold now, (n, 2) by micrograph."""
-        if not any(self.labels.glob("*.csv")):
-            return {}
-        found = read_coordinates(
-            self.labels, index_micrographs(sorted(self.data.glob("*.mrc"))), allow_empty=True
-        )
-        return {name: np.stack([each.x, each.y], axis=1) for name, each in found.items()}
 
 
 @contextmanager
-def served(folder: Path, *words: str) -> Iterator[Served]:
-    data, labels = folder / "data", folder / "labels"
-    command = [sys.executable, "-m", "cryofix", "label", f"micrographs={data}/*.mrc"]
-    given = (f"output={labels}", f"diameter_px={DIAMETER}", *words)
-    with subprocess.Popen([*command, *given], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield Served(process, process.stdout.readline().split()[-1], data, labels)
-        finally:
-            process.kill()
+def labelling(folder: Path, *words: str) -> Iterator[Served]:
+    with served(folder / "data", folder / "labels", f"diameter_px={DIAMETER}", *words) as page:
+        yield page
 
 
 @pytest.fixture
@@ -73,59 +37,45 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Hand:
-    """Clicks at pixels of the micrograph, wherever and however large it is drawn."""
-
-    def __init__(self, browser: Browser, address: str) -> None:
-        self.browser = browser
-        browser.resize(1400, 900)
-        self.open(address)
-
-    def open(self, address: str) -> None:
-        browser = self.browser
-        browser.open(address)
-        until(lambda: browser.run("return window.Bokeh?.documents?.[0]?.is_idle === true"))
-
-    def screen(self, x: float, y: float) -> tuple[int, int]:
-        left, top, width, height, x0, x1, y0, y1 = self.browser.run(WHERE)
-        return (
-            round(left + (x - x0) / (x1 - x0) * width),
-            round(top + (y - y0) / (y1 - y0) * height),
-        )
-
-    def pixel(self, column: int, row: int) -> tuple[float, float]:
-        left, top, width, height, x0, x1, y0, y1 = self.browser.run(WHERE)
-        return (x0 + (column - left) / width * (x1 - x0), y0 + (row - top) / height * (y1 - y0))
-
-    def click(self, x: float, y: float) -> tuple[float, float]:
-        """Click on the screen's pixel that is nearest to (x, y); return what it stands for."""
-        at = self.screen(x, y)
-        self.browser.tap(*at)
-        return self.pixel(*at)
-
-    def zoom(self, x: float, y: float) -> None:
-        before = self.browser.run(WHERE)
-        self.browser.mouse("Wheel", *self.screen(x, y), deltaX=0, deltaY=-300)
-        until(lambda: self.browser.run(WHERE) != before)
-
-    def press(self, name: str) -> None:
-        self.browser.run(BUTTON.replace("NAME", repr(name)))
-
-    def rings(self) -> int:
-        count: int = self.browser.run(
-            "return Bokeh.documents[0].get_model_by_name('rings').data_source.data.x.length"
-        )
-        return count
-
-    def said(self) -> str:
-        return str(self.browser.run("return Bokeh.documents[0].get_model_by_name('said').text"))
+def seen(hand: Hand, picture: Path) -> tuple[float, float]:
+    """Return where in the window the one bright spot of the micrograph is drawn."""
+    left, top, width, height, *_ = (round(value) for value in hand.browser.run(WHERE))
+    hand.browser.mouse("Moved", 5, 5)  # its circle is not drawn outside of the micrograph
+    hand.browser.screenshot(picture)
+    grey = matplotlib.image.imread(picture)[top : top + height, left : left + width, :3].mean(2)
+    spots, _ = scipy.ndimage.label(scipy.ndimage.uniform_filter(grey, 3) > 0.95)
+    largest = np.argmax(np.bincount(spots.ravel())[1:]) + 1
+    row, column = scipy.ndimage.center_of_mass(spots == largest)
+    return column + left, row + top
 
 
-def until(holds: Callable[[], Any], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
+@pytest.mark.parametrize("shape", [(700, 1500), (2600, 1100)])
+def test_a_label_is_where_the_click_was_and_where_the_particle_is_seen_at_every_zoom(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    x, y = 0.71 * shape[1], 0.23 * shape[0]
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    spot = 30 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 15**2))
+    image = spot + np.random.default_rng(0).normal(0, 1, shape)
+    write_mrc(tmp_path / "data" / "m.mrc", image.astype(np.float32), None)
+    with opened_browser(tmp_path / "profile") as browser, labelling(tmp_path) as page:
+        hand = Hand(browser, page.address)
+        scales = []
+        for turn in (0, 150, 300, 300, -500):
+            if turn:
+                hand.zoom(x, y, turn)
+            at = seen(hand, tmp_path / "seen.png")
+            here = round(at[0]), round(at[1])
+            browser.tap(*here)
+            until(lambda: hand.rings() == 1)
+            ((label_x, label_y),) = page.read()["m"]
+            assert np.hypot(*np.subtract(hand.pixel(*here), (label_x, label_y))) < 1
+            _, _, width, _, left, right, _, _ = browser.run(WHERE)
+            scales.append((right - left) / width)
+            assert np.hypot(label_x - x, label_y - y) < max(1, scales[-1])
+            hand.press("Undo")
+            until(lambda: hand.rings() == 0)
+        assert min(scales) < 0.4 * max(scales)
 
 
 def close_to(found: NDArray[np.float64], wanted: list[tuple[float, float]]) -> bool:
@@ -136,7 +86,7 @@ def close_to(found: NDArray[np.float64], wanted: list[tuple[float, float]]) -> b
 def test_thirty_clicks_at_two_zooms_are_in_the_files_and_on_the_page_after_a_reload(
     folder: Path, tmp_path: Path
 ) -> None:
-    with opened_browser(tmp_path / "profile") as browser, served(folder) as page:
+    with opened_browser(tmp_path / "profile") as browser, labelling(folder) as page:
         hand = Hand(browser, page.address)
         clicked = [hand.click(100 + 220.3 * (n % 6), 110 + 160.7 * (n // 6)) for n in range(18)]
         hand.zoom(650, 760)
@@ -157,7 +107,7 @@ def test_thirty_clicks_at_two_zooms_are_in_the_files_and_on_the_page_after_a_rel
 def test_a_click_on_a_particle_removes_it_a_drag_moves_it_and_a_drag_elsewhere_the_view(
     folder: Path, tmp_path: Path
 ) -> None:
-    with opened_browser(tmp_path / "profile") as browser, served(folder) as page:
+    with opened_browser(tmp_path / "profile") as browser, labelling(folder) as page:
         hand = Hand(browser, page.address)
         first, second = hand.click(300, 300), hand.click(700, 500)
         until(lambda: hand.rings() == 2)
@@ -186,7 +136,7 @@ def test_a_click_on_a_particle_removes_it_a_drag_moves_it_and_a_drag_elsewhere_t
 
 
 def test_next_previous_skip_and_empty_are_seen_in_the_files(folder: Path, tmp_path: Path) -> None:
-    with opened_browser(tmp_path / "profile") as browser, served(folder) as page:
+    with opened_browser(tmp_path / "profile") as browser, labelling(folder) as page:
         hand = Hand(browser, page.address)
         hand.press("Next")
         until(lambda: "m1 (2 of 2)" in hand.said())
@@ -205,7 +155,7 @@ def four_clicks_and_a_kill(
     browser: Browser, folder: Path, before: list[tuple[float, float]], y: float
 ) -> list[tuple[float, float]]:
     """Return all that has been clicked on, after a look at what the files hold of it."""
-    with served(folder) as page:
+    with labelling(folder) as page:
         hand = Hand(browser, page.address)
         if before:  # it begins with a micrograph that has no labels
             hand.press("Previous")
@@ -231,7 +181,7 @@ def test_a_models_picks_can_be_accepted_one_by_one_and_all_at_once(
 ) -> None:
     run_train(*SMALL, f"output={tmp_path / 'run'}")
     words = (f"checkpoint={tmp_path / 'run'}", "threshold=0.01")
-    with opened_browser(tmp_path / "profile") as browser, served(folder, *words) as page:
+    with opened_browser(tmp_path / "profile") as browser, labelling(folder, *words) as page:
         hand = Hand(browser, page.address)
         picks = "const {x, y} = Bokeh.documents[0].get_model_by_name('picks').data_source.data;"
         offered = browser.run(picks + "return [...x].map((each, i) => [each, y[i]])")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.browser import Browser, opened_browser
 
-from browser import Browser, opened_browser
 from cryofix.experiment.dashboard_layout import PAGES
 from support import SMALL, free_port, run_train
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.browser import Browser, opened_browser
 
-from browser import Browser, opened_browser
 from cryofix.sweeps.collect import collect
 from cryofix.sweeps.report_forms import write_report
 from cryofix.sweeps.summarise import summarise_sweep

@@ -2,19 +2,15 @@
 
 import base64
 import json
+import re
 import shutil
 import subprocess
-import time
-import urllib.error
+import unittest
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
-
-from support import free_port
 
 ARGUMENTS = (
     "--headless",
@@ -94,25 +90,22 @@ class Browser:
 
 @contextmanager
 def opened_browser(profile: Path) -> Iterator[Browser]:
-    """Start Chromium with an empty profile, and end it; skip the test where there is none."""
+    """Start Chromium with an empty profile, and end it.
+
+    Raises unittest.SkipTest, at which pytest skips the test, where there is none.
+    """
     driver = shutil.which("chromedriver")
     if driver is None:
-        pytest.skip("no chromedriver: install the packages chromium and chromium-driver")
-    port = free_port()
-    process = subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            try:
-                browser = Browser(port, profile)
-                break
-            except urllib.error.URLError:
-                time.sleep(0.1)
-        else:
-            pytest.fail("chromedriver did not answer for 10 s")
+        raise unittest.SkipTest("no chromedriver: install the packages chromium, chromium-driver")
+    with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
-            yield browser
+            # It names the port once it listens on it.
+            started = (re.search(r"successfully on port (\d+)", line) for line in process.stdout)
+            browser = Browser(int(next(found for found in started if found)[1]), profile)
+            try:
+                yield browser
+            finally:
+                browser.close()  # Chromium does not end with its driver
         finally:
-            browser.close()  # Chromium does not end with its driver
-    finally:
-        process.terminate()
-        process.wait(10)
+            process.terminate()
