@@ -42,13 +42,20 @@ def main(config: DictConfig) -> float:
             f"output={folder} is in use by another cryofix.label: use its page, or give another"
         ) from None
     total, micrographs = labels.counts()
-    print(f"\n{total} particles in {micrographs} micrographs, in {folder}")
+    print(f"\n{total} particles, labelled micrographs: {micrographs}, in {folder}")
     if total:
         where = keys["micrographs"]
         images = f"data.images={where if isinstance(where, str) else '...'}"
         empty = any(each.points == () for each in labels.entries.values())
         words = [images, f"data.coordinates={folder}", *["data.allow_empty=true"] * empty]
-        print(f"cryofix train experiment=cure data=micrographs {shlex.join(words)} ratio=1")
+        given = f"data=micrographs {shlex.join(words)} ratio=1"
+        print(
+            "If every particle in them has a circle, train with this line:\n"
+            f"  cryofix train experiment=cure {given}\n"
+            "If you left some out, say about how many a micrograph holds (docs/few_labels.md):\n"
+            "  cryofix train experiment=simulated_start\n"
+            f"  cryofix train experiment=few_labels {given} data.particles_per_micrograph=NUMBER"
+        )
     return float(total)
 
 

@@ -103,6 +103,12 @@ def test_thirty_clicks_at_two_zooms_are_in_the_files_and_on_the_page_after_a_rel
         assert hand.rings() == 30
         assert [entry for entry in browser.log() if entry["level"] != "INFO"] == []
 
+        page.process.send_signal(signal.SIGINT)
+        said, _ = page.process.communicate(timeout=60)
+        assert "30 particles, labelled micrographs: 1, in" in said
+        for experiment in ("cure", "simulated_start", "few_labels"):
+            assert f"cryofix train experiment={experiment}" in said
+
 
 def test_a_click_on_a_particle_removes_it_a_drag_moves_it_and_a_drag_elsewhere_the_view(
     folder: Path, tmp_path: Path
