@@ -9,6 +9,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cryofix.data.blocks import describe
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
 from cryofix.formats.masks import find_masks, read_mask
@@ -174,3 +175,28 @@ def test_tiles_know_what_the_mask_says_and_nothing_beyond_the_border(
     for index in range(40):
         tile = data.stream("unlabelled")[index]
         assert tile["known"].any() == (data.split.unlabelled[tile["micrograph"]] != "5")
+
+
+def test_blocks_validate_where_there_is_no_image_to_spare(tmp_path: Path, cache: Path) -> None:
+    dataset(tmp_path, masks=1, images=2)
+    data = module(tmp_path, cache, ratio=1.0, tile_px=32, test=0, validation=0)
+    (taught,), (scored,) = data.part("labelled"), data.part("validation")
+    (target, taught_pixels), (_, scored_pixels) = data.maps(taught), data.maps(scored)
+    assert not (taught_pixels & scored_pixels).any()
+    assert (taught_pixels | scored_pixels).all()
+    for valid in (taught_pixels, scored_pixels):
+        assert target[valid].any()
+        assert not target[valid].all()
+    (said,) = describe(data.blocks)
+    held_out = int(target[scored_pixels].sum())
+    assert f"with {held_out} of {int(target.sum())} pixels of the class, which" in said
+
+
+def test_a_class_in_one_place_cannot_be_taught_and_validated(tmp_path: Path, cache: Path) -> None:
+    dataset(tmp_path, masks=1, images=2)
+    once = np.zeros(SHAPE, np.uint8)
+    once[8, 8] = 1
+    write_png(tmp_path / "masks" / "0.png", once)
+    data = module(tmp_path, cache, ratio=1.0, tile_px=32, test=0, validation=0)
+    with pytest.raises(CryofixError, match=r"the pixels of the class of 0 \(1\) are too few"):
+        data.part("labelled")

@@ -110,7 +110,7 @@ def test_clicks_outside_are_named_with_the_size_of_the_image(
     with pytest.raises(CryofixError, match=said):
         clicked(outside)
     kept = clicked(outside, outside="drop")
-    assert kept.blocks["sim_0000"].known_particles == len(SPREAD)
+    assert kept.blocks["sim_0000"].known_labels == len(SPREAD)
     assert "1 " in next(text for text in caplog.messages if "outside" in text)
 
 

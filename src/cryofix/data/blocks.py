@@ -31,9 +31,11 @@ class Blocks:
     """Are validated on."""
     rest: tuple[Box, ...]
     """Are taught."""
-    scored_particles: int
-    known_particles: int
-    """Labelled particles in what is held out, and in all of the micrograph."""
+    scored_labels: int
+    known_labels: int
+    """Labels in what is held out, and in all of the micrograph."""
+    unit: str
+    """What a label is, in words: a particle, or a pixel of a mask's class."""
 
     def taught(self, annotated: Annotated, radius_px: float) -> Annotated:
         """Return the micrograph for training.
@@ -68,10 +70,10 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
         )
         for one in micrographs
     }
-    scored, known = _particles(found)
+    scored, known, unit = _labels(found)
     if not 0 < scored < known:
         raise CryofixError(
-            f"the labelled particles of {', '.join(found)} ({known}) are too few, or too close"
+            f"the {unit} of {', '.join(found)} ({known}) are too few, or too close"
             " together, to teach some and validate on others: label more of them, or another"
             " micrograph; those in data.border_px do not count"
         )
@@ -84,27 +86,28 @@ def describe(blocks: Mapping[str, Blocks]) -> list[str]:
         return []
     held_out = sum(len(each.held_out) for each in blocks.values())
     total = held_out + sum(len(each.rest) for each in blocks.values())
-    scored, known = _particles(blocks)
+    scored, known, unit = _labels(blocks)
     where = next(iter(blocks)) if len(blocks) == 1 else f"{len(blocks)} labelled micrographs"
     return [
-        f"validation: {held_out} of {total} blocks of {where}, with {scored} of {known} labelled"
-        " particles, which are not taught. Scores on them are optimistic, because ice and defocus"
-        " are those of what is taught."
+        f"validation: {held_out} of {total} blocks of {where}, with {scored} of {known} {unit},"
+        " which are not taught. Scores on them are optimistic, because they lie in images that are"
+        " taught."
     ]
 
 
-def _particles(blocks: Mapping[str, Blocks]) -> tuple[int, int]:
-    """Return how many labelled particles are held out, and how many there are."""
-    scored = sum(each.scored_particles for each in blocks.values())
-    return scored, sum(each.known_particles for each in blocks.values())
+def _labels(blocks: Mapping[str, Blocks]) -> tuple[int, int, str]:
+    """Return how many labels are held out, how many there are, and what they are."""
+    scored = sum(each.scored_labels for each in blocks.values())
+    known = sum(each.known_labels for each in blocks.values())
+    return scored, known, next((each.unit for each in blocks.values()), "labels")
 
 
 def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Blocks:
     """Lay a grid over what is labelled of a micrograph, and draw the blocks that are held out.
 
     There are at least four blocks, and at least one is held out. The outer blocks have no outer
-    edge. The first draw with about SHARE of the labelled particles is taken; if none has, the
-    nearest to that with particles on both sides.
+    edge. The first draw with about SHARE of the labels is taken; if none has, the nearest to that
+    with labels on both sides.
     """
     x0, y0, x1, y1 = annotated.interior
     across, down = _lines(x0, x1, tile_px), _lines(y0, y1, tile_px)
@@ -114,20 +117,24 @@ def draw_blocks(annotated: Annotated, tile_px: int, seed: Sequence[int]) -> Bloc
         for left, right in pairwise(across)
     ]
     count = max(1, round(SHARE * len(grid)))
-    particles = annotated.particles or Particles.empty()
-    particles = particles.select(annotated.area.holds(particles.x, particles.y))
-    random = np.random.default_rng(seed)
+    if annotated.mask is None:
+        known, unit = annotated.particles or Particles.empty(), "labelled particles"
+        x, y = known.x, known.y
+    else:
+        y, x = np.argwhere(annotated.mask.read() > 0).T.astype(np.float64)
+        unit = "pixels of the class"
+    counted = annotated.area.holds(x, y)
+    x, y, random = x[counted], y[counted], np.random.default_rng(seed)
 
     def drawn() -> Blocks:
         order = random.permutation(len(grid))
         held_out, rest = (
             tuple(grid[i] for i in sorted(part)) for part in (order[:count], order[count:])
         )
-        inside = int(within_boxes(held_out, particles.x, particles.y).sum())
-        return Blocks(held_out, rest, inside, len(particles))
+        return Blocks(held_out, rest, int(within_boxes(held_out, x, y).sum()), len(x), unit)
 
     def unevenness(blocks: Blocks) -> tuple[bool, float]:
-        share = blocks.scored_particles / max(1, blocks.known_particles)
+        share = blocks.scored_labels / max(1, blocks.known_labels)
         return not 0 < share < 1, abs(share - SHARE)
 
     draws: list[Blocks] = []
