@@ -41,6 +41,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run folder with a model of random weights, trained on particles of 40 pixels."""
+    from random_picker import save_random_picker  # after the import hook
+
+    folder = tmp_path_factory.mktemp("run")
+    save_random_picker(folder)
+    return folder
+
+
 def shared_data() -> Path:
     """Return the folder of real micrographs, which the project does not contain."""
     root = Path(__file__).parents[1]

@@ -16,15 +16,7 @@ import pytest
 from cryofix import files
 from cryofix.formats import find_micrographs, index_micrographs, read_coordinates, write_coordinates
 from disc_finder import draw
-from random_picker import THRESHOLD, save_random_picker
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with a model of random weights, trained on particles of 40 pixels."""
-    folder = tmp_path_factory.mktemp("run")
-    save_random_picker(folder)
-    return folder
+from random_picker import THRESHOLD
 
 
 @pytest.fixture

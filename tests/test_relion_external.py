@@ -12,7 +12,6 @@ from cryofix.formats import find_micrographs
 from cryofix.formats.micrograph_list import listed_pixel_size
 from cryofix.relion_job import main, overrides, write_nodes
 from disc_finder import draw
-from random_picker import save_random_picker
 
 JOB = "External/job007/"
 TABLE = "MotionCorr/job002/micrographs.star"
@@ -35,13 +34,6 @@ _rlnOpticsGroup
 def list_in_table(*names: str, second_size: float = 1.5) -> None:
     rows = "".join(f"MotionCorr/job002/{name} 1\n" for name in names)
     Path(TABLE).write_text(OPTICS.format(second_size) + rows)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    save_random_picker(folder)
-    return folder
 
 
 @pytest.fixture
