@@ -52,6 +52,11 @@ def test_terminal_and_tensorboard_show_validation_and_say_so(
     said = " ".join(capfd.readouterr().out.split())
     assert "Scores on validation, where thresholds and model are chosen: optimistic" in said
     assert "test scores: not measured, because this split has no test micrograph" in said
+    counted = results(tmp_path / "run")["on_labelled"]
+    splits = json.loads((tmp_path / "run" / "splits.json").read_text())
+    assert counted["labels"] >= len(splits["labelled"])
+    missing = counted["picks"] > 3 * counted["labels"]
+    assert ("train with data.labels=partial and data.particles_per_micrograph" in said) == missing
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     tags = events.Tags()["scalars"]
     assert "validation/fixmatch/particle_f1" in tags

@@ -81,12 +81,8 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     from cryofix.experiment.run_page import write_run_page
     from cryofix.experiment.stages import Experiment
     from cryofix.experiment.status import run_status
-    from cryofix.reporting.console import (
-        print_run_summary,
-        result_line,
-        say,
-        warn_of_missing_labels,
-    )
+    from cryofix.reporting.console import print_run_summary, result_line, say
+    from cryofix.reporting.run_lines import warn_of_missing_labels
 
     hydra_config = HydraConfig.get()
     sweep = Path(hydra_config.sweep.dir) if hydra_config.mode == RunMode.MULTIRUN else None

@@ -21,6 +21,7 @@ from cryofix.reporting.frame_tables import (
 )
 from cryofix.reporting.numbers import count, gain_with_interval, percent, plain, signed
 from cryofix.reporting.pages import page, template_environment
+from cryofix.reporting.run_lines import warn_of_missing_labels
 
 HOSTILE = "<script>alert(1)</script>\"'|`[red]$x$"
 
@@ -99,3 +100,11 @@ def test_a_page_escapes_and_misses_nothing() -> None:
     assert "default-src 'none'" in written
     with pytest.raises(jinja2.UndefinedError):
         "".join(page(template))
+
+
+def test_far_more_picks_than_labels_are_warned_of_with_the_remedy() -> None:
+    (said,) = warn_of_missing_labels({"on_labelled": {"labels": 30, "picks": 91}})
+    assert "picks 91 particles in labelled micrographs with 30 labels" in said
+    assert "data.labels=partial and data.particles_per_micrograph" in said
+    for counted in ({"labels": 30, "picks": 90}, {"labels": 0, "picks": 0}, None):
+        assert warn_of_missing_labels({"on_labelled": counted}) == []

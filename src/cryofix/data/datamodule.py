@@ -182,7 +182,7 @@ class CryoDataModule(LightningDataModule):
 
     def prior_per_micrograph(self, part: str = "labelled") -> list[float]:
         """Return the share of particle pixels among the valid ones of each micrograph of a part."""
-        maps = (self.maps(annotated) for annotated in self.part(part))
+        maps = map(self.maps, self.part(part))
         return [float(target[valid].mean()) for target, valid in maps if valid.any()]
 
     def write_split(self, path: Path) -> None:
@@ -208,8 +208,7 @@ class CryoDataModule(LightningDataModule):
 
     def train_dataloader(self) -> CombinedLoader:
         """Return the endless batches of this rank from the trainer's step on."""
-        trainer, tiling = self.trainer, self.tiling
-        step = self.first_step
+        trainer, tiling, step = self.trainer, self.tiling, self.first_step
         if trainer:
             step = (step + trainer.global_step) * trainer.accumulate_grad_batches
         sizes = {"labelled": tiling.batch_labelled}

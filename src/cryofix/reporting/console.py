@@ -27,7 +27,6 @@ ROWS_OF_PARTIAL_LABELS = [
     ("particle", "recall_at_expected"),
     ("particle", "positive_unlabelled_f1"),
 ]
-MANY_TIMES = 3  # as many picks as labels, and labels are missing rather than picks wrong
 LABELS = {
     "f1": "F1",
     "average_precision": "average precision",
@@ -132,19 +131,6 @@ def result_line(results: Mapping[str, Any]) -> str:
         if tested(results):
             line += f", gain {gain_text(results['gain'][f'{kind}_f1'])}"
     return f"{line}; selected: {results['selected']}"
-
-
-def warn_of_missing_labels(results: Mapping[str, Any]) -> list[str]:
-    """Return a line where the model finds far more than is labelled; else none."""
-    counted = results["on_labelled"]
-    if counted is None or counted["picks"] <= MANY_TIMES * counted["labels"]:
-        return []
-    return [
-        f"the model picks {counted['picks']} particles in labelled micrographs with"
-        f" {counted['labels']} labels: if particles there have no label, train with"
-        " data.labels=partial and data.particles_per_micrograph, so that they are not taught as"
-        " background"
-    ]
 
 
 def tested(results: Mapping[str, Any]) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from cryofix.reporting.numbers import percent, signed
 
+MANY_TIMES = 3  # as many picks as labels, and labels are missing rather than picks wrong
+
 
 def pick_command(folder: Path, images: str | None = None) -> str:
     """Return the command that picks with a run's model, in the run's own ``images`` if known."""
@@ -33,3 +35,16 @@ def keep_rate_line(results: Mapping[str, Any]) -> str:
         f" {share} of what is kept, prior {percent(results['prior'], 1)}"
         + (f"; collapse alarm at step {alarm}" if alarm is not None else "")
     )
+
+
+def warn_of_missing_labels(results: Mapping[str, Any]) -> list[str]:
+    """Return a line where the model finds far more than is labelled; else none."""
+    counted = results["on_labelled"]
+    if counted is None or counted["picks"] <= MANY_TIMES * counted["labels"]:
+        return []
+    return [
+        f"the model picks {counted['picks']} particles in labelled micrographs with"
+        f" {counted['labels']} labels: if particles there have no label, train with"
+        " data.labels=partial and data.particles_per_micrograph, so that they are not taught as"
+        " background"
+    ]
