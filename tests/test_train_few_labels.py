@@ -2,10 +2,12 @@
 
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
+from cryofix.learning import checkpoint
 from cryofix.learning.checkpoint import load_picker
 from support import SMALL, message, results, run_train
 
@@ -34,12 +36,24 @@ def test_partial_labels_without_a_number_of_particles_are_refused(
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+def test_a_test_set_of_partial_labels_is_refused_where_it_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("data.labels=partial", "data.particles_per_micrograph=20")
+    said = message(capsys, *SMALL, *words, "data.test=2", f"output={tmp_path / 'run'}")
+    assert "data.test=2 has no effect here: of partial labels no pick can be called wrong" in said
+    assert "leave it out" in said
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
 def test_training_starts_from_the_weights_of_another_run(tmp_path: Path) -> None:
     start, run = tmp_path / "start", tmp_path / "run"
     run_train(*SMALL, "method=supervised", f"output={start}")
     first = load_picker(start).network.state_dict()
     still = ("optimiser.learning_rate=0", "optimiser.weight_decay=0", "seed=1")
-    run_train(*SMALL, *FEW, *still, f"model.initial={start}", f"output={run}")
+    with mock.patch.object(checkpoint, "load_picker", wraps=load_picker) as loaded:
+        run_train(*SMALL, *FEW, *still, f"model.initial={start}", f"output={run}")
+    assert loaded.call_count == 1  # by the burn-in, from which both branches go on
     shutil.rmtree(start)
     weights = dict(load_picker(run).network.named_parameters())
     assert weights

@@ -28,7 +28,8 @@ def score_checkpoint(config: DictConfig) -> float:
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
-    from cryofix.metrics.scores import Thresholds, choose_thresholds, summarise_scores
+    from cryofix.metrics.particles import Thresholds
+    from cryofix.metrics.scores import choose_thresholds, summarise_scores
     from cryofix.reporting.console import print_scores, quieten, say
 
     quieten()

@@ -14,8 +14,8 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.comparison import Scored, as_dict, gains, score_program
 from cryofix.experiment.comparison import compare as compare_at
 from cryofix.formats import MicrographInfo, Particles, write_coordinates
+from cryofix.metrics.particles import pooled_particles
 from cryofix.metrics.programs import Program, read_programs
-from cryofix.metrics.scores import pooled_particles
 
 ROWS, COLUMNS, DIAMETER = 600, 900, 40.0
 SCALE = 0.25

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cryofix.formats import Particles
+from cryofix.metrics.particles import MicrographRecord, pooled_particles
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.positive_unlabelled import (
     Expectation,
@@ -11,7 +12,6 @@ from cryofix.metrics.positive_unlabelled import (
     positive_unlabelled_f1,
     threshold_of,
 )
-from cryofix.metrics.scores import MicrographRecord, pooled_particles
 
 SIDE, RADIUS = 1000, 5.0
 DISC = np.pi * RADIUS**2

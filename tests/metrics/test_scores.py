@@ -6,15 +6,9 @@ import pytest
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
-from cryofix.metrics.particles import MicrographRecord, Thresholds
+from cryofix.metrics.particles import MicrographRecord, Thresholds, pooled_particles, pooled_pixels
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import (
-    choose_thresholds,
-    paired_gain,
-    pooled_particles,
-    pooled_pixels,
-    summarise_scores,
-)
+from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
 SIZE, DIAMETER = 120, 12.0
 

@@ -12,14 +12,9 @@ from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles
 from cryofix.metrics import curves
-from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds
+from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds, pooled_particles
 from cryofix.metrics.programs import Program
-from cryofix.metrics.scores import (
-    choose_thresholds,
-    paired_gain,
-    pooled_particles,
-    summarise_scores,
-)
+from cryofix.metrics.scores import choose_thresholds, paired_gain, summarise_scores
 
 log = logging.getLogger(__name__)
 

@@ -21,15 +21,9 @@ from cryofix.learning.checkpoint import averaged_state, load_checkpoint
 from cryofix.learning.evaluation import expectation, score_all
 from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.metrics.curves import EDGES
+from cryofix.metrics.particles import MicrographRecord, Thresholds, pooled_particles
 from cryofix.metrics.positive_unlabelled import Expectation
-from cryofix.metrics.scores import (
-    MicrographRecord,
-    Thresholds,
-    choose_thresholds,
-    not_measured,
-    paired_gain,
-    summarise_scores,
-)
+from cryofix.metrics.scores import choose_thresholds, not_measured, paired_gain, summarise_scores
 
 OF_VALIDATION = ("precision", "recall", "f1", "average_precision")
 CURVE_POINTS = 300
@@ -74,10 +68,9 @@ class ScoredBranch:
 
         Of partial labels precision is unknown, and there is no curve.
         """
-        known = [record.particles for record in self.validation if record.particles is not None]
-        if self.expected is not None or not known:
+        if self.expected is not None or all(each.particles is None for each in self.validation):
             return None
-        precision, recall = sum(known[1:], known[0]).precision_recall()
+        precision, recall = pooled_particles(self.validation).precision_recall()
         values: dict[str, Any] = {"threshold": EDGES, "precision": precision, "recall": recall}
         every = max(1, len(EDGES) // CURVE_POINTS)
         return {key: value[::every].tolist() for key, value in values.items()}

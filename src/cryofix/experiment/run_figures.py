@@ -18,8 +18,13 @@ from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
 from cryofix.metrics.curves import Curve
 from cryofix.metrics.matching import match, within
-from cryofix.metrics.particles import centres
-from cryofix.metrics.scores import MicrographRecord, Thresholds, pooled_particles, pooled_pixels
+from cryofix.metrics.particles import (
+    MicrographRecord,
+    Thresholds,
+    centres,
+    pooled_particles,
+    pooled_pixels,
+)
 from cryofix.reporting import plots
 from cryofix.reporting.plots import save
 

@@ -51,14 +51,14 @@ from cryofix.learning.checkpoint import (
 )
 from cryofix.learning.evaluation import confidence_histogram, expectation, score_all
 from cryofix.learning.module import FixMatch
-from cryofix.learning.network import build_network
+from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.learning.prior import estimate_prior, label_shift
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
 from cryofix.learning.views import check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.histogram import ProbabilityHistogram
-from cryofix.metrics.scores import Thresholds, pooled_pixels
+from cryofix.metrics.particles import Thresholds, pooled_particles, pooled_pixels
 from cryofix.reporting.console import say
 from cryofix.reporting.numbers import percent
 from cryofix.stopping import StopRequests
@@ -163,11 +163,13 @@ class Experiment:
             return stage_folder(self.shared, self.config, self.ranks.world_size) / name
         return self.folder / "checkpoints" / name
 
-    def _module(self, policy: MaskingPolicy | None, first_step: int) -> FixMatch:
+    def _module(self, policy: MaskingPolicy | None, first_step: int, new: bool = True) -> FixMatch:
+        """Build a stage's module; unless it is ``new``, a checkpoint will give it its weights."""
         torch.manual_seed(self.config["seed"])
         # By the labels if they say it, so that a given prior changes neither burn-in nor control.
         first = self.prior.labelled or self.prior.value
-        network = build_network(**self.config["model"], prior=first)
+        start = {} if new else UNTRAINED
+        network = build_network(**{**self.config["model"], **start}, prior=first)
         if self.config["compute"]["channels_last"]:
             network = network.to(memory_format=torch.channels_last)
         module = FixMatch(
@@ -210,7 +212,7 @@ class Experiment:
             self.guard.load_state_dict(states["CollapseGuard"])
         ended = states.get("KeepCheckpoints", {}).get("ended", False)
         if done is None or (done < steps and not ended):
-            module = self._module(policy, first_step)
+            module = self._module(policy, first_step, new=start is None and done is None)
             if start is not None:
                 before = on_first(lambda: load_checkpoint(start))
                 with about(start):
@@ -314,11 +316,8 @@ class Experiment:
         """Count labels of labelled micrographs, and the picks of the selected model there."""
         branch, micrographs = self.scored[selected], self.data.to_count_in(COUNTED_IN, "labelled")
         records = score_all(branch.network, self.data, micrographs, self.device)
-        at = branch.thresholds.particle
-        picked = [record.particles for record in records if record.particles is not None]
-        found = [each.counts_at(at) for each in picked]
-        picks = sum(each.right + each.wrong for each in found)
-        return {"labels": sum(each.truth for each in found), "picks": picks}
+        right, wrong, labels = pooled_particles(records).counts_at(branch.thresholds.particle)
+        return {"labels": labels, "picks": right + wrong}
 
     def _keep_selected(self, name: str) -> None:
         """Write the model that a user should use, by itself."""

@@ -14,10 +14,10 @@ from cryofix.data.tiles import Annotated
 from cryofix.formats import Particles
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.histogram import ProbabilityHistogram
+from cryofix.metrics.particles import MicrographRecord
 from cryofix.metrics.peaks import find_peaks
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.positive_unlabelled import Expectation
-from cryofix.metrics.scores import MicrographRecord
 
 
 @dataclass(frozen=True)

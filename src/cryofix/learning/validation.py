@@ -11,15 +11,14 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.distributed import gathered
 from cryofix.learning.evaluation import Prediction, expectation, predict, score
 from cryofix.learning.sliding import predict_map
-from cryofix.metrics.particles import ParticleRecord
-from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import (
+from cryofix.metrics.particles import (
     MicrographRecord,
-    choose_thresholds,
+    ParticleRecord,
     pooled_particles,
     pooled_pixels,
-    summarise_scores,
 )
+from cryofix.metrics.pixels import PixelHistogram
+from cryofix.metrics.scores import choose_thresholds, summarise_scores
 
 EXAMPLE = 0  # number of the micrograph that pictures are made of
 

@@ -1,10 +1,12 @@
 """What is counted of a micrograph: its picks against its labels, and its pixels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cryofix.errors import CryofixError
 from cryofix.formats import Particles
 from cryofix.metrics import curves
 from cryofix.metrics.area import Area
@@ -168,6 +170,33 @@ class MicrographRecord:
             for fraction in (RADIUS_FRACTION, STRICT_RADIUS_FRACTION)
         )
         return cls(name, PixelHistogram.empty() if pixels is None else pixels, half, quarter)
+
+
+def pooled_pixels(records: Sequence[MicrographRecord]) -> PixelHistogram:
+    """Return the pixels of all records together.
+
+    Raises CryofixError if there is no record.
+    """
+    if not records:
+        raise CryofixError(
+            "no labelled micrograph to score: give the split at least one with labels"
+        )
+    return sum((record.pixels for record in records), PixelHistogram.empty())
+
+
+def pooled_particles(
+    records: Sequence[MicrographRecord], *, strict: bool = False
+) -> ParticleRecord:
+    """Return the picks of all records together, within d/2, or d/4 if ``strict``."""
+    return sum(particle_records(records, strict), ParticleRecord.empty())
+
+
+def particle_records(
+    records: Sequence[MicrographRecord], strict: bool = False
+) -> list[ParticleRecord]:
+    """Return the records of picks; none where masks are the labels."""
+    found = (record.strict if strict else record.particles for record in records)
+    return [each for each in found if each is not None]
 
 
 def centres(particles: Particles) -> FloatArray:

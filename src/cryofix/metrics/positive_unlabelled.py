@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryofix.metrics.curves import EDGES, Counts, Curve, FloatArray
-from cryofix.metrics.particles import MicrographRecord, Thresholds
+from cryofix.metrics.particles import MicrographRecord, Thresholds, pooled_particles, pooled_pixels
 from cryofix.metrics.pixels import PixelHistogram
-from cryofix.metrics.scores import pooled_particles, pooled_pixels
 
 
 @dataclass(frozen=True)

@@ -22,21 +22,11 @@ from cryofix.metrics.particles import (
     RADIUS_FRACTION,
     STRICT_RADIUS_FRACTION,
     MicrographRecord,
-    ParticleRecord,
     Thresholds,
+    particle_records,
+    pooled_particles,
+    pooled_pixels,
 )
-from cryofix.metrics.pixels import PixelHistogram
-
-__all__ = [
-    "MicrographRecord",
-    "Thresholds",
-    "choose_thresholds",
-    "not_measured",
-    "paired_gain",
-    "pooled_particles",
-    "pooled_pixels",
-    "summarise_scores",
-]
 
 MEASURES = ("precision", "recall", "f1")
 GIVEN = ("threshold", "radius_fraction")  # in the scores, but not measured on their micrographs
@@ -48,7 +38,7 @@ def choose_thresholds(validation: Sequence[MicrographRecord]) -> Thresholds:
     Raises CryofixError if there is no validation micrograph.
     """
     pixel = pooled_pixels(validation).best_threshold()
-    if not _of_particles(validation):
+    if not particle_records(validation):
         return Thresholds(pixel)
     return Thresholds(pixel, pooled_particles(validation).best_threshold())
 
@@ -100,7 +90,7 @@ def summarise_scores(records: Sequence[MicrographRecord], thresholds: Thresholds
             **unknown,
         }
     }
-    if particle_curves := _of_particles(records):
+    if particle_curves := particle_records(records):
         particles = pooled_particles(records)
         strict = pooled_particles(records, strict=True)
         picked = rows_at(particle_curves, thresholds.particle)
@@ -160,7 +150,7 @@ def paired_gain(
             "both on one split"
         )
     both = [*control, *(by_name[name] for name in names)]
-    pixels, picks = [each.pixels for each in both], _of_particles(both)
+    pixels, picks = [each.pixels for each in both], particle_records(both)
 
     def gain(before: FloatArray, after: FloatArray, statistic: Statistic) -> dict[str, Any]:
         return paired_interval(before, after, statistic).as_dict()
@@ -196,33 +186,6 @@ def not_measured(measured: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in measured.items()
     }
     return unknown | reason | ({"per_micrograph": []} if "per_micrograph" in measured else {})
-
-
-def pooled_pixels(records: Sequence[MicrographRecord]) -> PixelHistogram:
-    """Return the pixels of all records together.
-
-    Raises CryofixError if there is no record.
-    """
-    if not records:
-        raise CryofixError(
-            "no labelled micrograph to score: give the split at least one with labels"
-        )
-    return sum((record.pixels for record in records), PixelHistogram.empty())
-
-
-def pooled_particles(
-    records: Sequence[MicrographRecord], *, strict: bool = False
-) -> ParticleRecord:
-    """Return the picks of all records together, within d/2, or d/4 if ``strict``."""
-    return sum(_of_particles(records, strict), ParticleRecord.empty())
-
-
-def _of_particles(
-    records: Sequence[MicrographRecord], strict: bool = False
-) -> list[ParticleRecord]:
-    """Return the records of picks; none where masks are the labels."""
-    found = (record.strict if strict else record.particles for record in records)
-    return [each for each in found if each is not None]
 
 
 def _measures(curve: Curve, threshold: float) -> dict[str, float]:
