@@ -15,6 +15,7 @@ TAKEN = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
 }
 """Pages of the repository that stand outside of docs/, and where the site has them."""

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -32,6 +34,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "first"
     run_train(*SMALL, "ratio=0.5", f"output={folder}")
     return folder
+
+
+def test_the_page_about_results_names_every_key(run: Path) -> None:
+    def keys(node: Any) -> Iterator[str]:
+        for each in node if isinstance(node, list) else ():
+            yield from keys(each)
+        for key, value in node.items() if isinstance(node, dict) else ():
+            yield key
+            yield from keys(value) if key != "mask_config" else ()
+
+    page = (Path(__file__).parents[1] / "docs" / "results.md").read_text()
+    found = set(keys(json.loads((run / "results.json").read_text())))
+    assert {key for key in found if f"`{key}`" not in page} == set()
 
 
 def test_a_run_leaves_every_file(run: Path) -> None:

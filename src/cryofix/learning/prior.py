@@ -18,8 +18,8 @@ from cryofix.reporting.numbers import percent
 FURTHEST = 4.0
 """An estimate by EM further off than this factor tells of the calibration, not of particles."""
 ONE = (
-    "regions of the only labelled micrograph: how micrographs differ is not in it, so it is too"
-    " narrow"
+    "regions of the only labelled micrograph; the interval is too narrow, because differences"
+    " between micrographs are missing"
 )
 
 

@@ -1,0 +1,118 @@
+"""What the pages say: every command that they show composes, and made pages have every key."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docs.reference_pages import keys_of, masks_page, pages
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from cryofix.checking import check_types
+from cryofix.config import config_folder
+from cryofix.keys import COMMANDS
+from cryofix.masking.policy import MaskingPolicy
+from cryofix.quoting import quote_text
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "README.md"]
+COMMAND = re.compile(r"(?:python -m cryofix\.|cryofix )(\w+) ?(.*)")
+
+
+def shown(path: Path) -> Iterator[str]:
+    """Yield the lines of a page's code blocks, and its pieces of code in a line."""
+    text = path.read_text()
+    blocks = re.findall(r"^ *```(?:bash)?\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
+    for block in blocks:
+        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines())
+    outside = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
+    yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", outside))
+
+
+def commands(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the name and the words of each command of cryofix on a page."""
+    for line in shown(path):
+        found = COMMAND.search(line)
+        if found and found[1] in COMMANDS:
+            yield found[1], re.split(r" && | \| |\)$", found[2])[0]
+
+
+SHOWN = sorted({(path.name, *command) for path in PAGES for command in commands(path)})
+
+
+def first_job(word: str) -> str:
+    """Return the override of the first job of a sweep: the first of several values."""
+    (override,) = OverridesParser.create().parse_overrides([word])
+    if not override.is_sweep_override():
+        return word
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
+
+
+def test_many_commands_are_shown() -> None:
+    assert {name for _, name, _ in SHOWN} == set(COMMANDS)
+    assert len(SHOWN) > 60
+
+
+@pytest.mark.parametrize(("page", "name", "words"), SHOWN)
+def test_a_command_that_a_page_shows_composes(page: str, name: str, words: str) -> None:
+    """Its groups, keys and types are right; paths and sweeps that it names need not be there."""
+    typed = [word for word in shlex.split(words, comments=True) if not word.startswith("-")]
+    typed = [word for word in typed if "=" in word and not word.startswith("resume_sweep=")]
+    sweep = "-m" in words.split()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        quoted = quote_text(typed, name)
+        config = compose(name, [first_job(word) if sweep else word for word in quoted])
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    known = {key: value for key, value in plain.items() if "${" not in str(value)}
+    check_types({str(key): value for key, value in known.items()}, *COMMANDS[name])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_modules_scripts_and_targets_that_a_page_names_exist(path: Path) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for line in shown(path):
+        for module in re.findall(r"python -m (benchmarks[\w.]*)", line):
+            place = ROOT / module.replace(".", "/")
+            assert place.is_dir() or place.with_suffix(".py").is_file(), line
+        for script in re.findall(r"python ((?:docs|notebooks)/[\w/]+\.py)", line):
+            assert (ROOT / script).is_file(), line
+        for target in re.findall(r"^make ([a-z-]+)", line):
+            assert target in targets, line
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "conf").rglob("*.yaml")), ids=lambda path: path.stem
+)
+def test_the_reference_has_every_key_of_a_file(path: Path) -> None:
+    def names(node: object, prefix: str = "") -> Iterator[str]:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            if prefix or key not in ("defaults", "hydra"):
+                yield f"{prefix}{key}"
+                yield from names(value, f"{prefix}{key}.")
+
+    written = {key.name for key in keys_of(path.read_text()) if key.default[:1] != "{"}
+    loaded = set(names(OmegaConf.to_container(OmegaConf.load(path))))
+    assert written <= loaded
+    in_braces = {key.name for key in keys_of(path.read_text()) if key.default[:1] == "{"}
+    assert {name for name in loaded - written if name.split(".")[0] not in in_braces} == set()
+
+
+def test_the_table_of_masks_has_a_rule_and_a_use_for_each_mask() -> None:
+    rows = re.findall(r"^\| \[`(\w+)`\].*$", masks_page(), re.MULTILINE)
+    assert rows == sorted(path.stem for path in (ROOT / "conf" / "mask").glob("*.yaml"))
+    for row in re.findall(r"^\| \[`.*$", masks_page(), re.MULTILINE):
+        _, _, rule, formula, use, _ = re.split(r"(?<!\\)\|", row)
+        assert len(rule) > 20
+        assert " = " in formula
+        assert "Use it" in use
+    assert len(rows) == len(MaskingPolicy.__subclasses__())
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE))
+    written = {path.name for path in ROOT.glob("docs/*.md")}
+    assert written | set(pages()) <= listed
