@@ -11,6 +11,7 @@ CONF = ROOT / "conf"
 SOURCE = ROOT / "src" / "cryofix"
 COMMANDS = ("label", "train", "pick", "evaluate", "diagnose", "report", "convert", "simulate")
 WHOLE = ("method", "experiment", "trainer", "callbacks", "logger")  # shown as files, not as keys
+SHARED = ("base", "files", "particles")  # parts of other choices, which nobody chooses
 SECTIONS = {"Parameters", "Notes", "Attributes", "Raises", "Returns"}
 
 
@@ -73,7 +74,7 @@ def commands_page() -> str:
     for name in COMMANDS:
         text = (CONF / f"{name}.yaml").read_text()
         about = header_of(text).partition(": ")[2]
-        parts += [f"## cryofix {name}", about[0].upper() + about[1:], *_table(keys_of(text))]
+        parts += [f"## cryofix {name}", _sentence(about), *_table(keys_of(text))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -175,13 +176,14 @@ def _groups() -> Iterator[tuple[str, str]]:
     text = (CONF / "hydra" / "help" / "train.yaml").read_text()
     listed = text.partition("Groups (")[2].partition("$APP_CONFIG_GROUPS")[0]
     for name, about in re.findall(r"^ {4}(\w+) +(.*(?:\n {12,}.*)*)", listed, re.MULTILINE):
-        yield name, " ".join(about.split())
-    yield "hydra/launcher", "who runs the jobs of a sweep"
+        yield name, _sentence(" ".join(about.split()))
+    yield "hydra/launcher", "Who runs the jobs of a sweep."
 
 
 def _choice(group: str, path: Path) -> list[str]:
     text = path.read_text()
-    title = f"### {group}={path.stem}"
+    shared = path.stem in SHARED
+    title = f"### {path.stem}, keys that others share" if shared else f"### {group}={path.stem}"
     if group in WHOLE:
         content = re.sub(r"\A(?:#.*\n)*", "", text).strip()
         return [title, header_of(text).replace("\n", "  \n"), f"```yaml\n{content}\n```"]
@@ -200,6 +202,10 @@ def _table(keys: list[Key]) -> list[str]:
         if not key.name.endswith("_target_")
     ]
     return ["| key | default | meaning |\n|---|---|---|\n" + "\n".join(rows)] if rows else []
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _api_page(room: str) -> str:
