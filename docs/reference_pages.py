@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 SOURCE = ROOT / "src" / "cryofix"
-COMMANDS = ("label", "train", "pick", "evaluate", "diagnose", "report", "convert", "simulate")
+COMMANDS = tuple(sorted(path.stem for path in CONF.glob("*.yaml")))
 WHOLE = ("method", "experiment", "trainer", "callbacks", "logger")  # shown as files, not as keys
 SHARED = ("base", "files", "particles")  # parts of other choices, which nobody chooses
 SECTIONS = {"Parameters", "Notes", "Attributes", "Raises", "Returns"}
