@@ -3,7 +3,9 @@
 import getpass
 import hmac
 import secrets
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +17,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
+from tornado.platform.asyncio import BaseAsyncIOLoop
 from tornado.web import RequestHandler
 
 from cryofix.errors import CryofixError
@@ -119,6 +122,11 @@ def serve(draw: Callable[[Document], None], port: int | None) -> None:
         print(f"Open in a browser: {application.address}")
         print(f"From another machine, first: ssh -N -L {port}:{HOST}:{port} {who}")
         print("Each change is saved at once. Ctrl-C ends.", flush=True)
+        if threading.current_thread() is threading.main_thread():
+            # A KeyboardInterrupt that is raised in a destructor would be lost.
+            loop = server.io_loop
+            assert isinstance(loop, BaseAsyncIOLoop)  # Tornado has no others
+            loop.asyncio_loop.add_signal_handler(signal.SIGINT, loop.stop)
         server.io_loop.start()
     finally:
         server.unlisten()
