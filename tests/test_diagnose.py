@@ -126,6 +126,8 @@ def test_a_run_folder_is_diagnosed_with_its_own_data_and_mask(
     found = content(tmp_path / "out")
     assert found["mask"] == "quota"
     assert found["prior"] == 0.05
+    forecast = found["forecast"]
+    assert (forecast["teacher"], forecast["weight"]) == ("ema", 1.0)  # the run's own
     assert found["pixels"] == found["pixels_with_truth"] > 100_000
     assert (tmp_path / "out" / "figures" / "map.png").is_file()
     assert "predicting unlabelled" in capsys.readouterr().out
@@ -142,12 +144,17 @@ def test_mask_data_and_part_may_be_others(checkpoint: Path, tmp_path: Path) -> N
         "mask=class_aware",
         "mask.particle_threshold=0.7",
         "prior=0.03",
+        "teacher=self",
+        "unlabelled.weight=200",
         f"output={tmp_path / 'out'}",
     )
     found = content(tmp_path / "out")
     assert found["mask"] == "class_aware"
     assert found["particle_threshold"] == pytest.approx(0.7)
     assert found["prior"] == 0.03
+    forecast = found["forecast"]
+    assert (forecast["teacher"], forecast["weight"]) == ("self", 200.0)
+    assert 0 < forecast["probability"] < 1
     assert "test micrographs" in found["source"]
 
 

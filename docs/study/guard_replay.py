@@ -1,4 +1,4 @@
-"""Whether today's guard would have spoken in finished runs (docs/collapse.md).
+"""Whether today's guard would have spoken in finished runs (docs/collapse.md, docs/thresholds.md).
 
     python docs/study/guard_replay.py RUN...
 
@@ -9,10 +9,19 @@ of its results. Prints the first alarm of each run, and the number of runs with 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from cryofix.experiment.judgement import STUDENT_SCORES, Judgement, measures
+from cryofix.reporting.frame_tables import Column, markdown_table
+
+
+def read(run: Path) -> EventAccumulator:
+    """Return the scalars of a run's FixMatch branch."""
+    sizes = {"scalars": 0, "images": 1, "histograms": 1}
+    return EventAccumulator(str(run / "tensorboard" / "fixmatch"), size_guidance=sizes).Reload()
 
 
 def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:
@@ -22,12 +31,11 @@ def scalars(events: EventAccumulator, tag: str) -> dict[int, float]:
     return {event.step: event.value for event in events.Scalars(tag)}
 
 
-def first_alarm(run: Path) -> str | None:
-    """Return when and by what a guard is alarmed first."""
+def first_alarm(run: Path, events: EventAccumulator) -> tuple[int, str] | None:
+    """Return at which step of FixMatch, and by what, a guard is alarmed first."""
     results = json.loads((run / "results.json").read_text())
     said = [results["prior_estimate"][key] for key in ("value", "validation")]
-    span = min(filter(None, said)), max(said)
-    events = EventAccumulator(str(run / "tensorboard" / "fixmatch")).Reload()
+    span = min(filter(None, said)), max(filter(None, said))
     names = ("drift", "particle_share", "predicted_positive")
     drift, share, predicted = (scalars(events, f"mask/{name}") for name in names)
     scored = [f"{prefix}{name}" for name in STUDENT_SCORES for prefix in ("", "student_")]
@@ -42,20 +50,63 @@ def first_alarm(run: Path) -> str | None:
             measured["drift"] = drift.get(step, 0.0)  # as logged: it is bounded
             early = bool({step - 1, step + 1} & predicted.keys())
             if guard.judge(measured, step - fork, early):
-                return f"step {step - fork}, pseudo-labels"
+                return step - fork, "pseudo-labels"
         scores = {name: values[step] for name, values in validated.items() if step in values}
         if scores and guard.judge_student(scores, step - fork):
-            return f"step {step - fork}, student on validation"
+            return step - fork, "student on validation"
     return None
+
+
+def halved(run: Path, events: EventAccumulator) -> int | None:
+    """Return the step of the first validation with less than half of the first one's recall."""
+    fork = json.loads((run / "results.json").read_text())["steps"]["burn_in"]
+    recall = scalars(events, "validation/pixel_recall")
+    first = next(iter(recall.values()), 0.0)
+    return next((step - fork for step, value in recall.items() if value < first / 2), None)
+
+
+def replayed(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add to runs of docs/study/threshold_map.py what today's guard says of them, and when."""
+    rows: list[dict[str, Any]] = []
+    for run in runs["run"]:
+        events = read(run.folder)
+        step, by = first_alarm(run.folder, events) or (None, None)
+        rows.append({"alarm_step": step, "alarm_by": by, "halved_step": halved(run.folder, events)})
+    columns = ["data", "regime", "mask", "value", "ratio", "seed", "alarmed", "collapsed"]
+    return pd.concat([runs[columns].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+
+
+def parts(runs: pd.DataFrame) -> dict[str, str]:
+    """Return the tables of healthy and of collapsed runs."""
+    spoke = runs["alarm_step"].notna()
+    in_time = spoke & ~(runs["alarm_step"] >= runs["halved_step"])
+    counted = runs.assign(spoke=spoke, in_time=in_time, runs=1)
+    lost = counted["collapsed"].astype(bool)
+    healthy = (counted["regime"] == "advised") & ~lost
+    names = {"runs": "healthy runs", "alarmed": "alarms as they ran", "spoke": "alarms today"}
+    silent = summed(counted[healthy], names)
+    names = {"runs": "collapsed", "spoke": "alarms", "in_time": "before recall had halved"}
+    return {"healthy": silent, "caught": summed(counted[lost], names)}
+
+
+def summed(runs: pd.DataFrame, names: dict[str, str]) -> str:
+    """Return the sums of some columns for each data set, and for all."""
+    if runs.empty:
+        return "There is no such run yet."
+    table = runs.groupby("data", sort=False)[list(names)].sum().astype(int)
+    table.loc["all"] = table.sum()
+    columns = [Column("data", "data", text=True)]
+    columns += [Column(title, name) for name, title in names.items()]
+    return markdown_table(table.reset_index(), columns)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("runs", nargs="+", type=Path)
     given = options.parse_args()
-    alarms = {run: first_alarm(run) for run in given.runs}
+    alarms = {run: first_alarm(run, read(run)) for run in given.runs}
     for run, alarm in alarms.items():
-        print(f"{run}: {alarm or 'none'}")
+        print(f"{run}: " + ("none" if alarm is None else f"step {alarm[0]}, {alarm[1]}"))
     print(f"{sum(alarm is not None for alarm in alarms.values())} alarms in {len(alarms)} runs")
 
 

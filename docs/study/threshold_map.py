@@ -1,9 +1,10 @@
 """Draw the map of thresholds and label ratios, and write its numbers into docs/thresholds.md.
 
-    python docs/study/threshold_map.py FOLDER
+    python docs/study/threshold_map.py FOLDER [--cache CACHE]
 
-FOLDER is the sweep, complete or not, of the commands that the page shows. runs.csv has a line for
-each finished run, cells.csv one for each planned cell, and there is a figure for each quantity.
+FOLDER is the sweep, complete or not, of the commands that the page shows. runs.csv and guard.csv
+have a line for each finished run, cells.csv one for each cell, and there is a figure for each
+quantity. The rule of the forecast is fitted anew, by forecast_fit.py.
 """
 
 import argparse
@@ -13,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import forecast_fit
+import guard_replay
 import numpy as np
 import pandas as pd
 from marked_page import fill
@@ -124,25 +127,16 @@ def of_planned(runs: pd.DataFrame) -> pd.DataFrame:
         RATIOS.items(), REGIMES.values(), VALUES.items()
     ):
         found = runs[(runs.data == data) & (runs.regime == regime) & (runs["mask"] == mask)]
-        planned = {
-            (value, ratio, seed) for value, ratio, seed in itertools.product(values, ratios, SEEDS)
-        }
+        planned = set(itertools.product(values, ratios, SEEDS))
         done = set(zip(found.value.replace({np.nan: None}), found.ratio, found.seed, strict=True))
         empty = []
         for ratio in ratios:
             open_ = [v for v in values if not any((v, ratio, seed) in done for seed in SEEDS)]
             named = "all" if len(open_) == len(values) else " ".join(f"{v}" for v in open_)
             empty += [f"{percent(ratio)}: {named}"] if open_ else []
-        rows.append(
-            {
-                "data": data,
-                "regime": regime,
-                "mask": mask,
-                "planned": len(planned),
-                "finished": len(planned & done),
-                "empty": ", ".join(empty),
-            }
-        )
+        row: dict[str, Any] = dict(zip(FIELDS, (data, regime, mask), strict=False))
+        row |= {"planned": len(planned), "finished": len(planned & done)}
+        rows.append(row | {"empty": ", ".join(empty)})
     return pd.DataFrame(rows)
 
 
@@ -204,18 +198,21 @@ def origin(runs: pd.DataFrame) -> str:
     written = [last_change(run.folder / "results.json") for run in runs.run]
     first, last = (datetime.fromtimestamp(f(written), UTC).date() for f in (min, max))
     where = mapping(read_json(runs.run.iloc[0].folder / "results.json").get("environment"))
+    steps = mapping(read_json(runs.run.iloc[-1].folder / "results.json").get("steps"))
     hours = runs.seconds.astype(float).sum() / 3600
     days = f"{first}" if first == last else f"{first} to {last}"
     return (
-        f"{len(runs)} runs of {days}, {hours:.1f} hours in all, {text(where.get('device'))} with"
-        f" {where.get('threads')} thread, torch {text(where.get('torch'))},"
-        f" {text(where.get('platform'))}."
+        f"{len(runs)} runs of {days}, {hours:.1f} hours in all: {steps.get('burn_in')} steps on"
+        f" labels, then {steps.get('stage')} of FixMatch and of its control, on"
+        f" {text(where.get('device'))} with {where.get('threads')} thread, torch"
+        f" {text(where.get('torch'))}, {text(where.get('platform'))}."
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--cache", default=str(Path("~/.cache/cryofix").expanduser()))
     parser.add_argument("--output", type=Path, default=Path("docs/thresholds"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -223,12 +220,13 @@ def main() -> None:
     cells, planned = read_cells(runs), of_planned(runs)
     scores = [f"{branch}_{score}" for branch in ("fixmatch", "supervised") for score in SCORES]
     shown = [*FIELDS, "seed", *scores, "gain", "min_drift", "alarmed", "collapsed"]
-    means = ["runs", "seeds", *SCORES, *(f"control_{score}" for score in SCORES)]
-    means += ["gain", "min_drift_mean", "alarms", "collapsed"]
+    controls = [f"control_{score}" for score in SCORES]
+    means = ["runs", "seeds", *SCORES, *controls, "gain", "min_drift_mean", "alarms", "collapsed"]
     for name, frame, columns in (("runs", runs, shown), ("cells", cells, [*FIELDS, *means])):
-        table = frame[columns].infer_objects().round(4)
-        table.to_csv(options.output / f"{name}.csv", index=False)
+        frame[columns].infer_objects().round(4).to_csv(options.output / f"{name}.csv", index=False)
     draw_maps(cells, options.output)
+    watched = guard_replay.replayed(runs)
+    watched.to_csv(options.output / "guard.csv", index=False)
     kinds = [Column(name, name, text=True) for name in FIELDS[:3]]
     counts = [Column(name, name) for name in ("finished", "planned")]
     missing = Column("ratio: thresholds without any run", "empty", text=True)
@@ -237,6 +235,8 @@ def main() -> None:
         "origin": origin(runs),
         "by threshold": by_threshold(runs),
         "missing": markdown_table(planned, [*kinds, *counts, missing]),
+        **guard_replay.parts(watched),
+        **forecast_fit.parts(options.folder, options.cache, options.output),
     }
     fill(options.output.with_suffix(".md"), parts)
     print("\n\n".join(parts.values()))

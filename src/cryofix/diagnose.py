@@ -1,8 +1,9 @@
 """``python -m cryofix.diagnose``: what a mask keeps of each class, and where that leads."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -26,9 +27,10 @@ def main(config: DictConfig) -> float:
         )
     folder, console = Path(HydraConfig.get().runtime.output_dir), Console()
     observe = _observe_files if config.checkpoint is None else _observe_checkpoint
-    observation = observe(config, console)
+    observation, trained = observe(config, console)
     from cryofix.diagnosis.diagnosis import diagnose
     from cryofix.diagnosis.diagnosis_figures import write_figures
+    from cryofix.diagnosis.forecast import forecast
     from cryofix.diagnosis.policies import build_policy
     from cryofix.diagnosis.terminal import show
     from cryofix.diagnosis.written_tables import write_files
@@ -36,15 +38,21 @@ def main(config: DictConfig) -> float:
     mask = config.get("mask")
     policy = build_policy(observation.mask if mask is None else to_plain(mask))
     diagnosis = diagnose(observation, policy, config.progress)
-    write_files(diagnosis, folder)
+    teacher = (config.get("teacher") or trained.get("teacher") or {}).get("kind")
+    weight = config.unlabelled.weight
+    if weight is None:
+        weight = (trained.get("unlabelled") or {}).get("weight")
+    unknown = teacher is None or weight is None
+    said = None if unknown else forecast(diagnosis, str(teacher), weight)
+    write_files(diagnosis, folder, said)
     write_figures(diagnosis, folder / "figures")
-    show(diagnosis, folder, console)
+    show(diagnosis, folder, console, said)
     drift = diagnosis.rates["drift"]
     return float("-inf") if drift is None else drift
 
 
-def _observe_files(config: DictConfig, console: Console) -> "Observation":
-    """Count probabilities; torch is imported meanwhile."""
+def _observe_files(config: DictConfig, console: Console) -> tuple["Observation", Mapping[str, Any]]:
+    """Count probabilities; torch is imported meanwhile. Nothing is known of their training."""
     from cryofix.diagnosis.arrays import find_arrays
     from cryofix.diagnosis.streaming import count_arrays, pair_up, segments
 
@@ -57,11 +65,14 @@ def _observe_files(config: DictConfig, console: Console) -> "Observation":
         reading = bar.add_task("reading", total=segments(pairs))
         counting = pool.submit(count_arrays, pairs, lambda: bar.advance(reading))
         from cryofix.diagnosis.observation import observe_files
-    return observe_files(str(config.probabilities), pairs, counting.result(), config.prior)
+    source = str(config.probabilities)
+    return observe_files(source, pairs, counting.result(), config.prior), {}
 
 
-def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
-    """Let a trained network predict the micrographs of its own data set, or of another."""
+def _observe_checkpoint(
+    config: DictConfig, console: Console
+) -> tuple["Observation", Mapping[str, Any]]:
+    """Let a trained network predict its own data set or another; return its configuration too."""
     import torch
 
     from cryofix.diagnosis.model_pixels import observe_network
@@ -73,7 +84,7 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
     with Display(console) as display:
         picker, data = load_with_data(config, display.counter)
         trained = picker.metadata["config"]
-        return observe_network(
+        observation = observe_network(
             f"{config.checkpoint}, {config.part} micrographs",
             picker.network.to("cuda" if torch.cuda.is_available() else "cpu"),
             data,
@@ -82,6 +93,7 @@ def _observe_checkpoint(config: DictConfig, console: Console) -> "Observation":
             mask=trained.get("mask"),
             counter=display.counter,
         )
+        return observation, trained
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ class Evaluate(_OfAModel):
     augment: Augment
 
 
+class Forecast(TypedDict):
+    """What of the unlabelled loss a forecast knows."""
+
+    weight: float | None
+
+
 class Diagnose(_OfAModel):
     """Keys of ``diagnose.yaml``."""
 
@@ -99,6 +105,8 @@ class Diagnose(_OfAModel):
     progress: float
     augment: Keywords  # of the data group, which checks it; probabilities need no data module
     mask: Part
+    teacher: Annotated[Keywords | None, KeywordsOf("cryofix.learning.settings.TeacherSettings")]
+    unlabelled: Annotated[Keywords, KeywordsOf("cryofix.keys.Forecast")]
 
 
 class Write(TypedDict):

@@ -31,22 +31,16 @@ def load_with_data(
     Raises CryofixError when a key was typed that has no effect, or the checkpoint's data make no
     sense.
     """
-    from cryofix.data.datamodule import CryoDataModule
-    from cryofix.learning.checkpoint import about, load_picker
+    from cryofix.learning.checkpoint import load_picker
     from cryofix.learning.metadata import learnt_masks
 
     if config.get("data") is None:
         refuse_idle(OF_SPLIT, "without data= the checkpoint's own split is used")
+        return load_with_own_data(config.checkpoint, config.cache, progress)
     picker = load_picker(config.checkpoint)
     trained = picker.metadata["config"]
     shown = {**picker.data_keywords(), "progress": progress}
     data: CryoDataModule
-    if config.get("data") is None:
-        keywords = {**trained["data"], **dict.fromkeys(SIZES), "cache": config.cache}
-        keywords.pop("_target_", None)  # a checkpoint does not choose what is called
-        with about(picker.path):
-            data = call(CryoDataModule, keywords, "config.data", **shown)
-        return picker, data
     for key in OF_SPLIT:
         config[key] = trained.get(key, ANY_SPLIT[key]) if config[key] is None else config[key]
     if (config.data.get("masks") is not None) != learnt_masks(picker.metadata):
@@ -59,3 +53,18 @@ def load_with_data(
     refuse_idle(differing, "micrographs are shown to the model as in its training")
     data = build(config.data, **shown)
     return picker, data
+
+
+def load_with_own_data(
+    checkpoint: str, cache: str, progress: Callable[[str, int], Callable[[], None]]
+) -> tuple["Picker", "CryoDataModule"]:
+    """Return a model with the data set that it learnt from."""
+    from cryofix.data.datamodule import CryoDataModule
+    from cryofix.learning.checkpoint import about, load_picker
+
+    picker = load_picker(checkpoint)
+    keywords = {**picker.metadata["config"]["data"], **dict.fromkeys(SIZES), "cache": cache}
+    keywords.pop("_target_", None)  # a checkpoint does not choose what is called
+    with about(picker.path):
+        shown = {**picker.data_keywords(), "progress": progress}
+        return picker, call(CryoDataModule, keywords, "config.data", **shown)

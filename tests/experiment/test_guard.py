@@ -21,7 +21,7 @@ from cryofix.metrics.rates import Rates
 
 PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
-LOW = {**HEALTHY, "kept share": -0.6}
+HIGH = {**HEALTHY, "kept share": 0.6}
 
 
 def audit(
@@ -39,6 +39,13 @@ def pair(average: float, student: float, score: str = "pixel_f1") -> dict[str, f
     return {score: average, f"student_{score}": student}
 
 
+def predicting(guard: CollapseGuard, share: float = 0.0) -> CollapseGuard:
+    """Let a guard see ten audits of a model that predicts e^share times the prior."""
+    for step in range(10):
+        assert not guard.judge({**HEALTHY, "predicted share": share}, step)
+    return guard
+
+
 def steps_until_change(guard: CollapseGuard, measured: dict[str, float], most: int = 100) -> int:
     for step in range(1, most + 1):
         if guard.judge(measured, step):
@@ -53,13 +60,36 @@ def test_the_reference_run_is_measured_as_its_table_says() -> None:
     assert measured["predicted share"] == pytest.approx(0)
 
 
-def test_the_reference_run_raises_the_alarm_after_warm_up_and_patience() -> None:
-    guard = CollapseGuard(warm_up=5, patience=4)
+def test_the_reference_run_raises_the_alarm_once_its_predictions_follow_the_drift() -> None:
+    guard = CollapseGuard()
     measured = measures(audit(0.242, 0.829, 0.010, 0.033), (0.033, 0.033))
-    assert steps_until_change(guard, measured) == 9
-    assert guard.record.alarmed
-    assert guard.record.first_step == 9
+    assert steps_until_change(guard, measured) == 0  # all that is predicted is still predicted
     assert guard.record.min_drift == pytest.approx(-1.23, abs=0.005)
+    fewer = measures(audit(0.2, 0.829, 0.0045, 0.018), (0.033, 0.033))
+    assert steps_until_change(guard, fewer) > 0
+    assert "towards background" in guard.cause() or "kept as particle" in guard.cause()
+
+
+@pytest.mark.parametrize("threshold", [(-1.25, -1.6), (-1.9, -2.4)], ids=["0.90", "0.95"])
+def test_a_strict_threshold_whose_predictions_stay_is_healthy(
+    threshold: tuple[float, float],
+) -> None:
+    drift, kept = threshold
+    guard = CollapseGuard()
+    for step in range(300):
+        share = -0.35 + 0.2 * math.sin(step / 9)  # as tiles have more particles or fewer
+        measured = {"drift": drift, "kept share": kept, "predicted share": share}
+        assert not guard.judge(measured, step, early=step < 100)
+    assert not guard.record.alarmed
+
+
+def test_a_collapse_at_a_strict_threshold_is_said_before_half_of_the_predictions_are_gone() -> None:
+    guard, drift = predicting(CollapseGuard()), -1.9
+    for step in range(1, 200):
+        share = -0.02 * step  # a fiftieth less at each step
+        if guard.judge({"drift": drift, "kept share": drift + share, "predicted share": share}, 0):
+            break
+    assert math.exp(share) > 0.4
 
 
 @pytest.mark.parametrize(
@@ -75,14 +105,14 @@ def test_shares_are_compared_with_the_nearer_end_of_what_is_thought_of_the_prior
 @pytest.mark.parametrize(
     "measured",
     [
-        {**HEALTHY, "drift": -2.0, "kept share": -0.6},
+        {"drift": -2.0, "kept share": -0.6, "predicted share": -0.6},
         {**HEALTHY, "drift": 2.0, "kept share": 0.6},
-        {**HEALTHY, "kept share": -3.0},
+        {**HEALTHY, "kept share": -3.0, "predicted share": -0.6},
         {**HEALTHY, "predicted share": 2.0},
     ],
 )
 def test_each_number_can_raise_it_by_itself(measured: dict[str, float]) -> None:
-    guard = CollapseGuard()
+    guard = predicting(CollapseGuard())
     assert steps_until_change(guard, measured) > 0
 
 
@@ -92,7 +122,7 @@ def test_a_drift_without_harm_to_what_is_kept_is_none() -> None:
 
 def test_audits_of_neighbouring_steps_are_averaged_longer() -> None:
     """A few bad batches in a row are one bad draw of tiles where each step is audited."""
-    bad = {**HEALTHY, "kept share": -2.0}
+    bad = {**HEALTHY, "kept share": 2.0}
     early, late = CollapseGuard(warm_up=0), CollapseGuard(warm_up=0)
     early.judge(HEALTHY, 0, early=True)
     late.judge(HEALTHY, 0)
@@ -125,8 +155,8 @@ def test_one_bad_audit_is_not_sustained() -> None:
 
 def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
     guard = CollapseGuard(drift=1.0)
-    assert steps_until_change(guard, {**LOW, "drift": -1.5}) > 0
-    assert steps_until_change(guard, {**LOW, "drift": -0.8}) == 0
+    assert steps_until_change(guard, {**HIGH, "drift": 1.5}) > 0
+    assert steps_until_change(guard, {**HIGH, "drift": 0.8}) == 0
     assert steps_until_change(guard, HEALTHY) > 0
     assert guard.record.alarmed  # it was
 
@@ -134,14 +164,22 @@ def test_the_alarm_needs_more_than_the_edge_to_end() -> None:
 def test_no_kept_particle_at_all_is_finite_and_alarms() -> None:
     measured = measures(audit(0.0, 0.9, 0.0, 0.02), (PRIOR, PRIOR))
     assert math.isfinite(sum(measured.values()))
-    assert steps_until_change(CollapseGuard(), measured) > 0
+    assert steps_until_change(predicting(CollapseGuard()), measured) > 0
 
 
 def test_nothing_predicted_is_a_collapse_too() -> None:
-    guard = CollapseGuard()
-    guard.judge(HEALTHY, 1)
     measured = measures(audit(None, 1.0, 0.0, 0.0), (PRIOR, PRIOR))
-    assert steps_until_change(guard, measured) > 0
+    assert 0 < steps_until_change(predicting(CollapseGuard()), measured) < 10
+
+
+def test_a_young_model_that_predicts_few_is_healthy_while_it_predicts_no_fewer() -> None:
+    """A burn-in of 250 steps predicts a third of the prior, in one batch more, in others less."""
+    guard = CollapseGuard()
+    for step in range(300):
+        share = -1.15 + 0.25 * math.cos(step / 9)
+        measured = {"drift": -0.4, "kept share": share - 0.4, "predicted share": share}
+        assert not guard.judge(measured, step, early=step < 100)
+    assert guard.learnt
 
 
 def test_a_model_that_has_not_learnt_to_predict_particles_has_none_to_lose() -> None:
@@ -192,7 +230,7 @@ def test_a_student_that_loses_its_particles_on_validation_alarms_whatever_the_sh
 
 def test_an_alarm_of_the_shares_is_not_raised_again_by_the_student() -> None:
     guard = CollapseGuard(lost_patience=1)
-    assert steps_until_change(guard, {**HEALTHY, "kept share": -3.0}) > 0
+    assert steps_until_change(guard, {**HEALTHY, "kept share": 3.0}) > 0
     assert not guard.judge_student(pair(0.6, 0.1), 20)
     assert "kept as particle" in guard.cause()
 
@@ -323,9 +361,9 @@ def test_settings_that_make_no_sense_are_said(options: dict[str, Any], named: st
 
 
 def test_a_class_that_no_pixel_is_predicted_to_be_is_kept_at_0_percent() -> None:
-    guard = CollapseGuard()
+    guard = predicting(CollapseGuard())
     guard.latest = audit(None, 0.829, 0.010, 0.0)
-    guard.judge(measures(audit(0.01, 0.829, 0.001, 0.02), (0.033, 0.033)), 1)
+    steps_until_change(guard, measures(audit(0.01, 0.829, 0.001, 0.016), (0.033, 0.033)))
     said = guard.cause()
     assert "keeps 0.0 % of predicted particles and 82.9 % of background" in said
     assert "towards background" in said

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cryofix.diagnosis.diagnosis import Diagnosis
+from cryofix.diagnosis.forecast import Forecast
 from cryofix.diagnosis.verdict import words
 from cryofix.metrics.rates import Rates
 from cryofix.reporting.console import say
@@ -30,8 +31,10 @@ SOON = 10  # generations; a slower drift has the labels of every step against it
 NUMBERS = {"drift": "{:+.2f}", "share_over_prior": "{:.2f}"}  # the others are percents
 
 
-def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
-    """Print tables, verdict and where the files are: ``folder``."""
+def show(
+    diagnosis: Diagnosis, folder: Path, console: Console, forecast: Forecast | None = None
+) -> None:
+    """Print tables, verdict, forecast and where the files are: ``folder``."""
     histogram, verdict = diagnosis.histogram, words(diagnosis)
     console.print()
     say(console, f"{diagnosis.observation.source}: {histogram.pixels:,} pixels")
@@ -46,6 +49,8 @@ def show(diagnosis: Diagnosis, folder: Path, console: Console) -> None:
     frame = _colour(diagnosis)
     console.print(Panel(body, title="Verdict", title_align="left", border_style=frame))
     console.print(Text(f"Remedy: {verdict['remedy']}."), soft_wrap=True)
+    if forecast is not None:
+        console.print(Text(f"Forecast: {forecast}."), soft_wrap=True)
     remedy = diagnosis.remedy
     if remedy is not None and not verdict["remedy"].startswith("no change"):
         console.print(Text("to paste behind the training command:"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryofix.diagnosis.diagnosis import Diagnosis
+from cryofix.diagnosis.forecast import Forecast
 from cryofix.diagnosis.remedy import Change
 from cryofix.diagnosis.verdict import words
 from cryofix.files import atomic_write, write_json
@@ -14,7 +15,7 @@ from cryofix.files import atomic_write, write_json
 SCHEMA = 1
 
 
-def write_files(diagnosis: Diagnosis, folder: Path) -> None:
+def write_files(diagnosis: Diagnosis, folder: Path, forecast: Forecast | None = None) -> None:
     """Write ``keep_rates.csv`` and ``diagnosis.json``; all rates are fractions, null is unknown."""
     named = [{"mask": "symmetric", **row} for row in diagnosis.rows]
     named.append({"mask": diagnosis.policy.name, "threshold": None, **diagnosis.rates})
@@ -23,7 +24,8 @@ def write_files(diagnosis: Diagnosis, folder: Path) -> None:
         writer.writeheader()
         writer.writerows(named)
     # JSON knows neither infinite numbers nor NaN: null stands for them.
-    content = json.loads(json.dumps(_content(diagnosis)), parse_constant=lambda _: None)
+    content = _content(diagnosis) | {"forecast": forecast and asdict(forecast)}
+    content = json.loads(json.dumps(content), parse_constant=lambda _: None)
     write_json(folder / "diagnosis.json", content)
 
 

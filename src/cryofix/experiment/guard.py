@@ -18,7 +18,8 @@ from cryofix.masking import MaskingPolicy, Quota
 
 ACTIONS = ("warn", "stop", "switch")
 REMEMBERED = (
-    *("latest", "smoothed", "audits", "streak", "learnt", "alarm", "best", "lost", "student"),
+    *("latest", "smoothed", "audits", "streak", "learnt", "steady", "highest", "alarm"),
+    *("best", "lost", "student"),
 )
 
 

@@ -12,12 +12,15 @@ The prior is what the policies aim at or what the validation micrographs say, wh
 
 One that has left its healthy range in ``patience`` audits in a row raises the alarm. A drift counts
 only where it has taken the kept share half-way out of its range: quota, alignment and other masks
-that relabel drift back towards the prior, which heals. What is too low counts only after the
-predicted share has been in its range: before that the model has not learnt to predict particles,
-and the rates of what it predicts say nothing. Audits of neighbouring steps see almost the same
-teacher on other tiles, so they are averaged longer (``early_smoothing``). The alarm ends when all
-have been inside a range half as wide (in logarithms) for as long. Nothing is judged in the first
-``warm_up`` audits.
+that relabel drift back towards the prior, which heals. What is too low counts only where the
+predicted share has fallen from its highest by half of its range, a factor of 1.7 by default: a
+strict threshold keeps few particles in every healthy run, and a young model predicts few, and both
+do harm only where fewer and fewer are predicted. It counts only after the predicted share has been
+in its range, too: before that the model has not learnt to predict particles, and has none to lose.
+Audits of neighbouring steps see almost the same teacher on other tiles, so they are averaged longer
+(``early_smoothing``), and so is the predicted share for the fall. The alarm ends when all have been
+inside a range half as wide (in logarithms) for as long. Nothing is judged in the first ``warm_up``
+audits.
 
 Shares cannot see a student that puts the right number of particles in wrong places. Labels of
 validation micrographs can: a score of the student there below half of the best that the average
@@ -35,6 +38,7 @@ from cryofix.metrics.rates import NOTHING, Rates, bounded_drift
 
 LOST = 0.5  # of the best score of the average, and the student has lost its particles
 LEAST = 0.1  # a best score that says something
+SETTLED = 10  # audits after which an average of them says where the predicted share starts
 STUDENT_SCORES = {
     "pixel_f1": "pixel F1",
     "pixel_estimated_f1": "estimated pixel F1",
@@ -85,6 +89,8 @@ class Judgement:
         self.audits = 0
         self.streak = 0  # audits in a row that argue against the present state
         self.learnt = False  # whether the predicted share has been in its range
+        self.steady = 0.0  # the predicted share, averaged for long
+        self.highest = -math.inf  # that it has been
         self.alarm = False
         self.best: dict[str, float] = {}  # score of the average on validation, from the fork on
         self.lost = 0  # validations in a row in which the student is far below the best
@@ -138,6 +144,10 @@ class Judgement:
             self.smoothed[key] = weight * past + (1 - weight) * value
         self.audits += 1
         self.learnt |= self.smoothed["predicted share"] >= -self.limits["predicted share"]
+        past = min(self.early_smoothing, 1 - 1 / self.audits)  # at first the plain mean
+        self.steady += (1 - past) * (measured["predicted share"] - self.steady)
+        if self.audits >= SETTLED:
+            self.highest = max(self.highest, self.steady)
         drift = self.smoothed["drift"]
         least = self.record.min_drift
         self.record.min_drift = drift if least is None else min(least, drift)
@@ -157,7 +167,8 @@ class Judgement:
     def _excess(self) -> dict[str, float]:
         """Return how far each number is from health, relative to its limit."""
         now = {key: self.smoothed.get(key, 0.0) for key in self.limits}
-        if not self.learnt:
+        fallen = self.highest - self.steady >= 0.5 * self.limits["predicted share"]
+        if not (self.learnt and fallen):
             now = {key: max(value, 0.0) for key, value in now.items()}
         excess = {key: abs(now[key]) / limit for key, limit in self.limits.items()}
         away = now["drift"] * now["kept share"] > 0
