@@ -22,6 +22,7 @@ from cryofix.checking import check_value
 from cryofix.diagnosis.diagnosis import Diagnosis
 from cryofix.errors import check_known, check_range
 from cryofix.metrics.rates import bounded_drift
+from cryofix.reporting.numbers import percent
 
 KINDS = ("ema", "self", "frozen")
 FEATURES = {
@@ -58,7 +59,7 @@ class Forecast:
         return (
             f"with teacher={self.teacher} and unlabelled.weight={self.weight:g} the run collapses"
             f" (recall below half of its control's) with a probability of"
-            f" {self.probability:.0%}; the rule was fitted to {fitted['runs']} runs, of which"
+            f" {percent(self.probability, 0)}; the rule was fitted to {fitted['runs']} runs, of which"
             f" {fitted['collapsed']} collapsed, and {tested}"
         )
 
