@@ -59,8 +59,8 @@ class Forecast:
         return (
             f"with teacher={self.teacher} and unlabelled.weight={self.weight:g} the run collapses"
             f" (recall below half of its control's) with a probability of"
-            f" {percent(self.probability, 0)}; the rule was fitted to {fitted['runs']} runs, of which"
-            f" {fitted['collapsed']} collapsed, and {tested}"
+            f" {percent(self.probability, 0)}; the rule was fitted to {fitted['runs']} runs, of"
+            f" which {fitted['collapsed']} collapsed, and {tested}"
         )
 
 
