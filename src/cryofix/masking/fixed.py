@@ -100,7 +100,7 @@ class ClassAware(MaskingPolicy):
 
     Asymmetric when ``tb < 1 - tp``; with ``tb = 1 - tp`` it is `Symmetric` at tp, bit for bit.
     Where a threshold lies beyond 0.5 (tp < 0.5 or tb > 0.5) the label is the side that kept the
-    pixel and not ``y``, for else what is kept as a class would not be taught as it.
+    pixel and not ``y``. Otherwise what is kept as a class would not be taught as that class.
 
     Parameters
     ----------
