@@ -1,10 +1,11 @@
 """Draw the map of thresholds and label ratios, and write its numbers into docs/thresholds.md.
 
-    python docs/study/threshold_map.py FOLDER [--cache CACHE]
+    python docs/study/threshold_map.py FOLDER [--cache CACHE] [--layout SWEEP]
 
 FOLDER is the sweep, complete or not, of the commands that the page shows. runs.csv and guard.csv
 have a line for each finished run, cells.csv one for each cell, and there is a figure for each
-quantity. The rule of the forecast is fitted anew, by forecast_fit.py.
+quantity. The rule of the forecast is fitted anew, by forecast_fit.py. SWEEP is that of the
+reference run's own layout, and changes its table alone.
 """
 
 import argparse
@@ -213,6 +214,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cache", default=str(Path("~/.cache/cryofix").expanduser()))
+    parser.add_argument("--layout", type=Path)
     parser.add_argument("--output", type=Path, default=Path("docs/thresholds"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -238,6 +240,8 @@ def main() -> None:
         **guard_replay.parts(watched),
         **forecast_fit.parts(options.folder, options.cache, options.output),
     }
+    if options.layout is not None:
+        parts["layout"] = by_threshold(read_runs(options.layout))
     fill(options.output.with_suffix(".md"), parts)
     print("\n\n".join(parts.values()))
 
