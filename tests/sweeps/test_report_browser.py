@@ -39,7 +39,7 @@ def test_page_opens_without_errors_and_shows_its_figures(browser: Browser, repor
         "return [...document.querySelectorAll('svg[role=img]')].map(f => {"
         "const b = f.getBoundingClientRect(); return [b.width, b.height]})"
     )
-    assert len(sizes) == 7 + 6 + 3 + 3, "heat maps, curves, keep rates at the fork and of the masks"
+    assert len(sizes) == 8 + 6 + 3 + 3, "heat maps, curves, keep rates at the fork and of the masks"
     assert all(width > 150 and height > 80 for width, height in sizes)
     assert browser.run("return performance.getEntriesByType('resource').length") == 0
 
