@@ -1,11 +1,11 @@
-"""Draw the runs of `experiment=how_many_labels`, and tabulate them for docs/how_many_labels.md.
+"""Draw the runs of `experiment=how_many_labels`, and write the tables of docs/how_many_labels.md.
 
-    python docs/study/label_curve.py FOLDER [--topaz scores.csv] [--output docs/how_many_labels]
+    python docs/study/label_curve.py FOLDER [--topaz scores.csv] [--page docs/how_many_labels.md]
 
-FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The command writes
-runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the cure over
-its control with its 95 % interval by Student's t over repetitions) and curve.png, and prints the
-table.
+FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The folder of the page's
+name gets runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the
+cure over its control with its 95 % interval by Student's t over repetitions) and curve.png. The
+page's table of candidates is written from candidates.csv there.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from marked_page import fill
 
+from cryofix.reporting.frame_tables import Column, markdown_table
+from cryofix.reporting.numbers import gain_with_interval, plain
 from cryofix.sweeps.gains import t_interval
 
 SCORES = {"average_precision": "particle average precision", "f1": "particle F1"}
@@ -107,24 +110,62 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
+def curve_table(table: pd.DataFrame) -> str:
+    """Return what was measured as Markdown, a line for each data set, number of clicks and score."""
+
+    def gain(row: int) -> str:
+        low, value, high = table.loc[row, ["low", "gain", "high"]]
+        return gain_with_interval(value, None if np.isnan(low) else (low, high))
+
+    programs = [name for name in COLOURS if name in table]
+    columns = [
+        Column("data", "data", text=True),
+        Column("`data.added_noise`", "noise", "{:g}".format),
+        Column("clicks", "clicks", text=True),
+        Column("score", "score", lambda score: SCORES[score], text=True),
+        Column("runs", "runs"),
+        *(Column(name, name, plain) for name in programs),
+        Column("gain of the cure [95 %]", "row", gain),
+    ]
+    return markdown_table(table.assign(row=table.index), columns)
+
+
+def candidate_table(candidates: pd.DataFrame) -> str:
+    """Return what was tried as Markdown; repetitions of a candidate are averaged."""
+    cell = ["candidate", "noise", "steps"]
+    scores = ["control_average_precision", "cure_average_precision"]
+    means = candidates.groupby(cell, sort=False)[scores].mean()
+    seeds = candidates.groupby(cell, sort=False)["seed"].agg(", ".join)
+    columns = [
+        Column("setting", "candidate", text=True),
+        Column("`data.added_noise`", "noise", "{:g}".format),
+        Column("seeds", "seed"),
+        Column("steps", "steps"),
+        Column("control", scores[0], plain),
+        Column("cure", scores[1], plain),
+    ]
+    return markdown_table(means.join(seeds).reset_index(), columns)
+
+
 def main() -> None:
     """Write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--topaz", type=Path)
-    parser.add_argument("--output", type=Path, default=Path("docs/how_many_labels"))
+    parser.add_argument("--page", type=Path, default=Path("docs/how_many_labels.md"))
     options = parser.parse_args()
     runs = read_runs(options.folder)
     if options.topaz is not None:
         topaz = pd.read_csv(options.topaz, dtype={"clicks": str})
         topaz = topaz[topaz["program"] == "topaz"].assign(program="Topaz")
         runs = pd.concat([runs, topaz[[*CELL, "seed", "program", *SCORES]]], ignore_index=True)
-    options.output.mkdir(parents=True, exist_ok=True)
+    output = options.page.with_suffix("")
     table = tabulate(runs)
-    runs.round(4).to_csv(options.output / "runs.csv", index=False)
-    table.round(4).to_csv(options.output / "table.csv", index=False)
-    draw(runs, options.output / "curve.png")
-    print(table.round(3).to_string(index=False))
+    runs.round(4).to_csv(output / "runs.csv", index=False)
+    table.round(4).to_csv(output / "table.csv", index=False)
+    draw(runs, output / "curve.png")
+    candidates = pd.read_csv(output / "candidates.csv", dtype={"seed": str})
+    fill(options.page, {"curve": curve_table(table), "candidates": candidate_table(candidates)})
 
 
 if __name__ == "__main__":
