@@ -19,7 +19,7 @@ import pandas as pd
 from marked_page import fill
 
 from cryofix.reporting.frame_tables import Column, markdown_table
-from cryofix.reporting.numbers import gain_with_interval, plain
+from cryofix.reporting.numbers import gain_with_interval, plain, signed
 from cryofix.sweeps.gains import t_interval
 
 SCORES = {"average_precision": "particle average precision", "f1": "particle F1"}
@@ -111,7 +111,7 @@ def draw(runs: pd.DataFrame, path: Path) -> None:
 
 
 def curve_table(table: pd.DataFrame) -> str:
-    """Return what was measured as Markdown, a line for each data set, number of clicks and score."""
+    """Return what was measured as Markdown, a line for each cell and score."""
 
     def gain(row: int) -> str:
         low, value, high = table.loc[row, ["low", "gain", "high"]]
@@ -128,6 +128,22 @@ def curve_table(table: pd.DataFrame) -> str:
         Column("gain of the cure [95 %]", "row", gain),
     ]
     return markdown_table(table.assign(row=table.index), columns)
+
+
+def selection(runs: pd.DataFrame) -> str:
+    """Say how often validation chose the worse of control and cure, and what that cost."""
+    key = [*CELL, "seed"]
+    own = runs[runs["program"].isin(PROGRAMS.values())]
+    both = own.pivot_table(index=key, columns="program", values="f1")
+    chosen = own[own["selected"].astype(bool)].set_index(key)["f1"]
+    lost, beside = both.max(axis=1) - chosen, chosen - both["control"]
+    return (
+        f"In {(lost > 0).sum()} of {len(lost)} runs validation chose the branch with the lower F1"
+        f" on test micrographs. It lost {lost.mean():.4f} of F1 on average and {lost.max():.4f} at"
+        " most."
+        f" The chosen model was more than a point of F1 below its control in"
+        f" {(beside < -0.01).sum()} runs; the lowest was {signed(beside.min(), 4)}."
+    )
 
 
 def candidate_table(candidates: pd.DataFrame) -> str:
@@ -165,7 +181,12 @@ def main() -> None:
     table.round(4).to_csv(output / "table.csv", index=False)
     draw(runs, output / "curve.png")
     candidates = pd.read_csv(output / "candidates.csv", dtype={"seed": str})
-    fill(options.page, {"curve": curve_table(table), "candidates": candidate_table(candidates)})
+    parts = {
+        "curve": curve_table(table),
+        "selection": selection(runs),
+        "candidates": candidate_table(candidates),
+    }
+    fill(options.page, parts)
 
 
 if __name__ == "__main__":
