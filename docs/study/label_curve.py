@@ -114,7 +114,7 @@ def curve_table(table: pd.DataFrame) -> str:
     """Return what was measured as Markdown, a line for each cell and score."""
 
     def gain(row: int) -> str:
-        low, value, high = table.loc[row, ["low", "gain", "high"]]
+        low, value, high = map(float, table.loc[row, ["low", "gain", "high"]].tolist())
         return gain_with_interval(value, None if np.isnan(low) else (low, high))
 
     programs = [name for name in COLOURS if name in table]
