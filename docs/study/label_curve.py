@@ -114,7 +114,7 @@ def curve_table(table: pd.DataFrame) -> str:
     """Return what was measured as Markdown, a line for each cell and score."""
 
     def gain(row: int) -> str:
-        low, value, high = map(float, table.loc[row, ["low", "gain", "high"]].tolist())
+        low, value, high = table[["low", "gain", "high"]].to_numpy(float)[row]
         return gain_with_interval(value, None if np.isnan(low) else (low, high))
 
     programs = [name for name in COLOURS if name in table]
@@ -127,7 +127,7 @@ def curve_table(table: pd.DataFrame) -> str:
         *(Column(name, name, plain) for name in programs),
         Column("gain of the cure [95 %]", "row", gain),
     ]
-    return markdown_table(table.assign(row=table.index), columns)
+    return markdown_table(table.assign(row=range(len(table))), columns)
 
 
 def selection(runs: pd.DataFrame) -> str:
