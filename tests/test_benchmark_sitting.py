@@ -54,6 +54,11 @@ def test_the_whole_way_ends_with_a_star_file_and_the_seconds_of_each_part(
     data: Path, tmp_path: Path
 ) -> None:
     given = ["--clicks", "6", "--picked", "2", "--expected", str(COUNT), "trainer=smoke"]
+    given += [
+        "steps.burn_in=4",
+        "steps.stage=4",
+        "steps.validate_every=2",
+    ]  # the experiments have more
     command = [sys.executable, "-m", "benchmarks.one_sitting", "--data", str(data)]
     run = subprocess.run(
         [*command, "--output", str(tmp_path / "out"), *given],
