@@ -114,7 +114,9 @@ def test_the_table_of_masks_has_a_rule_and_a_use_for_each_mask() -> None:
         assert len(rule) > 20
         assert " = " in formula
         assert "Use it" in use
-    assert len(rows) == len(MaskingPolicy.__subclasses__())
+    made_of = [policy.__module__ for policy in MaskingPolicy.__subclasses__()]
+    own = [module for module in made_of if module.startswith("cryofix.")]  # tests make policies too
+    assert len(rows) == len(own)
 
 
 def test_every_page_is_in_the_navigation() -> None:
