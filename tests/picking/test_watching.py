@@ -69,7 +69,9 @@ def watch_and_kill(folder: Path, count: int, every: float, kills: int, seconds: 
                 continue
             coming.join()
             wait_until(functools.partial(holds, folder, count - kills), seconds)
-            time.sleep(1)
+            noted = -1  # a result kept just before a kill has no note, so the sum is not known
+            while noted != (noted := len(kept(folder))):
+                time.sleep(5)
             (folder / "picks" / "STOP").touch()
             assert process.wait(seconds) == 0, said.read_text()
         finally:

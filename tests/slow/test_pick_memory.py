@@ -20,7 +20,7 @@ from cryofix.picking.jobs import Work, run_jobs
 from cryofix.picking.planning import find_all, plan_jobs
 from cryofix.picking.page import write_page
 from cryofix.picking.pick_summary import found, summarise
-from cryofix.picking.picked import Selection
+from cryofix.picking.picked import PickSelection
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -28,7 +28,7 @@ def peak():
 def everything(jobs, folder):
     work = Work(DiscFinder, recipe(), "key", 0.5, "cpu", 1)
     assert all(outcome.error is None for outcome in run_jobs(jobs, work, 1))
-    selection = Selection(0.5, 0.05)
+    selection = PickSelection(0.5, 0.05)
     summary = summarise(jobs, [], selection)
     Export(["star", "box", "cbox", "tsv", "csv"], root).write(folder, found(jobs, selection))
     write_page(folder / "index.html", summary, selection, jobs, Path("run"), len(jobs))

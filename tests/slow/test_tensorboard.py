@@ -118,7 +118,11 @@ def test_the_first_page_has_the_six_charts_with_their_lines(
     browser: Browser, address: str, tmp_path: Path
 ) -> None:
     show(browser, address, "custom_scalars")
-    first = PAGES["Is it collapsing?"]
+    pages = PAGES["Is it collapsing?"]
+    # Estimated scores are those of partial labels, which this run does not have.
+    first = {
+        title: [tag for tag in tags if "estimated" not in tag] for title, tags in pages.items()
+    }
 
     def drawn() -> bool:
         charts = {chart["title"]: chart for chart in browser.run(CHARTS)}
