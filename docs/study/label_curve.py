@@ -130,20 +130,51 @@ def curve_table(table: pd.DataFrame) -> str:
     return markdown_table(table.assign(row=range(len(table))), columns)
 
 
-def selection(runs: pd.DataFrame) -> str:
-    """Say how often validation chose the worse of control and cure, and what that cost."""
-    key = [*CELL, "seed"]
+def selection(runs: pd.DataFrame, partial: pd.DataFrame) -> str:
+    """Return as Markdown how often validation chose the worse branch, and what that cost.
+
+    Parameters
+    ----------
+    runs
+        With complete labels in validation micrographs.
+    partial
+        Choices by a few labels there, made by partial_selection.py.
+    """
     own = runs[runs["program"].isin(PROGRAMS.values())]
-    both = own.pivot_table(index=key, columns="program", values="f1")
-    chosen = own[own["selected"].astype(bool)].set_index(key)["f1"]
-    lost, beside = both.max(axis=1) - chosen, chosen - both["control"]
-    return (
-        f"In {(lost > 0).sum()} of {len(lost)} runs validation chose the branch with the lower F1"
-        f" on test micrographs. It lost {lost.mean():.4f} of F1 on average and {lost.max():.4f} at"
-        " most."
-        f" The chosen model was more than a point of F1 below its control in"
-        f" {(beside < -0.01).sum()} runs; the lowest was {signed(beside.min(), 4)}."
-    )
+    both = own.pivot_table(index=[*CELL, "seed"], columns="program", values=["f1", "selected"])
+    choices = {
+        "complete": (both["f1", "control"], both["f1", "cure"], both["selected", "cure"] > 0),
+        "10 particles in each micrograph": (
+            partial["control_f1"],
+            partial["cure_f1"],
+            partial["cure"] > partial["control"],
+        ),
+    }
+    rows = []
+    for name, (control, cure, chosen) in choices.items():
+        taken = cure.where(chosen, control)
+        lost, beside = np.maximum(control, cure) - taken, taken - control
+        rows.append(
+            {
+                "labels": name,
+                "choices": len(taken),
+                "wrong": int((lost > 0).sum()),
+                "mean": lost.mean(),
+                "most": lost.max(),
+                "below": int((beside < -0.01).sum()),
+                "lowest": beside.min(),
+            }
+        )
+    columns = [
+        Column("labels of validation", "labels", text=True),
+        Column("choices", "choices"),
+        Column("the branch with the lower F1", "wrong"),
+        Column("F1 lost on average", "mean", "{:.4f}".format),
+        Column("at most", "most", "{:.4f}".format),
+        Column("a point or more below the control", "below"),
+        Column("lowest gain", "lowest", lambda value: signed(value, 4)),
+    ]
+    return markdown_table(pd.DataFrame(rows), columns)
 
 
 def candidate_table(candidates: pd.DataFrame) -> str:
@@ -183,7 +214,7 @@ def main() -> None:
     candidates = pd.read_csv(output / "candidates.csv", dtype={"seed": str})
     parts = {
         "curve": curve_table(table),
-        "selection": selection(runs),
+        "selection": selection(runs, pd.read_csv(output / "partial_selection.csv")),
         "candidates": candidate_table(candidates),
     }
     fill(options.page, parts)
