@@ -1,5 +1,7 @@
 """The micrographs of each part of a split, with what is known of them there."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -93,6 +95,18 @@ class Parts:
             "clicks": clicks,
             "options": asdict(self.drawn) | asdict(self.labelling),
         }
+
+    def labels_digest(self) -> str:
+        """Return a digest of the labels that teach, and of the names that are kept from teaching.
+
+        Of masks it takes the names of their micrographs alone.
+        """
+        taught = [
+            (one.micrograph.name, one.particles_px(), one.interior, one.closed)
+            for one in self.part("labelled")
+        ]
+        text = json.dumps([taught, self.split.validation, self.split.test], default=float)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
     @cached_property
     def _labelled(self) -> list[Annotated]:

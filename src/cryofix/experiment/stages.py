@@ -117,6 +117,7 @@ class Experiment:
         """
         on_first(self.data.setup)  # the others find the cache filled
         self.data.setup()
+        on_first(lambda: self._reached(self._stage_folder("burn_in") / "last.ckpt"))
         on_first(lambda: self.data.write_split(self.folder / "splits.json"))
         prior = self.config["prior"]
         self.prior = estimate_prior(self.data, prior["value"], prior["estimate"])
@@ -176,7 +177,7 @@ class Experiment:
             network,
             policy,
             self.data,
-            StageSettings.of(self.config, self.prior.value, first_step),
+            StageSettings.of(self.config, self.prior.value, first_step, self.prior.of_labels),
             regulariser=self.regulariser if policy is not None else None,
             metadata=self._metadata(),
         )
@@ -194,9 +195,28 @@ class Experiment:
             "version": cryofix.__version__,
             "config": self.config,
             "prior": self.prior.value,
+            "labels": self.data.labels_digest(),
             **({} if diameters is None else asdict(diameters)),
             "thresholds": found,
         }
+
+    def _reached(self, last: Path) -> tuple[int | None, Mapping[str, Any]]:
+        """Return the step of a stage's last checkpoint and what its callbacks remember."""
+        if not last.exists():
+            return None, {}
+        try:
+            checkpoint = load_checkpoint(last)
+        except CryofixError as error:
+            raise CryofixError(
+                f"{last} is damaged: delete it, and the same command trains its stage again"
+            ) from error
+        # Micrographs that this run would test on may have taught that stage.
+        if checkpoint["cryofix"].get("labels", labels := self.data.labels_digest()) != labels:
+            raise CryofixError(
+                f"{last} was trained on other labels, or another split, than the data have now:"
+                f" delete {last.parent.parent} to train all stages on what they have now"
+            )
+        return checkpoint["global_step"], checkpoint["callbacks"]
 
     def train_stage(
         self, name: str, start: Path | None, steps: int, policy: MaskingPolicy | None
@@ -206,7 +226,7 @@ class Experiment:
         last = folder / "last.ckpt"
         began = time.monotonic()
         # Read by one: a file system of a cluster may show the others an older file.
-        done, states = on_first(lambda: _reached(last))
+        done, states = on_first(lambda: self._reached(last))
         first_step = 0 if start is None else self.steps.burn_in
         if policy is not None and "CollapseGuard" in states:
             self.guard.load_state_dict(states["CollapseGuard"])
@@ -364,16 +384,3 @@ class Experiment:
             "seconds": self.seconds,
             "environment": environment(self.device) | {"processes": self.ranks.world_size},
         }
-
-
-def _reached(last: Path) -> tuple[int | None, Mapping[str, Any]]:
-    """Return the step of a stage's last checkpoint and what its callbacks remember."""
-    if not last.exists():
-        return None, {}
-    try:
-        checkpoint = load_checkpoint(last)
-    except CryofixError as error:
-        raise CryofixError(
-            f"{last} is damaged: delete it, and the same command trains its stage again"
-        ) from error
-    return checkpoint["global_step"], checkpoint["callbacks"]
