@@ -11,7 +11,7 @@ from cryofix.data.simulation.dataset import write_dataset
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.errors import CryofixError
 from cryofix.learning.prior import estimate_prior
-from support import results, run_train
+from support import message, results, run_train
 
 Place = tuple[float, float]
 SPREAD: list[Place] = [(60 + 100 * column, 60 + 100 * row) for row in range(4) for column in (0, 3)]
@@ -50,6 +50,11 @@ def write(folder: Path, *clicks: Sequence[Place]) -> None:
         (folder / f"sim_{number:04d}.csv").write_text(text)
 
 
+def test_partial_labels_need_tiles_anywhere(clicked: Callable[..., CryoDataModule]) -> None:
+    with pytest.raises(CryofixError, match=r"data\.centred_share=1 leaves no tile .* lower it"):
+        clicked(SPREAD, centred_share=1.0)
+
+
 def test_one_click_cannot_teach_and_validate(clicked: Callable[..., CryoDataModule]) -> None:
     with pytest.raises(CryofixError, match=r"of sim_0000 \(1\) are too few.*label more of them"):
         clicked([(200, 200)])
@@ -70,6 +75,31 @@ def test_two_clicks_train_and_are_warned_of(
     assert f"{clicks}: IT COULD NOT BE CHECKED WHETHER THE LABELS LIE ON PARTICLES" in said
     assert "1 of 2 labelled particles, which are not taught" in said
     assert 0 < results(tmp_path / "run")["supervised"]["particle"]["threshold"] < 1
+
+
+def test_a_stage_that_other_clicks_taught_is_not_continued(
+    micrographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clicks, run = tmp_path / "clicks", tmp_path / "run"
+    clicks.mkdir()
+    command = (
+        *("trainer=smoke", "data=micrographs", f"data.images={micrographs}", "ratio=1"),
+        *(f"data.coordinates={clicks}", "data.labels=partial", "data.particles_per_micrograph=30"),
+        f"output={run}",
+    )
+    write(clicks, SPREAD)
+    run_train(*command)
+    split = (run / "splits.json").read_text()
+    (run / "results.json").unlink()
+    write(clicks, [*SPREAD, (256, 256)])
+    burn_in = run / "checkpoints" / "burn_in" / "last.ckpt"
+    assert message(capsys, *command).endswith(
+        f"{burn_in} was trained on other labels, or another split, than the data have now:"
+        f" delete {run / 'checkpoints'} to train all stages on what they have now"
+    )
+    assert (run / "splits.json").read_text() == split
+    write(clicks, SPREAD)
+    run_train(*command)
 
 
 def test_a_file_without_clicks_is_named(clicked: Callable[..., CryoDataModule]) -> None:

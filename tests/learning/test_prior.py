@@ -155,6 +155,7 @@ def test_the_estimate_from_the_unlabelled_side_is_taken_if_asked_for_and_nothing
     labels = estimate_prior(micrographs(0.02, 0.05))
     asked = replace(estimate_prior(micrographs(0.02, 0.05), estimate="em"), unlabelled=0.08)
     assert asked.value == 0.08
+    assert asked.of_labels == labels.value
     assert asked.as_dict()["source"] == "em"
     assert replace(labels, unlabelled=0.08).value == labels.value
     assert replace(asked, given=0.1).value == 0.1

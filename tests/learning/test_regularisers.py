@@ -121,6 +121,12 @@ def test_nnpu_says_nothing_without_a_labelled_particle() -> None:
     assert slope(NonNegativePU(), tiles(0.0), labelled(particles=0)) == 0
 
 
+def test_nnpu_says_nothing_without_an_unlabelled_pixel() -> None:
+    logits, part = tiles(0.0), labelled(0.0)
+    term = NonNegativePU()(logits, ~everywhere(logits), part, PRIOR)
+    assert not any(each.any() for each in torch.autograd.grad(term, (logits, part.logits)))
+
+
 @pytest.mark.parametrize("regulariser", [GeneralisedExpectation(), NonNegativePU()])
 def test_invalid_pixels_are_left_alone_and_none_valid_is_finite(regulariser: Regulariser) -> None:
     logits = tiles(0.0)

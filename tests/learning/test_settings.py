@@ -75,3 +75,6 @@ def test_a_stage_is_what_the_configuration_says() -> None:
     assert settings == StageSettings(
         prior=0.04, seed=0, first_step=7, views=Views(weak=weak, strong=strong)
     )
+    partial = {**config, "data": {**config["data"], "labels": "partial"}}
+    assert StageSettings.of(partial, prior=0.04).prior_of_labels == 0.04
+    assert StageSettings.of(partial, 0.04, prior_of_labels=0.1).prior_of_labels == 0.1

@@ -91,6 +91,11 @@ class CryoDataModule(LightningDataModule):
         if self.labelling.labels == "partial":  # no pick could be called wrong
             self.splitting = replace(self.splitting, test=0)
         self.tiling = _take(Tiling, settings)
+        if self.labelling.partial and self.tiling.centred_share == 1:
+            raise CryofixError(
+                "data.centred_share=1 leaves no tile whose place does not depend on particles, and"
+                " partial labels need some to learn what background is: lower it"
+            )
         if settings:
             raise TypeError(f"CryoDataModule takes no keyword {', '.join(settings)}")
         if simulate is not None and self.files.named:
@@ -188,6 +193,10 @@ class CryoDataModule(LightningDataModule):
     def write_split(self, path: Path) -> None:
         """Write ``splits.json``."""
         write_json(path, self._parts.as_dict())
+
+    def labels_digest(self) -> str:
+        """Return a digest of the labels that teach and of what is kept from teaching."""
+        return self._parts.labels_digest()
 
     def stream(self, name: str) -> TileStream:
         """Return the endless tiles of ``labelled`` or ``unlabelled`` micrographs."""

@@ -81,7 +81,8 @@ def positive_unlabelled_risk(
     ``pi E_P[l(+)] + max(0, E_U[l(-)] - pi E_P[l(-)])`` with the logistic loss l: P are the pixels
     of labelled particles, U all pixels, pi the prior. Where the second term falls below ``-beta``
     the student overfits, and is led back along its negative gradient times ``gamma`` (their
-    algorithm 1). A batch without labelled particles says nothing.
+    algorithm 1). A batch without labelled particles says nothing, and neither does one without
+    unlabelled pixels.
 
     Parameters
     ----------
@@ -98,8 +99,8 @@ def positive_unlabelled_risk(
     trusted = negative >= -beta
     value = torch.where(trusted, positive + negative, positive - beta)
     step = torch.where(trusted, positive + negative, -gamma * negative)
-    any_particle = sum_over_processes(part.sum()) > 0
-    return any_particle * (step + (value - step).detach())
+    pixels = sum_over_processes(torch.stack([part.sum(), valid.sum().to(part.dtype)]))
+    return (pixels > 0).all() * (step + (value - step).detach())
 
 
 def unlabelled_loss(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,18 @@ class Prior:
 
     @property
     def value(self) -> float:
-        """What policies and regularisers aim at, and the loss of partial labels."""
+        """What policies and regularisers aim at."""
         said = [self.given, self.unlabelled if self.source == "em" else None]
         said += [self.counted, self.labelled]
         return next(share for share in said if share is not None)
+
+    @property
+    def of_labels(self) -> float:
+        """What the loss of partial labels aims at in all stages.
+
+        So control and FixMatch differ in the pseudo-labels alone.
+        """
+        return replace(self, unlabelled=None).value
 
     @property
     def believed(self) -> bool:

@@ -193,12 +193,22 @@ class StageSettings:
     views: Views = field(default_factory=Views)
     loss_terms: Mapping[str, float] = field(default_factory=lambda: {"bce": 1.0})
     """See :func:`cryofix.learning.losses.supervised_loss`."""
-    partial: bool = False
-    """Whether labelled micrographs hold particles without a label."""
+    prior_of_labels: float | None = None
+    """Share of particle pixels, for the loss of partial labels: the same in all stages of a run.
+    None where labels are complete."""
 
     @staticmethod
-    def of(config: Mapping[str, Any], prior: float, first_step: int = 0) -> "StageSettings":
-        """Build them from the whole configuration of a training, in plain containers."""
+    def of(
+        config: Mapping[str, Any],
+        prior: float,
+        first_step: int = 0,
+        prior_of_labels: float | None = None,
+    ) -> "StageSettings":
+        """Build them from the whole configuration of a training, in plain containers.
+
+        Without a prior of the labels, partial ones take the other too.
+        """
+        partial = Labelling.of(config["data"]).partial
         return StageSettings(
             prior=prior,
             seed=config["seed"],
@@ -209,5 +219,5 @@ class StageSettings:
             unlabelled=Unlabelled(**config["unlabelled"]),
             views=Views.of(config["augment"]),
             loss_terms=config["loss"]["terms"],
-            partial=Labelling.of(config["data"]).partial,
+            prior_of_labels=(prior_of_labels or prior) if partial else None,
         )

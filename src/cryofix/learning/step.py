@@ -79,10 +79,10 @@ def training_step(
     weak_labelled = _weak_view(labelled, settings, LABELLED_VIEW)
     logits = student(weak_labelled).float()
     part = LabelledPart(logits, labelled["target"], labelled["valid"])
-    if settings.partial:
+    if settings.prior_of_labels is not None:
         anywhere = labelled["valid"] & labelled["uniform"][:, None, None, None]
         supervised = positive_unlabelled_risk(
-            logits, labelled["known"], logits, anywhere, settings.prior
+            logits, labelled["known"], logits, anywhere, settings.prior_of_labels
         )
     else:
         supervised = supervised_loss(logits, part.target, part.valid, settings.loss_terms)
