@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.simulation.dataset import write_dataset
 from cryofix.data.simulation.parameters import SimulatorConfig
+from cryofix.diagnosis.model_pixels import observe_network
 from cryofix.errors import CryofixError
+from cryofix.learning.evaluation import confidence_histogram
 from cryofix.learning.prior import estimate_prior
+from cryofix.metrics.rates import UNKNOWN
 from support import message, results, run_train
 
 Place = tuple[float, float]
@@ -53,6 +57,21 @@ def write(folder: Path, *clicks: Sequence[Place]) -> None:
 def test_partial_labels_need_tiles_anywhere(clicked: Callable[..., CryoDataModule]) -> None:
     with pytest.raises(CryofixError, match=r"data\.centred_share=1 leaves no tile .* lower it"):
         clicked(SPREAD, centred_share=1.0)
+
+
+def test_what_no_click_covers_is_not_counted_as_background(
+    clicked: Callable[..., CryoDataModule],
+) -> None:
+    data, network = clicked(SPREAD), torch.nn.Conv2d(1, 1, 1)
+    found = confidence_histogram(network, data, data.part("labelled"), torch.device("cpu"))
+    seen = observe_network(
+        "", network, data, "labelled", prior=0.1, mask=None, counter=lambda title, n: lambda: None
+    )
+    for histogram in (found, seen.histogram):
+        assert not histogram.counts[:UNKNOWN].any()
+        assert histogram.counts[UNKNOWN].any()
+    assert seen.example is not None
+    assert seen.example.truth is None
 
 
 def test_one_click_cannot_teach_and_validate(clicked: Callable[..., CryoDataModule]) -> None:

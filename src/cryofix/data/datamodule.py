@@ -217,9 +217,9 @@ class CryoDataModule(LightningDataModule):
 
     def train_dataloader(self) -> CombinedLoader:
         """Return the endless batches of this rank from the trainer's step on."""
-        trainer, tiling, step = self.trainer, self.tiling, self.first_step
-        if trainer:
-            step = (step + trainer.global_step) * trainer.accumulate_grad_batches
+        tiling, step = self.tiling, self.first_step
+        if self.trainer:
+            step += self.trainer.global_step
         sizes = {"labelled": tiling.batch_labelled}
         if self.with_unlabelled:
             sizes["unlabelled"] = tiling.batch_unlabelled

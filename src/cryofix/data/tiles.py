@@ -49,6 +49,11 @@ class Annotated:
         return self.particles is not None or self.mask is not None
 
     @property
+    def complete(self) -> bool:
+        """Whether everything that is to be found here is labelled, so that the rest is not."""
+        return self.labelled and not self.partial
+
+    @property
     def area(self) -> Area:
         """What counts.
 

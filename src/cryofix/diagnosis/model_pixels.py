@@ -54,7 +54,7 @@ def observe_network(
     example = None
     if shares:
         # The median of those that say most: with hidden labels if any have them.
-        known = [annotated.labelled for annotated in parts[part]]
+        known = [annotated.complete for annotated in parts[part]]
         shown = [number for number in np.argsort(shares) if known[number] or not any(known)]
         example = _predict(network, data, parts[part][shown[len(shown) // 2]])
     labelled, validation = found["labelled"], found["validation"]
@@ -66,6 +66,6 @@ def observe_network(
 def _predict(network: nn.Module, data: "CryoDataModule", annotated: "Annotated") -> Example:
     image = annotated.read()
     target, valid = data.maps(annotated)
-    truth = target if annotated.labelled else None
+    truth = target if annotated.complete else None
     title = annotated.micrograph.name
     return Example(title, image, predict_map(network, image), truth, valid, is_micrograph=True)

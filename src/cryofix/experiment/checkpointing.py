@@ -52,7 +52,7 @@ class KeepCheckpoints(Checkpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop at once from here on, also when it was asked for since the last step."""
         self.stop.after_step = False
-        if self.stop.signal is not None:
+        if self._stopping():
             raise self.stop.stopped(f" at step {trainer.global_step} of this stage")
 
     def on_exception(
@@ -66,18 +66,25 @@ class KeepCheckpoints(Checkpoint):
     ) -> None:
         """Write ``last.ckpt`` when it is due and no validation follows."""
         step = trainer.global_step
-        if any_rank(self.stop.signal is not None) and self.stop.signal is None:
-            self.stop.signal = signal.SIGTERM  # another process was asked
-        due = step % self.every == 0 or step == trainer.max_steps or self.stop.signal is not None
+        stopping = self._stopping()
+        due = step % self.every == 0 or step == trainer.max_steps or stopping
         if due and step % self.validate_every:
-            self._save(trainer)
+            self._save(trainer, stopping)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write ``last.ckpt``; Lightning validates once more when a callback ends the stage."""
         self.ended = trainer.should_stop
-        self._save(trainer)
+        self._save(trainer, self._stopping())
 
-    def _save(self, trainer: Trainer) -> None:
+    def _stopping(self) -> bool:
+        """Return whether any process was asked to stop; all come to the same answer."""
+        stopping = any_rank(self.stop.signal is not None)
+        if stopping and self.stop.signal is None:
+            self.stop.signal = signal.SIGTERM  # another process was asked
+        return stopping
+
+    def _save(self, trainer: Trainer, stopping: bool) -> None:
+        # A signal may arrive at one process only by now: all save, and leave, or none does.
         trainer.save_checkpoint(self.folder / "last.ckpt")
-        if self.stop.signal is not None:
+        if stopping:
             raise self.stop.stopped(f" at step {trainer.global_step} of this stage")

@@ -142,7 +142,7 @@ def pseudo_labels(module: FixMatch, shown: ValidationExample, policy: MaskingPol
     return paint(
         grey(prediction.annotated.read()),
         shown.student if module.teacher.kind == "self" else prediction.probability,
-        prediction.target,
+        prediction.target if prediction.annotated.complete else None,
         prediction.valid,
         policy,
         context,

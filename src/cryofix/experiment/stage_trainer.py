@@ -20,7 +20,7 @@ OWN = (
     *("max_steps", "max_epochs", "min_steps", "min_epochs", "max_time", "val_check_interval"),
     *("check_val_every_n_epoch", "num_sanity_val_steps", "logger", "callbacks", "plugins"),
     *("enable_checkpointing", "enable_model_summary", "enable_progress_bar"),
-    *("use_distributed_sampler", "default_root_dir"),
+    *("use_distributed_sampler", "default_root_dir", "accumulate_grad_batches"),
 )
 """Settings of Lightning's trainer that follow from other keys."""
 
@@ -28,17 +28,21 @@ OF_LIGHTNING = ("lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
 """What a configuration may name besides classes of cryofix and what its command line names."""
 
 
-def check_trainer(settings: Mapping[str, Any]) -> None:
-    """Refuse settings with which Lightning cannot train in this one process.
+def check_trainer(settings: Mapping[str, Any], *, alone: bool) -> None:
+    """Refuse settings that follow from other keys, and with which Lightning cannot train.
 
+    The latter are found where this process is alone: Lightning sets up others in order to say.
     Raises CryofixError naming the key, or all keys where Lightning does not say which.
     """
     for key in OWN:
         if key in settings:
             raise CryofixError(
                 f"trainer.{key} follows from other keys: leave it out, and give steps.burn_in,"
-                " steps.stage and steps.validate_every, callbacks, logger, or output"
+                " steps.stage, steps.validate_every, data.batch_labelled, callbacks, logger, or"
+                " output"
             )
+    if not alone:
+        return
     accelerator = settings.get("accelerator")
     if accelerator in ("gpu", "cuda") and not CUDAAccelerator.is_available():
         raise CryofixError(

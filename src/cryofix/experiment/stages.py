@@ -100,8 +100,8 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_pairs(self.config, self.ranks.world_size)
-        if self.ranks.world_size == 1:
-            check_trainer(self.ranks.trainer_settings(self.config["trainer"])[0])
+        settings, _ = self.ranks.trainer_settings(self.config["trainer"])
+        check_trainer(settings, alone=self.ranks.world_size == 1)
         self._users_parts("burn_in")  # says what is wrong with them before anything is trained
         self.steps = Steps(**self.config["steps"])
 

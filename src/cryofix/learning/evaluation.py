@@ -82,11 +82,11 @@ def expectation(data: CryoDataModule, prior: float) -> Expectation | None:
 def confidence_histogram(
     network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
 ) -> ProbabilityHistogram:
-    """Count pixels by confidence, and by true class where labels are at hand."""
+    """Count pixels by confidence, and by true class where labels are complete."""
     total = ProbabilityHistogram.empty()
     for annotated in micrographs:
         probability = predict_map(network, annotated.read(), device=device)
         target, valid = data.maps(annotated)
-        truth = target if annotated.labelled else None
+        truth = target if annotated.complete else None
         total += ProbabilityHistogram.from_arrays(probability, truth, valid)
     return total
