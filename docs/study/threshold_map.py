@@ -39,6 +39,7 @@ VALUES: dict[str, tuple[float | None, ...]] = {
     "symmetric": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
     "class_aware": (0.5, 0.4, 0.3, 0.2, 0.1, 0.05),
     "soft_weight": (None,),
+    "quota": (None,),
 }
 SEEDS = (0, 1, 2)
 SCORES = {
@@ -170,6 +171,28 @@ def by_threshold(runs: pd.DataFrame) -> str:
     return markdown_table(pd.DataFrame(rows), columns)
 
 
+def cure(cells: pd.DataFrame) -> str:
+    """Compare the cure, quota masks in the advised regime, with its control in each cell."""
+    mine = cells[(cells["mask"] == "quota") & (cells.regime == "advised")]
+    if mine.empty:
+        return "There is no run of it yet."
+    mine = mine.assign(f1_gain=mine.f1 - mine.control_f1)
+    columns = [
+        Column("data", "data", text=True),
+        Column("labels", "ratio", percent),
+        Column("runs", "runs"),
+        Column("F1", "f1", plain),
+        Column("control", "control_f1", plain),
+        Column("gain of F1", "f1_gain", signed),
+        Column("gain of average precision", "gain", signed),
+    ]
+    below = int((mine.f1_gain < -0.01).sum())
+    return (
+        f"{markdown_table(mine, columns)}\n\nIn {below} of {len(mine)} cells its F1 is more than a"
+        " point below its control's."
+    )
+
+
 def answer(runs: pd.DataFrame) -> str:
     """Say in two sentences what was found."""
     said = []
@@ -236,6 +259,7 @@ def main() -> None:
         "answer": answer(runs),
         "origin": origin(runs),
         "by threshold": by_threshold(runs),
+        "cure": cure(cells),
         "missing": markdown_table(planned, [*kinds, *counts, missing]),
         **guard_replay.parts(watched),
         **forecast_fit.parts(options.folder, options.cache, options.output),

@@ -65,6 +65,21 @@ def test_what_is_missing_is_said_by_ratio_and_threshold(runs: pd.DataFrame) -> N
     assert planned.finished.sum() == 4
 
 
+def test_the_cure_is_compared_with_its_control_in_the_advised_regime() -> None:
+    cells = pd.DataFrame(
+        [
+            ("synthetic", "quota", "advised", 0.1, 3, 0.50, 0.49, 0.002),
+            ("masks", "quota", "advised", 0.1, 3, 0.50, 0.52, -0.03),
+            ("masks", "quota", "collapsing", 0.1, 3, 0.10, 0.52, -0.3),
+            ("masks", "symmetric", "advised", 0.1, 3, 0.10, 0.52, -0.3),
+        ],
+        columns=["data", "mask", "regime", "ratio", "runs", "f1", "control_f1", "gain"],
+    )
+    said = threshold_map.cure(cells)
+    assert "In 1 of 2 cells its F1 is more than a point below its control's." in said
+    assert "| synthetic | 10 % | 3 | 0.500 | 0.490 | +0.010 | +0.002 |" in said
+
+
 def test_alarms_are_counted_in_healthy_runs_and_in_time_in_collapsed_ones() -> None:
     runs = pd.DataFrame(
         [
