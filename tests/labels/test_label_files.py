@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bokeh.document import Document
 
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles, index_micrographs, read_coordinates, write_mrc
 from cryofix.labels.label_files import Labels
-from cryofix.labels.label_pictures import make_picture
+from cryofix.labels.label_page import Page
+from cryofix.labels.label_pictures import Pictures, make_picture
 
 ROWS, COLUMNS = 200, 300
 
@@ -100,6 +102,37 @@ def test_it_begins_with_what_is_neither_labelled_nor_skipped(data: Path) -> None
     assert labels.shown == "m0"
     labels.mark_empty("m0")
     assert opened(data).shown == "m1"
+
+
+def test_what_cannot_be_saved_does_not_count(data: Path) -> None:
+    labels = opened(data, diameter_px=20)
+    labels.add("m0", (10.0, 20.0))
+    labels.add("m0", (50.0, 60.0))
+    (labels.folder / "skipped.txt").mkdir()
+    with pytest.raises(OSError, match="skipped"):
+        labels.skip("m0")
+    assert len(read(data)["m0"]) == len(labels.points("m0")) == 2
+    file = labels.folder / "m0.csv"
+    file.unlink()
+    file.mkdir()  # so that nothing can be saved in its place
+    for change in (labels.undo, lambda: labels.set_diameter(30)):
+        with pytest.raises(OSError, match="m0"):
+            change()
+    file.rmdir()
+    assert labels.diameter == 20
+    assert labels.undo() == "m0"
+    assert read(data)["m0"].x.tolist() == [10.0]
+    assert read(data)["m0"].diameter_px.tolist() == [20.0]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3])
+def test_picks_are_shown_from_the_threshold_on(data: Path, threshold: float) -> None:
+    labels = opened(data, diameter_px=20)
+    picks = Particles(np.array([10.0, 90.0]), np.array([10.0, 90.0]), np.array([0.1, 0.4]))
+    pictures = Pictures(lambda name: make_picture(labels.micrographs[name], 20.0, picks))
+    page = Page(Document(), labels, pictures, threshold)
+    assert page.threshold.value == threshold
+    assert page.accept.label == f"Accept {1 if threshold else 2} picks"
 
 
 @pytest.mark.parametrize(

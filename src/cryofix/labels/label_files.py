@@ -55,8 +55,8 @@ class Labels:
     ) -> "Labels":
         """Read what a folder holds already; a diameter that is given counts from now on.
 
-        Raises CryofixError when two files of micrographs would share a label file, a label file
-        cannot be read, or the diameter makes no sense.
+        Raises CryofixError when a label file cannot be read or is called otherwise than its
+        micrograph, or the diameter makes no sense.
         """
         files = {
             name: folder / f"{image_stem(info.path)}.csv" for name, info in micrographs.items()
@@ -160,16 +160,21 @@ class Labels:
         """Take the last change back and return the name of its micrograph, if there was one."""
         if not self.past:
             return None
-        name, before = self.past.pop()
+        name, before = self.past[-1]
         self._save(name, before)
+        self.past.pop()
         return name
 
     def set_diameter(self, diameter: float) -> None:
         """Change the diameter, in the files that are there too."""
-        self.diameter = diameter
-        for name, entry in self.entries.items():
-            if entry.points is not None:
-                self._save(name, entry)
+        before, self.diameter = self.diameter, diameter
+        try:
+            for name, entry in self.entries.items():
+                if entry.points is not None:
+                    self._save(name, entry)
+        except BaseException:
+            self.diameter = before
+            raise
 
     def _change(self, name: str, entry: Entry) -> None:
         before = self.entries[name]
@@ -179,18 +184,18 @@ class Labels:
 
     def _save(self, name: str, entry: Entry) -> None:
         """Write what changes on the disk before it counts."""
-        info = self.micrographs[name]
+        info, after = self.micrographs[name], {**self.entries, name: entry}
+        if entry.skipped != self.entries[name].skipped:
+            names = [each for each, its in after.items() if its.skipped]
+            with atomic_write(self.folder / SKIPPED) as temporary:
+                temporary.write_text("".join(f"{each}\n" for each in names))
         if entry.points is not None:
             x, y = np.array(entry.points, dtype=float).reshape(-1, 2).T
             particles = Particles(x, y, diameter_px=np.full(len(x), self.diameter_px(name)))
             write_coordinates(self.folder, {name: particles}, {name: info}, format="cryoppp")
         else:
             (self.folder / f"{image_stem(info.path)}.csv").unlink(missing_ok=True)
-        before, self.entries[name] = self.entries[name], entry
-        if entry.skipped != before.skipped:
-            names = [each for each, its in self.entries.items() if its.skipped]
-            with atomic_write(self.folder / SKIPPED) as temporary:
-                temporary.write_text("".join(f"{each}\n" for each in names))
+        self.entries[name] = entry
 
 
 def nearest(points: tuple[Point, ...], to: Point, reach: float) -> int | None:

@@ -48,12 +48,9 @@ class Page:
         self.smoothing = Slider(
             start=0, end=0.2, step=0.01, value=SMOOTHING, title="Low pass (diameters)"
         )
+        start = 0.5 if threshold is None else threshold
         self.threshold = Slider(
-            start=min(0.05, threshold or 0.5),
-            end=1,
-            step=0.01,
-            value=threshold or 0.5,
-            title="Score of picks",
+            start=min(0.05, start), end=1, step=0.01, value=start, title="Score of picks"
         )
         self.accept = self._button("Accept picks", self._accept_all)
         with_picks = [] if threshold is None else [self.threshold, self.accept]
