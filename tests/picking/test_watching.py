@@ -151,6 +151,17 @@ def test_a_file_counts_once_it_is_steady_and_again_when_it_has_changed(
     assert arrivals.new([old, growing, tmp_path / "gone.mrc"]) == [growing]
 
 
+def test_a_temporary_name_that_was_renamed_is_not_waited_for(tmp_path: Path) -> None:
+    growing, renamed = tmp_path / "growing.mrc", tmp_path / "whole.mrc"
+    growing.write_bytes(b"half")
+    arrivals = Arrivals(10.0)
+    assert arrivals.new([growing]) == []
+    growing.rename(renamed)
+    os.utime(renamed, (0, 0))
+    assert arrivals.new([renamed]) == [renamed]
+    assert not arrivals.waiting
+
+
 def test_there_may_be_nothing_yet(tmp_path: Path) -> None:
     assert find_all([f"{tmp_path}/*.mrc"], none_yet=True) == set()
     assert plan_jobs(set(), tmp_path) == ([], Path.cwd())

@@ -71,15 +71,15 @@ class Arrivals:
 
     def new(self, paths: Iterable[Path]) -> list[Path]:
         """Return those of the files that are whole and were not returned as they are now."""
-        now, whole = time.monotonic(), []
+        now, whole, known = time.monotonic(), [], self._since
+        self._since = {}  # without those that have gone again
         for path in paths:
             try:
                 stat = path.stat()
-            except OSError:  # it has gone again
-                self._since.pop(path, None)
+            except OSError:
                 continue
             stamp = (stat.st_size, stat.st_mtime_ns)
-            before, since = self._since.get(path, (stamp, now))
+            before, since = known.get(path, (stamp, now))
             since = since if before == stamp else now
             self._since[path] = stamp, since
             age = max(now - since, (time.time() - stat.st_mtime) / 10)  # clocks may differ a little
