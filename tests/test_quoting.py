@@ -45,7 +45,9 @@ def read(word: str, command: str = "train", *others: str) -> Any:
 
 
 @pytest.mark.parametrize("typed", AWKWARD)
-@pytest.mark.parametrize("key", ["output", "data.root", "names.data", "+data.ignored"])
+@pytest.mark.parametrize(
+    "key", ["output", "data.root", "data.masks", "model.initial", "names.data", "+data.ignored"]
+)
 def test_text_is_what_was_typed(key: str, typed: str) -> None:
     assert read(f"{key}={typed}") == typed
 

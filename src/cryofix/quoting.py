@@ -16,16 +16,8 @@ from hydra.errors import HydraException
 TEXT = frozenset(
     {
         *("output", "cache", "checkpoint", "micrographs", "picks", "probabilities", "truth"),
-        *(
-            "sweep",
-            "in",
-            "out",
-            "read.suffix",
-            "write.project",
-            "stop_file",
-            "model.encoder_weights",
-        ),
-        "data.read.suffix",
+        *("sweep", "in", "out", "read.suffix", "write.project", "stop_file"),
+        *("model.encoder_weights", "model.initial", "data.read.suffix", "data.masks"),
         *("data.root", "data.images", "data.coordinates", "data.ignored", "data.never_scored"),
         *("mask.name", "names.data", "names.mask"),
         *("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir"),
