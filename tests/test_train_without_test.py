@@ -107,9 +107,9 @@ def micrographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def few(folder: Path, *more: str) -> tuple[str, ...]:
-    images = f"data.images={folder / 'micrographs'}"
-    labels = f"data.coordinates={folder / 'ground_truth' / 'particle_coordinates'}"
-    return ("trainer=smoke", "data=micrographs", images, labels, "ratio=1", *more)
+    files = (f"data.root={folder}", "data.images=micrographs")
+    labels = "data.coordinates=ground_truth/particle_coordinates"
+    return ("trainer=smoke", "data=micrographs", *files, labels, "ratio=1", *more)
 
 
 def test_one_labelled_micrograph_is_enough(
@@ -120,6 +120,9 @@ def test_one_labelled_micrograph_is_enough(
     assert "validation: 1 of 4 blocks of sim_0000, with" in said
     assert "1 labelled, 1 unlabelled, 0 validation, 0 test micrographs" in said
     assert "test scores: not measured" in said
+    pick = f"cryofix.pick checkpoint={tmp_path / 'run'} micrographs={micrographs / 'micrographs'} "
+    assert pick in said
+    assert pick in (tmp_path / "run" / "index.html").read_text()
     content = results(tmp_path / "run")
     assert content["validation_blocks"] == 1
     assert content["supervised"]["particle"]["f1"] is None

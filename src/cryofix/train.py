@@ -128,9 +128,11 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
 
 
 def images_of(config: dict[str, Any]) -> str | None:
-    """Return where a run's own micrographs are, as the user said it."""
-    images = config["data"].get("images")
-    return images if isinstance(images, str) else None
+    """Return where a run's own micrographs are; None where they were simulated."""
+    from cryofix.data.origin import Files
+
+    data = config["data"]
+    return Files(root=data.get("root"), images=data.get("images")).path("images")
 
 
 def output_as_written(config: DictConfig, folder: Path) -> str:
