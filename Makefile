@@ -5,9 +5,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRAIN_ARGS ?=
 TEST_ARGS ?= --numprocesses 2
+DATA ?= ../shared/data/empiar-10017
+SITTING ?= runs/one_sitting
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-slow lint types format docs bench notebooks tensorboard clean
+.PHONY: help setup train test test-slow lint types format docs figures bench notebooks tensorboard clean
 
 help: ## list what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +50,14 @@ format: $(READY) ## put the code in style
 
 docs: $(READY) ## build the site of docs/ into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+figures: $(READY) ## draw all figures of docs/; picks.png takes Chromium, ten minutes and DATA=.../empiar-10017
+	$(BIN)/python docs/rooms.py
+	$(BIN)/python docs/study/redraw.py
+	@if test -d $(DATA); then set -ex; \
+		test -d $(SITTING)/picks || $(BIN)/python -m benchmarks.one_sitting --data $(DATA) --output $(SITTING); \
+		$(BIN)/python docs/study/picks_figure.py $(SITTING) --data $(DATA); \
+	else echo "There is no folder $(DATA), so docs/picks.png stays: make figures DATA=.../empiar-10017"; fi
 
 bench: $(READY) ## measure what benchmarks/README.md lists
 	$(BIN)/python -m benchmarks

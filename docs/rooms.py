@@ -108,6 +108,8 @@ def draw(target: Path) -> None:
                 zorder=1,
             )
         )
+    legend = "arrow: imports from; the thicker, the more files do"
+    axes.text(0.5, 0.42, legend, ha="center", va="bottom", fontsize=8, color="#445566")
     axes.set(xlim=(-0.05, 1.05), ylim=(-len(LEVELS) + 0.4, 0.5))
     axes.set_axis_off()
     figure.savefig(target, bbox_inches="tight", metadata={"Date": None})

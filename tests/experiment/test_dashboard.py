@@ -214,6 +214,8 @@ def test_curves_say_what_the_scores_say(stage: str, request: Any) -> None:
     assert precision[half] == pytest.approx(events.Scalars("validation/pixel_precision")[-1].value)
     assert recall[half] == pytest.approx(events.Scalars("validation/pixel_recall")[-1].value)
     assert tensor(events, "precision_recall/particles").shape == (6, 101)
+    assert right[-1] == wrong[-1] == 0, "nothing has p = 1"
+    assert precision[-1] == precision[right > 0][-1] > 0, "no spike at recall 0"
 
 
 def test_the_overlay_shows_kept_ignored_and_missed_pixels(

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from cryofix.errors import CryofixError
 from cryofix.formats import Particles
 from cryofix.metrics.area import Area
 from cryofix.metrics.matching import match
-from cryofix.metrics.particles import ParticleRecord
+from cryofix.metrics.particles import ParticleRecord, judged
 
 INNER = Area((5.0, 5.0, 94.0, 94.0))
 
@@ -159,3 +161,33 @@ def test_the_precision_recall_curve_follows_the_counts() -> None:
     precision, recall = record.precision_recall()
     assert precision[0] == record.precision(0.0) == 0.5
     assert recall[0] == record.recall(0.0) == 0.5
+
+
+@given(st.integers(0, 99))
+def test_what_is_drawn_of_picks_has_the_counts_of_the_scores(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    picks, truth, ignored = (particles(rng.uniform(0, 100, (n, 2))) for n in (12, 15, 4))
+    area = Area((15.0, 15.0, 85.0, 85.0))
+    where: Any = {"diameter": 20.0, "ignored": ignored, "area": area}
+    drawn = {name: len(xy) for name, xy in judged(picks, truth, **where).items()}
+    # Nothing is a duplicate, because both are given as they are.
+    record = ParticleRecord.from_picks(picks, truth, min_distance=0.0, **where)
+    assert drawn["found"] == record.matched.sum()
+    assert drawn["extra"] == record.unmatched.sum()
+    assert drawn["missed"] == record.truth - record.matched.sum()
+
+
+def test_particles_at_the_edge_are_drawn_as_not_scored() -> None:
+    drawn = judged(
+        particles([[2, 50], [50, 50], [98, 50]]),
+        particles([[2, 51], [50, 51], [50, 80]]),
+        diameter=10.0,
+        ignored=particles([[30, 30]]),
+        area=Area((5.0, 5.0, 95.0, 95.0)),
+    )
+    assert {name: xy.tolist() for name, xy in drawn.items()} == {
+        "found": [[50, 50]],
+        "extra": [],
+        "missed": [[50, 80]],
+        "not scored": [[30, 30], [2, 51], [98, 50]],
+    }

@@ -292,7 +292,7 @@ def test_heat_maps_of_one_quantity_share_their_colours(sweep: Any, make_results:
 
 
 def test_gains_are_drawn_with_every_run(summary: SweepSummary) -> None:
-    figure = gains_figure(summary)
+    figure = gains_figure(summary.rows, "F1")
     assert figure is not None
     (axis,) = figure.axes
     rows = summary.rows
@@ -301,15 +301,15 @@ def test_gains_are_drawn_with_every_run(summary: SweepSummary) -> None:
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert len(names) == len(rows) + 1, "and the name of the one data set"
     low, high = axis.get_xlim()
-    means = [gain.mean for gain in rows.gain]
-    assert low < min(means)
-    assert max(means) < high
+    drawn = [gain.mean for gain in rows.gain] + [x for gain in rows.gain for x in gain.interval]
+    assert low < min(drawn), "no interval is clipped"
+    assert max(drawn) < high
 
 
 def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
     hostile: SweepSummary, sweep: Any, make_results: Any
 ) -> None:
-    figure = gains_figure(hostile)
+    figure = gains_figure(hostile.rows, "F1")
     assert figure is not None
     figure.savefig(io.BytesIO())
     folder = sweep.path.parent / "controls"
@@ -317,7 +317,7 @@ def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
     result = make_results("none", 0.05, 0) | {"fixmatch": None}
     (folder / "0" / "results.json").write_text(json.dumps(result))
     (folder / "0" / "status.json").write_text(json.dumps({"state": "finished"}))
-    assert gains_figure(summarise_sweep(collect(folder))) is None
+    assert gains_figure(summarise_sweep(collect(folder)).rows, "F1") is None
 
 
 def test_missing_cells_are_left_open(sweep: Any, make_results: Any) -> None:

@@ -43,7 +43,7 @@ def keep_rates_figure(diagnosis: Diagnosis) -> Figure:
     """Draw the keep rate of both predicted classes over the threshold, and their drift."""
     figure, (axis,) = panels(8, 4.8)
     fine = diagnosis.histogram.table(list(np.arange(500, 1000) / 1000))
-    draw_keep_rates(axis, fine, diagnosis.rows[1:], every=50, gap=7)
+    draw_keep_rates(axis, fine, diagnosis.rows[1:], every=50)
     cuts = diagnosis.masked.particle_threshold, diagnosis.masked.background_threshold
     rates = diagnosis.rates
     hollow = {"marker": "D", "markerfacecolor": "none", "linestyle": "none"}

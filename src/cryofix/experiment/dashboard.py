@@ -118,13 +118,16 @@ def write_log_odds(writer: SummaryWriter, counts: IntArray, step: int) -> None:
 def write_curve(writer: SummaryWriter, tag: str, scored: Curve, step: int) -> None:
     """Write precision over recall for TensorBoard's PR CURVES page."""
     right, wrong, truth = np.array([scored.counts_at(at) for at in CURVE_THRESHOLDS]).T
+    precision = Counts(right, wrong, truth).precision
+    # The page draws all thresholds: where nothing is found it has no spike to 0 at recall 0.
+    precision[right == 0] = precision[right > 0][-1:].sum()
     writer.add_pr_curve_raw(
         tag,
         true_positive_counts=right,
         false_positive_counts=wrong,
         true_negative_counts=wrong[0] - wrong,  # at threshold 0 all is predicted to be particle
         false_negative_counts=truth - right,
-        precision=Counts(right, wrong, truth).precision,
+        precision=precision,
         recall=Counts(right, wrong, truth).recall,
         global_step=step,
         num_thresholds=len(CURVE_THRESHOLDS),

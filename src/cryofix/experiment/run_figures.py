@@ -17,11 +17,10 @@ from cryofix.experiment.comparison import Scored
 from cryofix.formats import Particles
 from cryofix.learning.evaluation import Prediction, predict
 from cryofix.metrics.curves import Curve
-from cryofix.metrics.matching import match, within
 from cryofix.metrics.particles import (
     MicrographRecord,
     Thresholds,
-    centres,
+    judged,
     pooled_particles,
     pooled_pixels,
 )
@@ -31,7 +30,7 @@ from cryofix.reporting.plots import save
 if TYPE_CHECKING:
     from cryofix.experiment.stages import Experiment
 
-FOUND, WRONG, MISSED = "#009e73", "#d55e00", "#56b4e9"  # told apart by all eyes (Okabe and Ito)
+BRANCHES = {"supervised": "supervised control", "fixmatch": "FixMatch", "model": "the model"}
 COLOURS = {"supervised": plots.SUPERVISED, "fixmatch": plots.FIXMATCH, "model": plots.FIXMATCH}
 
 
@@ -51,8 +50,7 @@ def write_run_figures(experiment: "Experiment") -> None:
         picks, axes = plots.panels(7.2 * len(predictions), 7.6, columns=len(predictions))
         for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
             threshold = experiment.scored[name].thresholds.particle
-            draw_picks(axis, prediction, data.dataset.particle_px, threshold)
-            axis.set_title(f"{name}: {axis.get_title()}", fontsize=11)
+            draw_picks(axis, prediction, data.dataset.particle_px, threshold, BRANCHES[name])
         save(picks, folder / "picks.png")
     save(maps_figure(predictions), folder / "maps.png")
     records = {name: each.test or each.validation for name, each in experiment.scored.items()}
@@ -88,43 +86,29 @@ def show_micrograph(axis: Axes, prediction: Prediction) -> None:
     plots.without_ticks([axis])
 
 
-def draw_picks(axis: Axes, prediction: Prediction, diameter_px: float, threshold: float) -> None:
-    """Draw a micrograph with its picks: found, wrong, and missed particles, in network pixels.
-
-    Picks that count for neither side are left out; see `ParticleRecord.from_picks`.
-    """
+def draw_picks(
+    axis: Axes, prediction: Prediction, diameter_px: float, threshold: float, about: str = ""
+) -> None:
+    """Draw a micrograph with its picks: found, extra, and missed particles, in network pixels."""
     show_micrograph(axis, prediction)
-    picks = prediction.picks
+    picks, shown = prediction.picks, prediction.annotated
     assert picks.score is not None
-    area = prediction.annotated.area
-    picks = picks.select(picks.score >= threshold)
-    x0, y0, x1, y1 = prediction.annotated.interior
+    x0, y0, x1, y1 = shown.interior
+    line: Any = {"edgecolor": plots.NOT_SCORED, "linestyle": ":"}
     if x0 > 0:  # only the part that is scored
-        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, ec="gold", lw=1))
-    scored = np.ones(prediction.probability.shape, dtype=bool)
-    area.leave_out(scored)
-    if area.closed:
-        axis.contour(scored, levels=[0.5], colors="gold", linewidths=1)
-    known = prediction.annotated.particles or Particles.empty()
-    inside = area.holds(known.x, known.y)
-    truth = known.select(inside)
-    others = np.concatenate([centres(prediction.annotated.ignored), centres(known.select(~inside))])
-    pairs = match(centres(picks), centres(truth), diameter_px / 2)
-    found = np.zeros(len(picks), dtype=bool)
-    hit = np.zeros(len(truth), dtype=bool)
-    found[pairs.pick], hit[pairs.truth] = True, True
-    excused = within(centres(picks), others, diameter_px / 2) | ~area.holds(picks.x, picks.y)
-    wrong = ~found & ~excused
-    for particles, colour, style in (
-        (picks.select(found), FOUND, "-"),
-        (picks.select(wrong), WRONG, "-"),
-        (truth.select(~hit), MISSED, "--"),
-    ):
-        plots.draw_circles(axis, centres(particles), diameter_px, colour, style)
-    axis.set_title(
-        f"{found.sum()} found (green), {wrong.sum()} unlabelled picks (orange),"
-        f" {(~hit).sum()} missed (blue)"
+        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **line))
+    for left, top, right, bottom in shown.area.closed:
+        axis.add_patch(
+            Rectangle((left, top), right - left, bottom - top, fill=False, hatch="/", **line)
+        )
+    rings = judged(
+        picks.select(picks.score >= threshold),
+        shown.particles or Particles.empty(),
+        diameter=diameter_px,
+        ignored=shown.ignored,
+        area=shown.area,
     )
+    plots.draw_rings(axis, rings, diameter_px, about)
 
 
 def maps_figure(predictions: dict[str, Prediction]) -> Figure:
@@ -139,7 +123,7 @@ def maps_figure(predictions: dict[str, Prediction]) -> Figure:
     axes[1].set_title("labels (grey: not scored)")
     for axis, (name, prediction) in zip(axes[2:], predictions.items(), strict=True):
         shown = axis.imshow(prediction.probability, cmap="magma", vmin=0, vmax=1)
-        axis.set_title(f"p, {name}")
+        axis.set_title(f"p, {BRANCHES[name]}")
     figure.colorbar(shown, ax=axes[-1], shrink=0.8)
     plots.without_ticks(axes)
     return figure
@@ -153,7 +137,7 @@ def precision_recall_figure(records: dict[str, list[MicrographRecord]], part: st
     figure, axes = plots.panels(4.75 * len(pooled), 4.4, columns=len(pooled))
     for axis, (title, curve_of) in zip(axes, pooled.items(), strict=True):
         for name, parts in records.items():
-            plots.draw_precision_recall(axis, curve_of(parts), name, COLOURS[name])
+            plots.draw_precision_recall(axis, curve_of(parts), BRANCHES[name], COLOURS[name])
         plots.finish_precision_recall(axis, f"{title}{part}")
     return figure
 
@@ -172,24 +156,17 @@ def comparison_figure(scored: Sequence[Scored]) -> Figure:
     figure, (curve_axis, f1_axis) = plots.panels(10.5, 4.6, columns=2)
     for number, one in enumerate(scored):
         colour = f"C{number}"
-        particles = one.pooled
-        precision, recall = particles.precision_recall()
-        used = np.flatnonzero(particles.matched + particles.unmatched)
-        name = one.program.name
-        average = particles.average_precision()
-        curve_axis.plot(
-            recall[used], precision[used], color=colour, label=f"{name}, AP {average:.3f}"
-        )
+        particles, name = one.pooled, one.program.name
+        plots.draw_precision_recall(curve_axis, particles, name, colour)
         strict = pooled_particles(one.records, strict=True)
-        strict_precision, strict_recall = strict.precision_recall()
-        curve_axis.plot(
-            strict_recall[used], strict_precision[used], color=colour, linestyle=":", linewidth=1
-        )
+        dotted: dict[str, Any] = {"linestyle": ":", "linewidth": 1, "label": None}
+        plots.draw_precision_recall(curve_axis, strict, name, colour, **dotted)
         here = particles.precision(one.threshold), particles.recall(one.threshold)
         curve_axis.plot(here[1], here[0], "o", color=colour)
         right, wrong = (
             np.cumsum(counts[::-1])[::-1] for counts in (particles.matched, particles.unmatched)
         )
+        used = np.flatnonzero(particles.matched + particles.unmatched)
         share = (right + wrong)[used] / max(1, int((right + wrong)[0]))
         f1 = 2 * right / np.maximum(1, right + wrong + particles.truth)
         f1_axis.plot(share, f1[used], color=colour, label=name)

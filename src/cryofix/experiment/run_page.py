@@ -16,7 +16,7 @@ from cryofix.reporting.pages import page
 from cryofix.reporting.run_lines import keep_rate_line, pick_command
 
 FIGURES = {
-    "picks": "Picks: found green, unlabelled orange, missed blue",
+    "picks": "Picks on a micrograph: found, missed, and extra ones, which have no label",
     "precision_recall": "Precision over recall",
     "maps": "What the network sees and says",
     "keep_rates": "What a symmetric mask would keep",

@@ -11,7 +11,7 @@ from cryofix.formats import Particles
 from cryofix.metrics import curves
 from cryofix.metrics.area import Area
 from cryofix.metrics.curves import BINS, Counts, Curve, FloatArray, IntArray
-from cryofix.metrics.matching import grow_matches, within
+from cryofix.metrics.matching import grow_matches, match, within
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.suppression import suppress
 
@@ -197,6 +197,35 @@ def particle_records(
     """Return the records of picks; none where masks are the labels."""
     found = (record.strict if strict else record.particles for record in records)
     return [each for each in found if each is not None]
+
+
+def judged(
+    picks: Particles,
+    truth: Particles,
+    *,
+    diameter: float,
+    ignored: Particles | None = None,
+    area: Area | None = None,
+) -> dict[str, FloatArray]:
+    """Return the centres (x, y) of what is found, extra, missed and not scored, to draw them.
+
+    The arguments are those of `ParticleRecord.from_picks`, and so are the counts, of picks without
+    duplicates. Not scored are ignored particles, and labels and picks outside of the area.
+    """
+    xy, truth_xy = centres(picks), centres(truth)
+    outside = _outside(truth_xy, area)
+    others = np.empty((0, 2)) if ignored is None else centres(ignored)
+    others = np.concatenate([others, truth_xy[outside]])
+    truth_xy, radius = truth_xy[~outside], RADIUS_FRACTION * diameter
+    pairs = match(xy, truth_xy, radius)
+    alone = np.delete(xy, pairs.pick, axis=0)
+    beside, off = within(alone, others, radius), _outside(alone, area)
+    return {
+        "found": xy[pairs.pick],
+        "extra": alone[~beside & ~off],
+        "missed": np.delete(truth_xy, pairs.truth, axis=0),
+        "not scored": np.concatenate([others, alone[~beside & off]]),
+    }
 
 
 def centres(particles: Particles) -> FloatArray:

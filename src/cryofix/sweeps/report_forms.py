@@ -135,7 +135,7 @@ def write_report(summary: SweepSummary, folder: str | Path) -> list[Path]:
         "report.csv": rows_csv(summary.rows).encode(),
         "runs.csv": runs_csv(summary.runs).encode(),
     }
-    figure = gains_figure(summary)
+    figure = gains_figure(summary.rows, summary.metric_title)
     if figure is not None:
         drawn = io.BytesIO()
         figure.savefig(drawn, dpi=120, facecolor="white")

@@ -1,0 +1,80 @@
+"""Draw the committed figures of the studies anew, from the CSV files that are committed with them.
+
+    python docs/study/redraw.py
+
+No run is needed. The tables beside the figures are written from runs, by label_curve.py and
+threshold_map.py.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import label_curve
+import pandas as pd
+import threshold_map
+
+from cryofix.reporting.plots import save
+from cryofix.sweeps.gains import gain_over_seeds, paired_differences
+from cryofix.sweeps.gains_figure import gains_figure
+from cryofix.sweeps.run_results import METRICS
+from cryofix.sweeps.varied import Setting, make_names, sort_key
+
+DOCS = Path(__file__).parents[1]
+
+
+def gains_rows(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return what `gains_figure` draws of a report's ``runs.csv``."""
+    settings: Any = [
+        Setting(data, mask, pairs(config), pairs(others))
+        for data, mask, config, others in runs[
+            ["data", "mask", "mask_config", "other_overrides"]
+        ].to_numpy()
+    ]
+    runs = runs.assign(setting=settings)
+    groups: dict[Any, pd.DataFrame] = dict(iter(runs.groupby(["setting", "ratio"], sort=False)))
+    names = make_names(list(dict.fromkeys(settings)))
+    rows: list[dict[str, Any]] = [
+        {
+            "scene": names[setting].scene,
+            "curve": names[setting].curve,
+            "ratio": ratio,
+            "gain": gain_over_seeds(groups[setting, ratio], metric),
+            "differences": tuple(paired_differences(groups[setting, ratio], metric)),
+        }
+        for setting, ratio in sorted(groups, key=lambda key: (*sort_key(key[0]), key[1]))
+    ]
+    return pd.DataFrame(rows, dtype=object)
+
+
+def pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """Return what a column of JSON holds, as a :class:`Setting` has it."""
+    return tuple(sorted(json.loads(text).items()))
+
+
+def map_cells(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return what `threshold_map.draw_maps` draws of ``cells.csv``."""
+    counts = cells["alarms"].str.split("/", expand=True).astype(float)
+    values = ["" if value != value else f"{value:g}" for value in cells["value"]]
+    keys = cells["mask"].map({"symmetric": "threshold", "class_aware": "background_threshold"})
+    return cells.astype(object).assign(
+        alarm_share=counts[0] / counts[1],
+        values=values,
+        keys=keys.fillna(""),
+        setting=cells["mask"] + " " + values,
+    )
+
+
+def main() -> None:
+    study, labels, thresholds = (DOCS / name for name in ("study", "how_many_labels", "thresholds"))
+    rows = gains_rows(pd.read_csv(study / "runs.csv"), "particle_f1")
+    figure = gains_figure(rows, METRICS["particle_f1"])
+    assert figure is not None
+    save(figure, study / "gains.png")
+    runs = pd.read_csv(labels / "runs.csv", dtype={"clicks": str})
+    label_curve.draw(runs, labels / "curve.png")
+    threshold_map.draw_maps(map_cells(pd.read_csv(thresholds / "cells.csv")), thresholds)
+
+
+if __name__ == "__main__":
+    main()
