@@ -58,6 +58,14 @@ def run_command(command: str, *overrides: str) -> float | None:
     return result
 
 
+def wait_until(happened: Callable[[], Any], seconds: float = 60, what: str = "it") -> None:
+    """Wait for something; fails when it has not happened in time."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}"
+        time.sleep(0.05)
+
+
 def message(capsys: pytest.CaptureFixture[str], *overrides: str, command: str = "train") -> str:
     """Run a command that has to fail and return what it says."""
     module = importlib.import_module(f"cryofix.{command}")

@@ -17,6 +17,7 @@ from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, r
 from cryofix.picking.picked import is_finished, read_result
 from cryofix.picking.planning import find_all, plan_jobs
 from disc_finder import DiesOnWideImages, DiscFinder, draw, recipe
+from support import wait_until
 
 SHAPE = (120, 160)
 
@@ -156,10 +157,7 @@ def test_no_process_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
         started = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
         assert len(started) >= 2
         run.kill()
-    deadline = time.monotonic() + 30
-    while any(Path("/proc", process).exists() for process in started):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not any(Path("/proc", process).exists() for process in started))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

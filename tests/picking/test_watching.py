@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import starfile
 from cryofix.picking.planning import Arrivals, find_all, plan_jobs
 from disc_finder import draw
 from random_picker import save_random_picker
+from support import wait_until
 
 SCRIPT = Path(__file__).parents[1] / "counted_pick.py"
 
@@ -81,13 +81,6 @@ def watch_and_kill(folder: Path, count: int, every: float, kills: int, seconds: 
 
 def watching(said: Path) -> bool:
     return "watching" in said.read_text()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds:g} s"
-        time.sleep(0.1)
 
 
 def holds(folder: Path, count: int) -> bool:

@@ -6,7 +6,6 @@ Needs ``relion_pipeliner`` and ``relion_preprocess`` (Debian and Ubuntu: ``apt i
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mrcfile
@@ -16,6 +15,7 @@ import starfile
 
 from disc_finder import draw
 from random_picker import save_random_picker
+from support import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -62,9 +62,7 @@ def run_job(options: str) -> Path:
     relion("relion_pipeliner", "--addJob", "External", "--addJobOptions", options)
     folder = max(Path("External").glob("job*"), default=Path("External/job001"))
     relion("relion_pipeliner", "--RunJobs", f"{folder}/", "--schedule", "one")
-    deadline = time.monotonic() + SECONDS
-    while not list(folder.glob("RELION_JOB_EXIT_*")) and time.monotonic() < deadline:
-        time.sleep(0.5)
+    wait_until(lambda: list(folder.glob("RELION_JOB_EXIT_*")), SECONDS, "the job to end")
     relion("relion_pipeliner", "--check_job_completion")
     return folder
 

@@ -3,17 +3,15 @@
 import itertools
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from benchmarks.browser import Browser, opened_browser
 
 from cryofix.experiment.dashboard_layout import PAGES
-from support import SMALL, free_port, run_train
+from support import SMALL, free_port, run_train, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -73,7 +71,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait(lambda: answers(f"{served}/data/runs"), "TensorBoard to read its events")
+        wait_until(lambda: answers(f"{served}/data/runs"), SECONDS, "TensorBoard to start")
         yield served
     finally:
         process.terminate()
@@ -94,14 +92,6 @@ def answers(address: str) -> bool:
     except OSError:
         return False
     return all(stage in said for stage in STAGES)
-
-
-def wait(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {SECONDS} s for {what}")
-        time.sleep(0.5)
 
 
 def show(browser: Browser, address: str, page: str) -> None:
@@ -133,7 +123,7 @@ def test_the_first_page_has_the_six_charts_with_their_lines(
             for title, tags in first.items()
         )
 
-    wait(drawn, f"the lines of {first}")
+    wait_until(drawn, SECONDS, f"the lines of {first}")
     titles = [chart["title"] for chart in browser.run(CHARTS)]
     assert titles == list(itertools.chain.from_iterable(PAGES.values()))
     screenshot(browser, "custom_scalars", tmp_path)
@@ -151,12 +141,13 @@ def test_curves_histograms_and_pictures_are_there(
     browser: Browser, address: str, tmp_path: Path, page: str, tags: tuple[str, ...]
 ) -> None:
     show(browser, address, page)
-    wait(lambda: all(tag in browser.run(TEXT) for tag in tags), f"{tags} on the page {page}")
+    shown = f"{tags} on the page {page}"
+    wait_until(lambda: all(tag in browser.run(TEXT) for tag in tags), SECONDS, shown)
     screenshot(browser, page, tmp_path)
 
 
 def test_pictures_are_loaded(browser: Browser, address: str) -> None:
     show(browser, address, "images")
     widths = f"{FIND} return find(document, 'img').map(image => image.naturalWidth)"
-    wait(lambda: len(browser.run(widths)) >= 7, "three stages' maps and one overlay")
-    wait(lambda: min(browser.run(widths)) > 100, "the pictures")
+    wait_until(lambda: len(browser.run(widths)) >= 7, SECONDS, "three stages' maps and one overlay")
+    wait_until(lambda: min(browser.run(widths)) > 100, SECONDS, "the pictures")

@@ -7,8 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import yaml
 
 from cryofix.config import config_folder
 from cryofix.errors import CryofixError
+from support import wait_until
 
 # By name, because mypy would see a module of a namespace package under two names.
 LocalLauncher = importlib.import_module("hydra_plugins.cryofix_local_launcher").LocalLauncher
@@ -117,14 +116,6 @@ def test_sigkill_leaves_no_job_behind(tmp_path: Path) -> None:
         launcher.kill()
         job = Path("/proc") / pid_file.read_text()
         wait_until(lambda: not job.exists())
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for something, but not forever."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_slots_bound_how_many_run_at_once(swept: Any) -> None:

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from cryofix.errors import CryofixError
 from cryofix.report import expand_sweep
 from cryofix.sweeps.collect import collect
 from cryofix.sweeps.runs import State
+from support import wait_until
 
 APP = """
 import hydra
@@ -99,9 +99,7 @@ def test_watching_ends_with_the_last_job(sweep: Any, make_results: Any, tmp_path
         [*words, "watch=true", "every_seconds=0.2"], stdout=subprocess.PIPE, text=True
     )
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "report.md").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_until((tmp_path / "report.md").exists)
         assert "1 running" in (tmp_path / "report.md").read_text()
         assert watching.poll() is None
         (folder / "status.json").write_text(json.dumps({"state": "finished"}))
