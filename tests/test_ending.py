@@ -36,7 +36,7 @@ def started(*words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     ("number", "line", "overrides"),
     [
         (signal.SIGTERM, "run folder: ", ("data.simulate.micrographs=40",)),  # it simulates then
-        (signal.SIGINT, "prior: ", LONG_STEPS),  # it trains then
+        (signal.SIGINT, "prior (", LONG_STEPS),  # it trains then
     ],
 )
 def test_a_run_that_is_stopped_says_where_it_is_and_how_it_goes_on(

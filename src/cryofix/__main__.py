@@ -18,7 +18,7 @@ usage: cryofix COMMAND [key=value ...]
 
 `cryofix COMMAND --help` explains the command's groups and keys; `python -m cryofix.COMMAND` is the
 same. `cryofix --version` says the version.
-Completion by the Tab key: `eval "$(cryofix -sc install=bash)"` in bash, and
+The Tab key completes keys and choices after `eval "$(cryofix -sc install=bash)"` in bash, or
 `cryofix -sc install=fish | source` in fish."""
 
 

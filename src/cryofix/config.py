@@ -148,8 +148,8 @@ def _refuse_a_launcher_alone() -> None:
     launcher = config.runtime.choices.get("hydra/launcher")
     if config.mode == RunMode.RUN and not config.launcher._target_.endswith(IN_THIS_PROCESS):
         raise CryofixError(
-            f"hydra/launcher={launcher} starts the jobs of a sweep, and without -m nothing but this"
-            f" process would run: add -m, or leave hydra/launcher={launcher} out"
+            f"hydra/launcher={launcher} starts the jobs of a sweep, and a command "
+            f"without -m is none: add -m, or leave hydra/launcher={launcher} out"
         )
 
 

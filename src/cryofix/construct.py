@@ -88,6 +88,6 @@ def _callable(target: Any, key: str, kind: type, named: Collection[str]) -> Call
         raise CryofixError(f"{key}.{TARGET}={shown(target)} cannot be imported: check its name")
     what = "class" if kind is object else kind.__name__
     raise CryofixError(
-        f"{key}.{TARGET}={shown(target)} is no {what} of {PACKAGE}, and nothing else is run on"
-        f" behalf of a file: choose another {key.partition('.')[0]}"
+        f"{key}.{TARGET}={shown(target)} is no {what} of {PACKAGE}, and a file may name "
+        f"nothing else: choose another {key.partition('.')[0]}"
     )

@@ -65,20 +65,22 @@ class Ranks:
             if not (isinstance(wanted, int) and wanted > 1):
                 return
             raise CryofixError(
-                f"trainer.devices={devices} needs {wanted} processes and this is one: start it"
-                f" with `torchrun --nproc-per-node={wanted} -m cryofix.train trainer=ddp ...`,"
-                " or with srun as in docs/cluster.md"
+                f"trainer.devices={devices} needs {wanted} processes, and one was "
+                f"started: start them with `torchrun --nproc-per-node={wanted} -m "
+                "cryofix.train trainer=ddp ...`, or with srun as in docs/cluster.md"
             )
         strategy = trainer.get("strategy", "auto")
         if not str(strategy).startswith("ddp"):
             raise CryofixError(
-                f"{count} processes were started and trainer.strategy={strategy} trains in one:"
-                f" add trainer=ddp, or start one; {self._if_alone()}"
+                f"{count} processes were started, and trainer.strategy={strategy} "
+                "trains in one: add trainer=ddp, or start one process; "
+                f"{self._if_alone()}"
             )
         if "${now" in output:
             raise CryofixError(
-                f"{count} processes were started and have to agree on the run folder: give"
-                " output=FOLDER, which a job that is requeued finds again too"
+                f"{count} processes were started, and they have to use the same run "
+                "folder: give output=FOLDER, which a job that is requeued finds again "
+                "too"
             )
         for key in ("batch_labelled", "batch_unlabelled"):
             if config["data"][key] % count:
@@ -137,8 +139,8 @@ class Ranks:
         if meeting.is_alive() or outcome:
             why = f" ({reason(outcome[0])})" if outcome else ""
             raise CryofixError(
-                f"{self.world_size} processes should train together and cannot meet{why}:"
-                f" {self._if_alone()}"
+                f"{self.world_size} processes should train together, but cannot "
+                f"connect{why}: {self._if_alone()}"
             )
 
     def _if_alone(self) -> str:

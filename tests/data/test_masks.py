@@ -110,7 +110,7 @@ def test_images_without_a_mask_are_unlabelled_and_the_others_are_split(
     np.testing.assert_array_equal(target, expected)
     assert valid.all()
     assert data.prior_per_micrograph() == pytest.approx([0.125] * len(data.split.labelled))
-    with pytest.raises(CryofixError, match="nothing is known of particles"):
+    with pytest.raises(CryofixError, match="hold no particles: give"):
         _ = data.dataset.particle_px
 
 
@@ -154,7 +154,7 @@ def test_masks_that_fit_no_image_are_refused(tmp_path: Path, cache: Path) -> Non
         module(tmp_path, cache).setup()
     (tmp_path / "masks" / "lost.png").unlink()
     write_png(tmp_path / "masks" / "3.png", classes()[:, :50])
-    with pytest.raises(CryofixError, match=r"3.png has 64 x 50 pixels and its image .* 64 x 96"):
+    with pytest.raises(CryofixError, match=r"3.png has 64 x 50 pixels, and its image .* 64 x 96"):
         module(tmp_path, cache).setup()
 
 

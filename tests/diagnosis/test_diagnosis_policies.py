@@ -193,8 +193,8 @@ def test_a_checkpoint_cannot_have_anything_but_a_policy_called(
             {"_target_": "cryofix.masking.Symmetric", "_partial_": True},
             "mask._partial_ is not a key",
         ),
-        ({"threshold": 0.7}, "describes no policy"),
-        (None, "describes no policy"),
+        ({"threshold": 0.7}, "describes no mask"),
+        (None, "describes no mask"),
     ],
 )
 def test_a_wrong_configuration_is_said(config: Any, said: str) -> None:

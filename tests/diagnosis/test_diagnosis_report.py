@@ -69,7 +69,7 @@ def test_the_reference_run_is_explained_in_words(collapsing: Diagnosis) -> None:
     )
     assert "falls below 10 % after 2 teacher generations" in said["outlook"]
     assert "3.3 % of all pixels are predicted as particle, 0.82 times the prior" in said["note"]
-    assert "0.24 times, not healthy" in said["note"]
+    assert "0.24 times the prior, which is not healthy" in said["note"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_saturated_teachers_get_enough_decimals() -> None:
 def test_a_mask_without_drift_needs_no_change(teacher: Teacher) -> None:
     said = words(diagnose(observed(*teacher), NoMask()))
     assert "no change is needed" in said["remedy"]
-    assert "moves nothing" in said["outlook"]
+    assert "changes nothing" in said["outlook"]
     # DESIGN fact 3: what no mask does not cure is said all the same.
     over = words(diagnose(observed(teacher[0], prior=0.02), NoMask()))
     assert "no threshold alone cures that" in over["note"]
@@ -137,7 +137,7 @@ def test_equivalences_are_found_by_trying(teacher: Teacher) -> None:
 def test_what_relabels_is_said_to(teacher: Teacher) -> None:
     timid = teacher[0] / (teacher[0] + 6 * (1 - teacher[0]))  # log-odds lowered by log 6
     diagnosis = diagnose(observed(timid, teacher[1]), Quota())
-    assert "changes labels or weighs softly" in words(diagnosis)["finding"]
+    assert "changes labels or weighs pixels" in words(diagnosis)["finding"]
     assert diagnosis.rates["drift"] != pytest.approx(diagnosis.step, abs=NO_DRIFT)
     assert diagnosis.step > 0
     assert "what the mask teaches raises it" in words(diagnosis)["outlook"]

@@ -119,7 +119,7 @@ def test_a_score_that_nobody_logs_is_named(
 
 def test_only_lightning_cryofix_and_what_was_typed_is_called(tmp_path: Path) -> None:
     hostile = {"owned": {"_target_": "os.mkdir", "path": str(tmp_path / "owned")}}
-    with pytest.raises(CryofixError, match="nothing else is run on behalf of a file"):
+    with pytest.raises(CryofixError, match="a file may name nothing else"):
         make_parts(hostile, "callbacks", Callback, [])
     ours = {"tests": {"_target_": "lightning.pytorch.callbacks.Timer", "duration": {"days": 1}}}
     assert isinstance(make_parts(ours, "callbacks", Callback, [])[0], Timer)

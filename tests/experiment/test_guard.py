@@ -239,7 +239,9 @@ def test_a_collapse_before_the_first_validation_is_measured_against_the_fork() -
     guard = CollapseGuard()
     guard.best = {"pixel_f1": 0.6}  # as the experiment sets it
     assert [guard.judge_student(pair(0.0, 0.0), step) for step in (100, 200)] == [False, True]
-    assert "0.00, in 2 validations in a row below half of the average's best, 0.60" in guard.cause()
+    assert (
+        "In 2 validations in a row it was below half of the average's best, 0.60" in guard.cause()
+    )
 
 
 @dataclass

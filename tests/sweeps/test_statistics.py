@@ -55,8 +55,8 @@ def test_selection_is_judged_by_the_branch_that_was_not_taken(
     assert [each.cost for each in judged] == pytest.approx([0.12 / 4, 0.1 / 4, 0.12 / 4])
     assert [each.gain for each in judged] == pytest.approx([0.28 / 4, 0.3 / 4, 0.28 / 4])
     assert [each.worst for each in judged] == pytest.approx([-0.02, -0.1, -0.1])
-    assert any("took the worse branch in 2 of 4 runs" in note for note in summary.notes)
-    assert any("F1 on validation would have taken" in note for note in summary.notes)
+    assert "| what the runs selected | 4 | 2 | 0.0300 | +0.0700 |" in markdown(summary)
+    assert ">higher particle F1 on validation<" in html(summary)
     assert judge_selection(summary.runs.assign(selected=None), "particle_f1") == []
 
 

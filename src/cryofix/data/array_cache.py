@@ -179,8 +179,9 @@ def cache_mask(
         mask = read_mask(path, value)
         if mask.shape != image.full_shape:
             raise CryofixError(
-                f"{path} has {mask.shape[0]} x {mask.shape[1]} pixels and its image {image.source}"
-                f" {image.full_shape[0]} x {image.full_shape[1]}: give a mask of the image's size"
+                f"{path} has {mask.shape[0]} x {mask.shape[1]} pixels, and its image "
+                f"{image.source} has {image.full_shape[0]} x {image.full_shape[1]}: "
+                "give a mask of the image's size"
             )
         share = mask.astype(np.float32)
         if mask.shape != image.shape:
@@ -214,7 +215,7 @@ def _is_whole(array_path: Path) -> bool:
         return False
     if xxhash.xxh3_128_digest(content[:-DIGEST_BYTES]) == content[-DIGEST_BYTES:]:
         return True
-    log.warning("%s is damaged: it is made again", array_path)
+    log.warning("%s is damaged and is made again", array_path)
     return False
 
 

@@ -73,9 +73,9 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
     scored, known, unit = _labels(found)
     if not 0 < scored < known:
         raise CryofixError(
-            f"the {unit} of {', '.join(found)} ({known}) are too few, or too close"
-            " together, to teach some and validate on others: label more of them, or another"
-            " micrograph; those in data.border_px do not count"
+            f"the {unit} of {', '.join(found)} ({known}) are too few, or too close "
+            "together, to be shared between training and validation: label more of "
+            "them, or another micrograph; those in data.border_px do not count"
         )
     return found
 

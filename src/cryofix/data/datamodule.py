@@ -100,9 +100,9 @@ class CryoDataModule(LightningDataModule):
             raise TypeError(f"CryoDataModule takes no keyword {', '.join(settings)}")
         if simulate is not None and self.files.named:
             raise CryofixError(
-                "data.simulate makes micrographs, and files are named beside it: leave out"
-                " data.simulate, or data.root, images, coordinates, ignored, masks, format and"
-                " y_origin"
+                "data.simulate makes micrographs, and files are given as well: leave "
+                "out data.simulate, or data.root, images, coordinates, ignored, masks, "
+                "format and y_origin"
             )
         try:
             self.simulate = None if simulate is None else SimulatorConfig(**simulate)

@@ -66,8 +66,8 @@ def warn_of_doubles(
     total = sum(map(len, labels.values()))
     if doubles > TOLERATED_DOUBLES * total:
         log.warning(
-            "%s: %d of %d labels lie nearer than a quarter of the particle's diameter to another"
-            " label, and all but one label of a particle count as missed: remove those that label"
-            " a particle again, or check the diameter",
+            "%s: %d of %d labels lie within a quarter of the particle's diameter of "
+            "another label, and of several labels of one particle all but one count as "
+            "missed: remove the doubles, or check the diameter",
             *(coordinates, doubles, total),
         )

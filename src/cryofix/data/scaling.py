@@ -165,9 +165,10 @@ def _warn_of_others(declared: Sequence[NDArray[np.float64]], shown_px: Sequence[
     ratios = ratios[np.isfinite(ratios)]
     if len(ratios) and not 1 / TOLERATED <= (ratio := float(np.median(ratios))) <= TOLERATED:
         log.warning(
-            "the labels say that particles are %.2f times as wide as those that the model was"
-            " trained on, and it is shown micrographs at the scale of the latter, as"
-            " cryofix.pick does: give data.diameter_angstrom or data.diameter_px if the labels are"
-            " right, and the same to cryofix.pick",
+            "the labels say that particles are %.2f times as wide as those that the "
+            "model was trained on, but micrographs are scaled for the model's "
+            "particles, as in cryofix.pick: if the labels are right, give "
+            "data.diameter_angstrom or data.diameter_px, and the same diameter to "
+            "cryofix.pick",
             ratio,
         )

@@ -62,8 +62,8 @@ class Dataset:
         """
         if self.diameters is None:
             raise CryofixError(
-                "data.masks say what is to be found, so that nothing is known of particles: give"
-                " micrographs with coordinates, for example data=micrographs"
+                "data.masks hold no particles: give micrographs with coordinates, for "
+                "example data=micrographs"
             )
         return self.diameters
 

@@ -96,15 +96,15 @@ class Splitting:
         held_out = tested + validated
         if held_out > len(scorable) or held_out >= len(names):
             raise CryofixError(
-                f"data.test={self.test} and data.validation={self.validation} take {held_out} of"
-                f" {len(names)} micrographs with coordinates ({len(scorable)} of which may be"
-                " scored), so that none is left to learn from; lower them, which may be 0, or label"
-                " more micrographs"
+                f"data.test={self.test} and data.validation={self.validation} take "
+                f"{held_out} of {len(names)} micrographs with coordinates "
+                f"({len(scorable)} of which may be scored) and leave none to learn "
+                "from: lower these keys, which may be 0, or label more micrographs"
             )
         if not validated and not scorable:
             raise CryofixError(
-                "data.never_scored names all micrographs with coordinates, so that there is nothing"
-                " to validate on: leave one out, or label another micrograph"
+                "data.never_scored names all micrographs with coordinates and leaves "
+                "none to validate on: take one out of it, or label another micrograph"
             )
         order = np.random.default_rng([self.split_seed, 0]).permutation(len(scorable))
         drawn = [scorable[i] for i in order[:held_out]]

@@ -31,22 +31,23 @@ def check_twins(annotated: Mapping[str, Annotated]) -> None:
     labelled = [[each for each in group if annotated[each.name].labelled] for group in same]
     if twice := [group for group in labelled if len(group) > 1]:
         raise CryofixError(
-            f"{twice[0][0].source} and {twice[0][1].source} are the same image, and both have"
-            f" labels{_more(twice)}, so that what is tested on may be learnt from: remove one of"
-            " them, or narrow data.images"
+            f"{twice[0][0].source} and {twice[0][1].source} are the same image, and "
+            f"both have labels{_more(twice)}, so a test micrograph may also be learnt "
+            "from: remove one of them, or narrow data.images"
         )
     if same:
         log.warning(
-            "the same image has two names, so it may be tested on under one and seen without"
-            " labels under the other: %s; remove one of each, or narrow data.images",
+            "the same image has two names, so it may be a test micrograph under one "
+            "name and an unlabelled one under the other: %s; remove one of each, or "
+            "narrow data.images",
             _pairs(same),
         )
     versions = _groups((_base(micrograph.name), micrograph) for micrograph in micrographs)
     if versions := [group for group in versions if group not in same]:
         log.warning(
-            "some micrographs seem to be there in several versions (dose-weighted or not, halves,"
-            " power spectra), so one may be tested on and its other version learnt from: %s;"
-            " narrow data.images to one version, for example '*_DW.mrc'",
+            "some micrographs seem to be there in several versions (dose-weighted or "
+            "not, halves, power spectra), so one version may be tested on and another "
+            "learnt from: %s; narrow data.images to one version, for example '*_DW.mrc'",
             _pairs(versions),
         )
     sizes: dict[tuple[int, ...], list[str]] = defaultdict(list)
@@ -54,8 +55,8 @@ def check_twins(annotated: Mapping[str, Annotated]) -> None:
         sizes[tuple(sorted(micrograph.full_shape, reverse=True))].append(micrograph.source.name)
     if len(sizes) > 1:
         log.warning(
-            "the micrographs have several sizes: %s; leave out what is no micrograph, by"
-            " data.images",
+            "the micrographs have several sizes: %s; if some of these files are no "
+            "micrographs, leave them out of data.images",
             ", ".join(
                 f"{size[0]} x {size[1]} ({len(names)}, for example {names[0]})"
                 for size, names in sorted(sizes.items(), key=lambda item: -len(item[1]))

@@ -51,10 +51,10 @@ class Forecast:
         """Say it with how far it can be trusted."""
         fitted, held_out = self.rule["fitted_to"], self.rule["held_out"]
         tested = (
-            f"was right in {held_out['right']} of {held_out['runs']} others (always the commoner"
-            f" answer: {held_out['commoner']})"
+            f"it was right in {held_out['right']} of {held_out['runs']} other runs, "
+            f"where always giving the commoner answer is right in {held_out['commoner']}"
             if held_out["runs"]
-            else "has not been tested on others yet"
+            else "it has not been tested on other runs yet"
         )
         return (
             f"with teacher={self.teacher} and unlabelled.weight={self.weight:g} the run collapses"

@@ -27,7 +27,7 @@ def build_policy(config: Any) -> MaskingPolicy:
     """
     policy = construct(config, "mask", kind=MaskingPolicy)
     if not isinstance(policy, MaskingPolicy):
-        raise CryofixError(f"mask={shown(config)} describes no policy: choose one with mask=NAME")
+        raise CryofixError(f"mask={shown(config)} describes no mask: choose one with mask=NAME")
     return policy
 
 

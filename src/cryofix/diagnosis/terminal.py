@@ -43,7 +43,7 @@ def show(
         console.print(_table(diagnosis, "The same, by true class", BY_TRUTH))
     say(console, diagnosis.policy.describe())
     for equivalent in diagnosis.equivalents:
-        say(console, f"on these pixels it is {equivalent}")
+        say(console, f"on these pixels it is the same as {equivalent}")
     said = [verdict[key] for key in ("finding", "outlook", "note")]
     body = Text("\n".join(f"{text[0].upper()}{text[1:]}." for text in said))
     frame = _colour(diagnosis)
@@ -53,7 +53,7 @@ def show(
         console.print(Text(f"Forecast: {forecast}."), soft_wrap=True)
     remedy = diagnosis.remedy
     if remedy is not None and not verdict["remedy"].startswith("no change"):
-        console.print(Text("to paste behind the training command:"))
+        console.print(Text("add this to the training command:"))
         console.print(Text(f"  {remedy.overrides}", style="bold"), soft_wrap=True)
     say(console, f"files: {folder}")
 

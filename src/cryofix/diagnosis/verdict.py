@@ -48,8 +48,8 @@ def _finding(diagnosis: Diagnosis) -> str:
     )
     if abs(diagnosis.step - drift) > NO_DRIFT and not math.isinf(drift):
         finding += (
-            f"; it also changes labels or weighs softly, so what it teaches moves log-odds by"
-            f" {drift_text(diagnosis.step)}"
+            "; it also changes labels or weighs pixels, so what it teaches moves "
+            f"log-odds by {drift_text(diagnosis.step)}"
         )
     return finding
 
@@ -70,8 +70,8 @@ def _outlook(diagnosis: Diagnosis) -> str:
         if course.until == 0:
             return f"more than {FLOODED:.0%} of all pixels are predicted as particle already"
         return (
-            f"at this rate more than {FLOODED:.0%} of all pixels are predicted as particle after"
-            f" {_generations(course)}: it runs away to particles"
+            f"at this rate more than {FLOODED:.0%} of all pixels are predicted as "
+            f"particle after {_generations(course)}, so the predictions flood"
         )
     if course.outcome == "drifts":
         way = "falling" if last.step < 0 else "rising"
@@ -82,12 +82,13 @@ def _outlook(diagnosis: Diagnosis) -> str:
         )
     if course.swings:
         ends = " and ".join(rate_text(one.recall) for one in course.generations[-2:])
-        return f"the teacher swings from {_generations(course)} on: {kind} between {ends}"
+        return f"from {_generations(course)} on the teacher swings: {kind} between {ends}"
     if course.until == 0:
-        return f"the mask by itself moves nothing: {kind} stays at {rate_text(last.recall)}"
+        return f"the mask by itself changes nothing: {kind} stays at {rate_text(last.recall)}"
     return (
-        f"the teacher comes to rest within {_generations(course)}, with {kind} at"
-        f" {rate_text(last.recall)} and {rate_text(last.predicted_share)} predicted as particle"
+        f"the teacher settles within {_generations(course)}, with {kind} at "
+        f"{rate_text(last.recall)} and {rate_text(last.predicted_share)} predicted as "
+        "particle"
     )
 
 
@@ -109,7 +110,7 @@ def _recalls(course: Course) -> str:
 def _remedy(diagnosis: Diagnosis) -> str:
     still = abs(diagnosis.step) <= NO_DRIFT
     if diagnosis.course.outcome == "drifts" and still and not diagnosis.course.grows:
-        return "no change is needed: the labels of every step work against so slow a drift"
+        return "no change is needed: the drift is slow, and the labels of every step resist it"
     if diagnosis.course.outcome == "holds":
         return f"no change is needed: the mask {'has no drift' if still else 'corrects itself'}"
     if diagnosis.course.until == 0 and _raises(diagnosis):
@@ -143,9 +144,12 @@ def _note(diagnosis: Diagnosis) -> str:
     if kept is not None:
         low, high = HEALTHY_SHARE
         health = "healthy" if low <= kept <= high else "not healthy"
-        parts.append(f"among the kept it is {kept:.2f} times, {health} ({low:g} to {high:g})")
+        parts.append(
+            f"among the kept pixels the share is {kept:.2f} times the prior, which is "
+            f"{health} (healthy is {low:g} to {high:g})"
+        )
     if true and not 0.8 <= prior / true <= 1.25:
-        parts.append(f"the hidden labels say {rate_text(true)}, so that prior is off")
+        parts.append(f"the hidden labels say {rate_text(true)}, so that prior is wrong")
     excess = predicted / (true or prior)
     if not 0.5 <= excess <= 2 and diagnosis.policy.target == "hard":
         parts.append(

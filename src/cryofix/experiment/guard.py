@@ -105,13 +105,13 @@ class CollapseGuard(Judgement, Callback):
         role = "start" if module.teacher.kind == "frozen" else "start and teacher"
         acts = {
             "warn": "the run goes on unchanged (guard.action=warn)",
-            "stop": "FixMatch stops here and is scored as it is, against a control with all its"
-            " steps (guard.action=stop)",
+            "stop": "FixMatch stops here and is scored as it is, against a control that has "
+            "all its steps (guard.action=stop)",
             "switch": f"the policy {policy} takes over, with the running average as {role}"
             " (guard.action=switch)",
         }
         if switched:
-            acts["switch"] = f"the run goes on with {policy}, which has taken over before"
+            acts["switch"] = f"the run goes on with {policy}, which took over at an earlier alarm"
         text = (
             f"{self.cause()}\n{acts[self.action]}; to avoid it: {self.recommend or advice(module)}"
         )

@@ -181,10 +181,10 @@ class Judgement:
         if self._by_student:
             name, score = self.student
             return (
-                f"The student's {STUDENT_SCORES[name]} on validation is {score:.2f}, in"
-                f" {self.lost} validations in a row below half of the average's best,"
-                f" {self.best[name]:.2f}: it loses the particles, whatever the shares of its"
-                " pseudo-labels."
+                f"The student's {STUDENT_SCORES[name]} on validation is {score:.2f}. In "
+                f"{self.lost} validations in a row it was below half of the average's "
+                f"best, {self.best[name]:.2f}. The student loses the particles, "
+                "although the shares of its pseudo-labels may look healthy."
             )
         latest, smoothed = self.latest or {}, self.smoothed
         excess = self._excess()

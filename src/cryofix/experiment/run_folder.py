@@ -130,8 +130,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
         config: dict[str, Any] = load_checkpoint(path)["cryofix"]["config"]
         return config
     raise CryofixError(
-        f"{folder / 'config.json'} is missing or damaged, so that nobody knows what the results"
-        " beside it are of: choose another output, or remove the folder"
+        f"{folder / 'config.json'} is missing or damaged, so the settings of the "
+        "results beside it are unknown: choose another output, or remove the folder"
     )
 
 

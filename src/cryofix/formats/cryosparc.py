@@ -111,9 +111,10 @@ def _load(path: Path) -> NDArray[Any]:
         header = read_npy_header(file, path.stat().st_size)
         if header.dtype.hasobject:
             raise CryofixError(
-                f"{path} holds Python objects, which can run any program when loaded, so "
-                "cryofix does not: save it again with cryosparc-tools, "
-                "Dataset.load(...).save(...), which writes text of fixed width"
+                f"{path} holds Python objects, which can run any program when they are "
+                "loaded, so cryofix does not load them: save the file again with "
+                "cryosparc-tools, Dataset.load(...).save(...), which writes text of "
+                "fixed width"
             )
         if len(header.shape) > 1:
             raise CryofixError(

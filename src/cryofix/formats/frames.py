@@ -72,8 +72,9 @@ def to_our_frame(
             first = int(wrong.argmax())
             raise CryofixError(
                 f"{table.source}, row {table.row(first)}: a diameter of "
-                f"{particles.diameter_px[first]:g} pixels is none of a particle in "
-                f"{info.path.name}, which has {columns} x {rows} pixels: correct the file"
+                f"{particles.diameter_px[first]:g} pixels is not possible in "
+                f"{info.path.name}, which has {columns} x {rows} pixels: correct the "
+                "file"
             )
     distance, far = _beyond(particles, info)
     if outside == "drop":

@@ -13,6 +13,7 @@ def check_growth(path: Path, needed_bytes: int) -> None:
     held = path.stat().st_size
     if needed_bytes > max(_ALWAYS, _MOST * held):
         raise CryofixError(
-            f"{path} promises to unpack {held} bytes to {needed_bytes}, which no image with its"
-            " noise does: it is damaged; copy it again or leave it out"
+            f"{path} says that its {held} bytes unpack to {needed_bytes}, and no "
+            "micrograph can be compressed that far: it is damaged; copy it again or "
+            "leave it out"
         )

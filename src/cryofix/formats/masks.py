@@ -61,8 +61,8 @@ def read_mask(path: Path, value: int | None) -> NDArray[np.bool_]:
         stored = stored[..., : 1 if stored.shape[-1] == 2 else 3]
         if value is not None and (stored != stored[..., :1]).any():
             raise CryofixError(
-                f"{path} is a mask in colours, of which data.mask_value={value} says nothing: save"
-                " it with a number for each class"
+                f"{path} is a mask in colours, and data.mask_value={value} needs "
+                "numbers: save it with a number for each class"
             )
         stored = stored.max(axis=-1)
     if stored.ndim != 2:

@@ -52,8 +52,8 @@ class MrcHeader:
         images, rows, columns = self.shape
         if images > 1:
             raise CryofixError(
-                f"{self.path} holds {images} images of {columns} x {rows}: give one micrograph a"
-                " file (align and average movie frames first)"
+                f"{self.path} holds {images} images of {columns} x {rows}: give each "
+                "micrograph a file of its own (align and average movie frames first)"
             )
         return rows, columns
 

@@ -90,8 +90,8 @@ def read_picture(path: Path) -> NDArray[np.float32]:
 def _only_page(path: Path, tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, tuple[int, int]]:
     if len(tiff.pages) != 1:
         raise CryofixError(
-            f"{path} holds {len(tiff.pages)} images: give one micrograph a file "
-            "(align and average movie frames first)"
+            f"{path} holds {len(tiff.pages)} images: give each micrograph a file of its "
+            "own (align and average movie frames first)"
         )
     page = tiff.pages.first
     shape = int(page.imagelength), int(page.imagewidth)

@@ -48,8 +48,8 @@ class Particles:
             array = np.asarray(value, dtype=np.float64)
             if array.shape != (np.size(self.x),):
                 raise CryofixError(
-                    f"Particles: {key} has shape {array.shape} where x has {np.shape(self.x)}: "
-                    "give one value a particle"
+                    f"Particles: {key} has shape {array.shape} where x has "
+                    f"{np.shape(self.x)}: give one value for each particle"
                 )
             object.__setattr__(self, key, array)
 

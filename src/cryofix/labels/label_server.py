@@ -68,7 +68,7 @@ class GuardedApplication(BokehTornado):
         """Make a token, and print the address with it."""
         self.token = secrets.token_urlsafe(24)
         if told:
-            print(f"The page is open. For another browser: {self.address}", flush=True)
+            print(f"The page is open. To use another browser, open {self.address}", flush=True)
 
     @property
     def address(self) -> str:
@@ -120,8 +120,8 @@ def serve(draw: Callable[[Document], None], port: int | None) -> None:
     try:
         who = f"{getpass.getuser()}@{socket.gethostname()}"
         print(f"Open in a browser: {application.address}")
-        print(f"From another machine, first: ssh -N -L {port}:{HOST}:{port} {who}")
-        print("Each change is saved at once. Ctrl-C ends.", flush=True)
+        print(f"From another machine, type there first: ssh -N -L {port}:{HOST}:{port} {who}")
+        print("Each change is saved at once. Ctrl-C ends the command.", flush=True)
         if threading.current_thread() is threading.main_thread():
             # A KeyboardInterrupt that is raised in a destructor would be lost.
             loop = server.io_loop

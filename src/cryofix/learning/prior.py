@@ -18,8 +18,8 @@ from cryofix.reporting.numbers import percent
 FURTHEST = 4.0
 """An estimate by EM further off than this factor tells of the calibration, not of particles."""
 ONE = (
-    "regions of the only labelled micrograph; the interval is too narrow, because differences"
-    " between micrographs are missing"
+    "regions of the only labelled micrograph; the interval is too narrow, because it "
+    "leaves out differences between micrographs"
 )
 
 
@@ -117,7 +117,7 @@ class Prior:
             said.append(f"labels say {percent(self.labelled, 2)}{over}")
         if self.validation is not None:
             said.append(f"validation says {percent(self.validation, 2)}")
-        return f"prior: {'; '.join(said)}."
+        return f"prior (share of particle pixels): {'; '.join(said)}."
 
 
 def label_shift(histogram: ProbabilityHistogram, trained_at: float) -> float | None:
@@ -156,9 +156,9 @@ def estimate_prior(
     if data.labelling.partial:
         if given is None and counted is None:
             raise CryofixError(
-                "with partial labels nothing says how many particles there are: give"
-                " data.particles_per_micrograph, a rough number of particles that a micrograph"
-                " holds, or prior.value"
+                "partial labels do not tell how many particles there are: give "
+                "data.particles_per_micrograph, a rough number of particles that a "
+                "micrograph holds, or prior.value"
             )
         _check_clicks(data)
         return Prior(None, None, "", validation, given, counted, estimate=estimate)
@@ -192,8 +192,9 @@ def _check_clicks(data: CryoDataModule) -> None:
             names = ", ".join(one.micrograph.name for one in micrographs)
             remedy = "change label_draw" if part == "labelled" else "set data.validation=0"
             raise CryofixError(
-                f"the {part} micrographs ({names}) hold no labelled particle inside the scored"
-                f" area, which data.border_px narrows: label particles there, or {remedy}"
+                f"the {part} micrographs ({names}) hold no labelled particle inside the "
+                "scored area, which excludes data.border_px: label particles there, or "
+                f"{remedy}"
             )
 
 

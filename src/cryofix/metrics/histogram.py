@@ -150,7 +150,7 @@ class ProbabilityHistogram:
         Raises CryofixError if the truth is known nowhere.
         """
         if not self.known:
-            raise CryofixError("without truth there are no scores: give truth=FILE")
+            raise CryofixError("there are no scores without labels: give truth=FILE")
         bins = curves.score_bins(CENTRES.astype(np.float32))
         counts = np.stack(
             [np.bincount(bins, weights=row, minlength=curves.BINS) for row in self.counts[:UNKNOWN]]

@@ -47,9 +47,9 @@ def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]
                 removed.append(name)
     if removed:
         log.warning(
-            "%s: removed %s of an earlier run that this run did not write again; what was picked"
-            " in their micrographs is kept in results/ and is written again by a run that names"
-            " them",
+            "%s: removed %s of an earlier run, which this run did not write again; "
+            "their picks are kept in results/, and a run over their micrographs writes "
+            "them again",
             folder,
             _some(removed),
         )

@@ -87,8 +87,8 @@ class Session:
         """
         if learnt_masks(metadata):
             raise CryofixError(
-                f"checkpoint={model} has learnt masks and knows of no particles, so that there is"
-                " nothing to pick: cryofix.evaluate scores what it predicts"
+                f"checkpoint={model} has learnt masks and not particles, so it cannot "
+                "pick: score what it predicts with cryofix.evaluate"
             )
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
@@ -115,8 +115,9 @@ class Session:
         work = Work(build, recipe, key, selection.threshold, device, threads)
         if recipe.diameter_angstrom is None and not recipe.fixed_px:
             log.warning(
-                "the model does not know the pixel size it was trained at: particles are taken to"
-                " be %.1f pixels wide, as there; give diameter_px if they are not",
+                "the model does not know the pixel size of its training: particles are "
+                "taken to be %.1f pixels wide, as in training; give diameter_px if "
+                "they are not",
                 recipe.diameter_px,
             )
         stop_file = None if keys["stop_file"] is None else Path(keys["stop_file"]).expanduser()

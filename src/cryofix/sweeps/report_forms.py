@@ -29,6 +29,7 @@ from cryofix.sweeps.report_tables import (
     shown_rows,
     terminal_columns,
 )
+from cryofix.sweeps.selection import SELECTION_COLUMNS
 from cryofix.sweeps.summarise import CAVEATS, SweepSummary
 
 WIDE = 120
@@ -42,6 +43,7 @@ def html(summary: SweepSummary) -> str:
     from cryofix.sweeps.sweep_figures import figures_of_scene  # Matplotlib takes its time
 
     rows, runs, jobs = summary.rows, summary.runs, summary.sweep.unfinished
+    chosen = summary.selection
     figures, table = {}, Markup("")
     if not rows.empty:
         table = html_table(shown_rows(rows), row_columns(summary, page=True))
@@ -54,6 +56,7 @@ def html(summary: SweepSummary) -> str:
         figures=[(scene, found) for scene, found in figures.items() if found["maps"]],
         table=table,
         jobs=html_table(jobs_frame(jobs[:MOST_JOBS]), JOB_COLUMNS) if jobs else "",
+        selection="" if chosen.empty else html_table(chosen, SELECTION_COLUMNS),
         more_jobs=len(jobs) - MOST_JOBS,
         caveats=CAVEATS,
     )
@@ -62,13 +65,14 @@ def html(summary: SweepSummary) -> str:
 
 def markdown(summary: SweepSummary) -> str:
     """Return the whole report; everything that came from files is escaped."""
-    rows, jobs = summary.rows, summary.sweep.unfinished
+    rows, jobs, chosen = summary.rows, summary.sweep.unfinished, summary.selection
     return fragment(
         "report.md",
         summary=summary,
         table="" if rows.empty else markdown_table(rows, row_columns(summary)),
         maps=list(_maps(summary)),
         jobs=markdown_table(jobs_frame(jobs), JOB_COLUMNS) if jobs else "",
+        selection="" if chosen.empty else markdown_table(chosen, SELECTION_COLUMNS),
         caveats=CAVEATS,
         escape=escape_markdown,
         code=markdown_code,
@@ -112,6 +116,9 @@ def render(summary: SweepSummary, width: int = WIDE, most_jobs: int = 20) -> Ren
         if len(jobs) > most_jobs:
             table.add_row("…", "", f"{len(jobs) - most_jobs} more in report.html", "")
         parts.append(table)
+    if not summary.selection.empty:
+        title = f"Which branch to use: {summary.metric_title} on test"
+        parts.append(terminal_table(summary.selection, SELECTION_COLUMNS, title))
     parts += [Text(f"Note: {note}", style="yellow") for note in summary.notes]
     for choice in summary.best:
         where = f"Best at {percent(choice.row.ratio)} labelled ({choice.row.scene}): "

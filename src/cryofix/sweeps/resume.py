@@ -44,9 +44,10 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     for word in before:
         if not _is_harmless(word):
             raise CryofixError(
-                f"{KEY}={folder}: its multirun.yaml asks for {shown(word)}, and nothing is taken"
-                " from a file but plain values of the keys of cryofix.train and of job sizes:"
-                f" give {shown(_key(word))} again beside {KEY} if it is yours"
+                f"{KEY}={folder}: its multirun.yaml asks for {shown(word)}, but only "
+                "plain values of the keys of cryofix.train and of job sizes are taken "
+                f"from a file: if it is yours, type {shown(_key(word))} again beside "
+                f"{KEY}"
             )
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     return [*given, *before, f"hydra.sweep.dir='{quoted}'"]

@@ -7,19 +7,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-AS_SELECTED = "Selection on validation"
+from cryofix.reporting.frame_tables import Column
+from cryofix.reporting.numbers import signed
+
 RULES: Mapping[str, Callable[[pd.DataFrame], "pd.Series[Any]"]] = {
-    AS_SELECTED: lambda runs: runs.selected,
-    "Going by particle F1 on validation": lambda runs: _higher(runs, "particle_f1"),
-    "Going by particle average precision on validation": lambda runs: _higher(
+    "what the runs selected": lambda runs: runs.selected,
+    "higher particle F1 on validation": lambda runs: _higher(runs, "particle_f1"),
+    "higher particle average precision on validation": lambda runs: _higher(
         runs, "particle_average_precision"
     ),
-    "Always taking FixMatch": lambda runs: pd.Series("fixmatch", runs.index),
+    "always FixMatch": lambda runs: pd.Series("fixmatch", runs.index),
 }
-"""What the runs did, and what they could have done: from runs to branches, None where unknown.
-
-Each name begins a sentence.
-"""
+"""What the runs did, and what they could have done: from runs to branches, None where unknown."""
+SELECTION_COLUMNS = (
+    Column("Rule", "rule", text=True),
+    Column("Runs", "n"),
+    Column("Worse branch", "wrong"),
+    Column("Mean cost", "cost", lambda value: f"{value:.4f}"),
+    Column("Gain over control", "gain", lambda value: signed(value, 4)),
+    Column("Worst gain", "worst", lambda value: signed(value, 4)),
+)
+"""Of a frame of :class:`SelectedModels`."""
 
 
 def _higher(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
@@ -47,15 +55,6 @@ class SelectedModels:
     """Mean of selected branch - control."""
     worst: float
     """Least of selected branch - control."""
-
-    def __str__(self) -> str:
-        """Say it in a sentence."""
-        verb = "would have taken" if self.rule != AS_SELECTED else "took"
-        return (
-            f"{self.rule} {verb} the worse branch in {self.wrong} of {self.n} runs, at a mean cost"
-            f" of {self.cost:.4f}; the selected model gains {self.gain:+.4f} over its control, at"
-            f" worst {self.worst:+.4f}."
-        )
 
 
 def judge_selection(runs: pd.DataFrame, metric: str) -> list[SelectedModels]:

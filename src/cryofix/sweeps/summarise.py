@@ -25,12 +25,12 @@ CAVEATS = (
     "batches, same number of steps), paired within each run. Its 95 % interval is Student's t over "
     "the label draws where there are two or more, otherwise over the seeds; one run has none.",
     "An interval looks at its own row alone: of 20 rows without any effect one is expected to "
-    "leave out zero. 'Better' and 'worse' are said from 3 seeds x 3 label draws on, and only where "
-    "Holm's method over all rows with as many keeps the chance of a wrong word below 5 %.",
+    "leave out zero. The verdicts 'better' and 'worse' need at least 3 seeds x 3 label draws. "
+    "Holm's method over all rows with as many keeps the chance of a wrong verdict below 5 %.",
     "Scores are of the test micrographs. Particle scores use the threshold chosen on validation "
     "and one-to-one matching; pixel precision, recall and F1 are at 0.5.",
-    "Drift is log(particle keep / background keep), the smallest value of each run: negative "
-    "starves particles. Alarms count the runs in which the collapse guard spoke.",
+    "Drift is log(particle keep / background keep), the smallest value of each run. Below 0 the "
+    "mask keeps less of the particles. Alarms count the runs in which the guard raised an alarm.",
     "Public labels are incomplete, so precision is a lower bound; 2D F1 does not predict "
     "resolution; numbers from simulated micrographs are not scientific claims.",
 )
@@ -72,8 +72,13 @@ class SweepSummary:
         return ", ".join(f"{n} {state.value}" for state, n in self.states.items()) or "no jobs"
 
     @property
+    def selection(self) -> pd.DataFrame:
+        """A row for each rule that selects a branch; see SELECTION_COLUMNS."""
+        return pd.DataFrame(judge_selection(self.runs, self.metric))
+
+    @property
     def notes(self) -> list[str]:
-        """Remarks on completeness, on selection, and on results of other schema versions."""
+        """Remarks on completeness, and on results of other schema versions."""
         if self.runs.empty:
             return list(self.sweep.notes)
         remarks = []
@@ -96,12 +101,10 @@ class SweepSummary:
                 f"{sum(gain.enough for gain in self.rows.gain.dropna())} rows compared here that "
                 "may be chance."
             )
-        judged = judge_selection(self.runs, self.metric)
         versions = self.runs.note[self.runs.note != ""].value_counts(sort=False)
         return [
             *self.sweep.notes,
             *remarks,
-            *(f"{self.metric_title}: {selection}" for selection in judged),
             *(f"{n} results.json with {note}" for note, n in versions.items()),
         ]
 
