@@ -16,6 +16,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cryofix.experiment.judgement import STUDENT_SCORES, Judgement, measures
 from cryofix.reporting.frame_tables import Column, markdown_table
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.statistics import runs_frame
 
 
 def read(run: Path) -> EventAccumulator:
@@ -74,6 +76,19 @@ def replayed(runs: pd.DataFrame) -> pd.DataFrame:
         rows.append({"alarm_step": step, "alarm_by": by, "halved_step": halved(run.folder, events)})
     columns = ["data", "regime", "mask", "value", "ratio", "seed", "alarmed", "collapsed"]
     return pd.concat([runs[columns].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+
+
+def few_labels(sweep: Path) -> pd.DataFrame:
+    """Return the same of the runs of docs/how_many_labels.md, which are of the advised regime."""
+    runs = runs_frame(collect(sweep).finished)
+    noise = [json.loads((run.folder / "config.json").read_text())["data"] for run in runs["run"]]
+    names = [
+        f"{data}, few labels"
+        + (f", added_noise={each['added_noise']:g}" * (each["added_noise"] > 0))
+        for data, each in zip(runs["data"], noise, strict=True)
+    ]
+    lost = runs["fixmatch_pixel_recall"] < 0.5 * runs["supervised_pixel_recall"]
+    return replayed(runs.assign(data=names, regime="advised", value=None, collapsed=lost))
 
 
 def parts(runs: pd.DataFrame) -> dict[str, str]:

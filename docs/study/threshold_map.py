@@ -1,11 +1,12 @@
 """Draw the map of thresholds and label ratios, and write its numbers into docs/thresholds.md.
 
-    python docs/study/threshold_map.py FOLDER [--cache CACHE] [--layout SWEEP]
+    python docs/study/threshold_map.py FOLDER [--cache CACHE] [--layout SWEEP] [--few-labels SWEEP]
 
 FOLDER is the sweep, complete or not, of the commands that the page shows. runs.csv and guard.csv
 have a line for each finished run, cells.csv one for each cell, and there is a figure for each
 quantity. The rule of the forecast is fitted anew, by forecast_fit.py. SWEEP is that of the
-reference run's own layout, and changes its table alone.
+reference run's own layout, which changes its table alone, or that of docs/how_many_labels.md, whose
+runs are added to those in which the guard should be silent.
 """
 
 import argparse
@@ -238,6 +239,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cache", default=str(Path("~/.cache/cryofix").expanduser()))
     parser.add_argument("--layout", type=Path)
+    parser.add_argument("--few-labels", type=Path)
     parser.add_argument("--output", type=Path, default=Path("docs/thresholds"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -251,6 +253,8 @@ def main() -> None:
         frame[columns].infer_objects().round(4).to_csv(options.output / f"{name}.csv", index=False)
     draw_maps(cells, options.output)
     watched = guard_replay.replayed(runs)
+    if options.few_labels is not None:
+        watched = pd.concat([watched, guard_replay.few_labels(options.few_labels)])
     watched.to_csv(options.output / "guard.csv", index=False)
     kinds = [Column(name, name, text=True) for name in FIELDS[:3]]
     counts = [Column(name, name) for name in ("finished", "planned")]

@@ -25,8 +25,9 @@ audits.
 Shares cannot see a student that puts the right number of particles in wrong places. Labels of
 validation micrographs can: a score of the student there below half of the best that the average
 had, at the fork or since, in ``lost_patience`` validations in a row raises the alarm by itself, and
-keeps it. The score is F1 at 0.5. Where no average has reached LEAST of it, it is average precision,
-which looks at ranks alone.
+keeps it. One is enough, because in healthy runs the student stays far above (docs/thresholds.md).
+The score is F1 at 0.5. Where no average has reached LEAST of it, it is average precision, which
+looks at ranks alone.
 """
 
 import math
@@ -74,7 +75,7 @@ class Judgement:
     warm_up: int = 3
     patience: int = 3
     """Numbers of audits."""
-    lost_patience: int = 2
+    lost_patience: int = 1
     """Number of validations in a row."""
 
     def __post_init__(self) -> None:
@@ -180,11 +181,11 @@ class Judgement:
         """Return what is wrong in words, with the latest numbers."""
         if self._by_student:
             name, score = self.student
+            often = f", in {self.lost} validations in a row" if self.lost > 1 else ""
             return (
-                f"The student's {STUDENT_SCORES[name]} on validation is {score:.2f}. In "
-                f"{self.lost} validations in a row it was below half of the average's "
-                f"best, {self.best[name]:.2f}. The student loses the particles, "
-                "although the shares of its pseudo-labels may look healthy."
+                f"The student's {STUDENT_SCORES[name]} on validation is {score:.2f}{often}, below"
+                f" half of the average's best, {self.best[name]:.2f}. The student loses the"
+                " particles, although the shares of its pseudo-labels may look healthy."
             )
         latest, smoothed = self.latest or {}, self.smoothed
         excess = self._excess()
