@@ -321,7 +321,7 @@ def test_a_student_that_is_lost_on_validation_makes_the_guard_act_once(
     guard.listener = said.append
     run_callback(guard, module, 4, validate=True)
     assert module.switches == alarmed
-    assert ["has taken over before" in alarm["text"] for alarm in said] == [True] * alarmed
+    assert ["took over at an earlier alarm" in alarm["text"] for alarm in said] == [True] * alarmed
 
 
 def test_a_checkpoint_of_before_the_student_was_watched_is_read() -> None:
