@@ -22,7 +22,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.tiles import Annotated
 from cryofix.diagnosis.overlay import LegendEntry, Overlay
 from cryofix.experiment.dashboard import Dashboard
-from cryofix.experiment.dashboard_layout import PAGES
+from cryofix.experiment.dashboard_layout import KEEP, PAGES
 from cryofix.experiment.guard import CollapseGuard
 from cryofix.experiment.tile_pictures import with_legend
 from cryofix.formats import Particles
@@ -143,7 +143,17 @@ def test_a_stage_of_fixmatch_writes_every_scalar_of_the_page(fixmatch: EventAccu
         *("validation/student_pixel_estimated_f1", "validation/teacher_pixel_estimated_f1"),
         *("validation/particle_positive_unlabelled_f1", "validation/particle_recall_at_expected"),
     }
-    assert wanted - set(fixmatch.Tags()["scalars"]) == of_partial_labels
+    assert wanted - set(fixmatch.Tags()["scalars"]) == of_partial_labels | {KEEP}
+
+
+@pytest.mark.parametrize("name", ["particle", "background"])
+def test_each_keep_rate_is_a_run_so_that_it_has_a_colour_of_its_own(
+    fixmatch: EventAccumulator, name: str
+) -> None:
+    folder = Path(fixmatch.path) / f"mask_keep_{name}"
+    beside = EventAccumulator(str(folder)).Reload().Scalars(KEEP)
+    logged = fixmatch.Scalars(f"mask/{name}_keep")
+    assert [(one.step, one.value) for one in beside] == [(one.step, one.value) for one in logged]
 
 
 def test_audits_are_logged_when_they_are_made(fixmatch: EventAccumulator) -> None:
@@ -177,7 +187,7 @@ def test_the_page_has_its_charts_from_any_stage(stage: str, request: Any) -> Non
     first = page.category[0]
     assert first.title == "Is it collapsing?"
     assert len(first.chart) == 6
-    assert list(first.chart[0].multiline.tag) == ["mask/particle_keep$", "mask/background_keep$"]
+    assert list(first.chart[0].multiline.tag) == [f"{KEEP}$"]
 
 
 def test_teacher_and_student_are_compared_where_they_differ(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from cryofix.diagnosis.overlay import Overlay, grey, paint
-from cryofix.experiment.dashboard_layout import layout
+from cryofix.experiment.dashboard_layout import KEEP, layout
 from cryofix.experiment.tile_pictures import micrograph_and_truth, with_legend
 from cryofix.learning.audit import LOG_ODDS_BINS, LOG_ODDS_LIMIT
 from cryofix.learning.module import FixMatch
@@ -44,12 +44,16 @@ class Dashboard(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the histogram of p of the latest audit."""
+        """Write the histogram of p and the two keep rates of the latest audit."""
         assert isinstance(pl_module, FixMatch)
-        counts = pl_module.log_odds
+        counts, step = pl_module.log_odds, pl_module.first_step + trainer.global_step
         if counts is not None and pl_module.steps.audits(trainer.global_step):
+            rates = {name: pl_module.audited[f"{name}_keep"] for name in ("particle", "background")}
+            kept = {name: rate for name, rate in rates.items() if rate is not None}
             for writer in writers(trainer):
-                write_log_odds(writer, counts, pl_module.first_step + trainer.global_step)
+                write_log_odds(writer, counts, step)
+                # As runs of their own: TensorBoard gives all lines of a run one colour.
+                writer.add_scalars(KEEP, kept, step)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the curves over all validation micrographs, and pictures of one."""

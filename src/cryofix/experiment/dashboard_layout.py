@@ -5,14 +5,13 @@ The first page answers "is it collapsing?"; in the ranges its titles call health
 
 from cryofix.diagnosis.verdict import HEALTHY_SHARE
 
+KEEP = "mask/keep"
+"""The keep rates of both classes, each in a run of its own."""
 Charts = dict[str, tuple[str, ...]]
 
 PAGES: dict[str, Charts] = {
     "Is it collapsing?": {
-        "Keep rates of both classes (healthy: equal)": (
-            "mask/particle_keep",
-            "mask/background_keep",
-        ),
+        "Keep rates of both classes (healthy: equal)": (KEEP,),
         "Drift, log of their ratio (healthy: near 0)": ("mask/drift",),
         "Kept particle share / prior (healthy: {} to {:g})".format(*HEALTHY_SHARE): (
             "mask/share_over_prior",
