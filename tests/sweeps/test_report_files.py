@@ -312,6 +312,9 @@ def test_hostile_names_are_drawn_and_a_sweep_without_gains_has_no_picture(
     figure = gains_figure(hostile.rows, "F1")
     assert figure is not None
     figure.savefig(io.BytesIO())
+    (axis,) = figure.axes
+    written = axis.xaxis.label.get_window_extent()
+    assert 0 <= written.x0 < written.x1 <= figure.bbox.x1, "long names leave room for it"
     folder = sweep.path.parent / "controls"
     (folder / "0").mkdir(parents=True)
     result = make_results("none", 0.05, 0) | {"fixmatch": None}

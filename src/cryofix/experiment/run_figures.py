@@ -25,12 +25,13 @@ from cryofix.metrics.particles import (
     pooled_pixels,
 )
 from cryofix.reporting import plots
+from cryofix.reporting.console import BRANCHES
 from cryofix.reporting.plots import save
 
 if TYPE_CHECKING:
     from cryofix.experiment.stages import Experiment
 
-BRANCHES = {"supervised": "supervised control", "fixmatch": "FixMatch", "model": "the model"}
+NAMES = {**BRANCHES, "model": "the model"}
 COLOURS = {"supervised": plots.SUPERVISED, "fixmatch": plots.FIXMATCH, "model": plots.FIXMATCH}
 
 
@@ -50,7 +51,7 @@ def write_run_figures(experiment: "Experiment") -> None:
         picks, axes = plots.panels(7.2 * len(predictions), 7.6, columns=len(predictions))
         for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
             threshold = experiment.scored[name].thresholds.particle
-            draw_picks(axis, prediction, data.dataset.particle_px, threshold, BRANCHES[name])
+            draw_picks(axis, prediction, data.dataset.particle_px, threshold, NAMES[name])
         save(picks, folder / "picks.png")
     save(maps_figure(predictions), folder / "maps.png")
     records = {name: each.test or each.validation for name, each in experiment.scored.items()}
@@ -123,7 +124,7 @@ def maps_figure(predictions: dict[str, Prediction]) -> Figure:
     axes[1].set_title("labels (grey: not scored)")
     for axis, (name, prediction) in zip(axes[2:], predictions.items(), strict=True):
         shown = axis.imshow(prediction.probability, cmap="magma", vmin=0, vmax=1)
-        axis.set_title(f"p, {BRANCHES[name]}")
+        axis.set_title(f"p, {NAMES[name]}")
     figure.colorbar(shown, ax=axes[-1], shrink=0.8)
     plots.without_ticks(axes)
     return figure
@@ -137,7 +138,7 @@ def precision_recall_figure(records: dict[str, list[MicrographRecord]], part: st
     figure, axes = plots.panels(4.75 * len(pooled), 4.4, columns=len(pooled))
     for axis, (title, curve_of) in zip(axes, pooled.items(), strict=True):
         for name, parts in records.items():
-            plots.draw_precision_recall(axis, curve_of(parts), BRANCHES[name], COLOURS[name])
+            plots.draw_precision_recall(axis, curve_of(parts), NAMES[name], COLOURS[name])
         plots.finish_precision_recall(axis, f"{title}{part}")
     return figure
 

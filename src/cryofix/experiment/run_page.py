@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from cryofix.files import atomic_write
-from cryofix.reporting.console import METHODS, score_rows, tested
+from cryofix.reporting.console import BRANCHES, METHODS, score_rows, tested
 from cryofix.reporting.pages import page
 from cryofix.reporting.run_lines import keep_rate_line, pick_command
 
@@ -43,6 +43,7 @@ def write_run_page(
         "results": results,
         "method": METHODS.get(results["method"], results["method"]),
         "tested": tested(results),
+        "selected": BRANCHES[results["selected"]],
         "threshold": None if particle is None else particle["threshold"],
         "title_of_scores": title,
         "heads": heads,

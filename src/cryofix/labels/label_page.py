@@ -24,6 +24,11 @@ SMOOTHING = 0.04  # standard deviation of the low pass to begin with, in diamete
 LOST = """said.text = '<b style="color:#c00">The connection to cryofix is lost, so clicks are not' +
   ' saved. Start it again and open its new address.</b>'"""
 
+HOW = (
+    "<b>click on the centre of each particle</b>, or on its circle to remove it; set the diameter"
+    " so that the circle encloses one"
+)
+
 
 class Page:
     """What one tab shows; the labels and pictures are shared by all tabs."""
@@ -201,7 +206,7 @@ class Page:
         self.accept.label = f"Accept {len(picks)} picks"
         self.accept.disabled = not picks
         entry = labels.entries[name]
-        here = f"<b>{len(points)} particles here</b>"
+        here = f"<b>{len(points)} particles here</b>" if points else HOW
         if entry.points == ():
             here = "<b>marked as empty</b>"
         elif entry.skipped:

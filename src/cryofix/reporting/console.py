@@ -33,6 +33,7 @@ LABELS = {
     "recall_at_expected": "recall at the expected number of picks",
     "positive_unlabelled_f1": "positive-unlabelled F1",
 }
+BRANCHES = {"supervised": "supervised control", "fixmatch": "FixMatch"}
 METHODS = {
     "fixmatch": "FixMatch",
     "mean_teacher": "mean teacher",

@@ -47,7 +47,7 @@ def gains_figure(rows: pd.DataFrame, metric_title: str) -> Figure | None:
     for tick in axis.set_yticks(range(lines), names, fontsize=8, parse_math=False):
         if tick.label1.get_text() in heads:
             tick.label1.set_fontweight("bold")
-    axis.set_xlabel(f"{metric_title}, FixMatch minus its control")
+    axis.set_xlabel(f"{metric_title}, FixMatch minus its control", loc="right")
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.tick_params(axis="y", length=0)
     handles = [
