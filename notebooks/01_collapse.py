@@ -200,4 +200,4 @@ Markdown(
 # that it cannot leave.
 #
 # Try `teacher=ema`, `mask=none` or `mask.threshold=0.95` in the settings, and then
-# [02_cure.ipynb](02_cure.ipynb), which puts all masks side by side.
+# [02_cure.ipynb](02_cure.ipynb), in which the same training does not collapse.

@@ -16,17 +16,16 @@ NAMES: tuple[str, ...] = TOOL["NAMES"]
 MOST_BYTES = 1_500_000
 LONGEST = "02_cure"
 STEPS = ("steps.burn_in=3", "steps.stage=3", "steps.validate_every=3")
-COLLAPSE = (
-    "experiment=collapse",
-    "trainer=smoke",
-    "data.simulate.micrographs=8",
-    "ratio=0.5",
-    *STEPS,
-)
+SMALL = ("trainer=smoke", "data.simulate.micrographs=8", "ratio=0.5", *STEPS)
 TINY: dict[str, dict[str, Any]] = {
-    "01_collapse": {"SETTINGS": COLLAPSE},
-    "02_cure": {"SETTINGS": COLLAPSE, "MASKS": ("symmetric", "quota")},
-    "03_your_data": {"MICROGRAPHS": 8, "LABELLED": 4, "TRAINING": ("trainer=smoke", *STEPS)},
+    "01_collapse": {"SETTINGS": ("experiment=collapse", *SMALL)},
+    "02_cure": {"SETTINGS": SMALL},
+    "03_your_data": {
+        "REAL": None,
+        "MICROGRAPHS": 4,
+        "START": ("trainer=smoke", "data.simulate.micrographs=8", *STEPS),
+        "TRAINING": ("trainer=smoke", *STEPS),
+    },
 }
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from torch import nn
 
 from cryofix.data.datamodule import CryoDataModule
@@ -51,7 +50,7 @@ def write_run_figures(experiment: "Experiment") -> None:
         picks, axes = plots.panels(7.2 * len(predictions), 7.6, columns=len(predictions))
         for axis, (name, prediction) in zip(axes, predictions.items(), strict=True):
             threshold = experiment.scored[name].thresholds.particle
-            draw_picks(axis, prediction, data.dataset.particle_px, threshold, NAMES[name])
+            draw_picks(axis, prediction, data, threshold, NAMES[name])
         save(picks, folder / "picks.png")
     save(maps_figure(predictions), folder / "maps.png")
     records = {name: each.test or each.validation for name, each in experiment.scored.items()}
@@ -75,7 +74,7 @@ def write_scored_figures(
     prediction = predict(network, data, annotated, device)
     if data.has_particles:
         figure, (axis,) = plots.panels(8, 8.4)
-        draw_picks(axis, prediction, data.dataset.particle_px, thresholds.particle)
+        draw_picks(axis, prediction, data, thresholds.particle)
         save(figure, folder / "figures" / "picks.png")
     save(maps_figure({"model": prediction}), folder / "figures" / "maps.png")
     save(precision_recall_figure({"model": records}), folder / "figures" / "precision_recall.png")
@@ -88,28 +87,29 @@ def show_micrograph(axis: Axes, prediction: Prediction) -> None:
 
 
 def draw_picks(
-    axis: Axes, prediction: Prediction, diameter_px: float, threshold: float, about: str = ""
+    axis: Axes, prediction: Prediction, data: CryoDataModule, threshold: float, about: str = ""
 ) -> None:
-    """Draw a micrograph with its picks: found, extra, and missed particles, in network pixels."""
+    """Draw a micrograph with its picks: found, extra, and missed particles, in network pixels.
+
+    Where labels are partial nobody knows whether a pick without a label is wrong: it is not scored.
+    """
     show_micrograph(axis, prediction)
     picks, shown = prediction.picks, prediction.annotated
     assert picks.score is not None
-    x0, y0, x1, y1 = shown.interior
-    line: Any = {"edgecolor": plots.NOT_SCORED, "linestyle": ":"}
-    if x0 > 0:  # only the part that is scored
-        axis.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **line))
-    for left, top, right, bottom in shown.area.closed:
-        axis.add_patch(
-            Rectangle((left, top), right - left, bottom - top, fill=False, hatch="/", **line)
-        )
+    scored = np.ones(prediction.probability.shape, dtype=bool)
+    shown.area.leave_out(scored)
+    if not scored.all():
+        axis.contour(scored, levels=[0.5], colors=plots.NOT_SCORED, linewidths=1)
     rings = judged(
         picks.select(picks.score >= threshold),
         shown.particles or Particles.empty(),
-        diameter=diameter_px,
+        diameter=data.dataset.particle_px,
         ignored=shown.ignored,
         area=shown.area,
     )
-    plots.draw_rings(axis, rings, diameter_px, about)
+    if data.scored_partially:
+        rings["not scored"] = np.concatenate([rings["not scored"], rings.pop("extra")])
+    plots.draw_rings(axis, rings, data.dataset.particle_px, about)
 
 
 def maps_figure(predictions: dict[str, Prediction]) -> Figure:
