@@ -5,7 +5,7 @@
 FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The folder of the page's
 name gets runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the
 cure over its control with its 95 % interval by Student's t over repetitions) and curve.png. The
-page's table of candidates is written from candidates.csv there.
+page's other tables are written from candidates.csv, suggest.csv and partial_selection.csv there.
 """
 
 import argparse
@@ -200,6 +200,19 @@ def candidate_table(candidates: pd.DataFrame) -> str:
     return markdown_table(means.join(seeds).reset_index(), columns)
 
 
+def suggested(runs: pd.DataFrame) -> str:
+    """Compare a suggested second micrograph with one at random, by seed, as Markdown."""
+    scores = {"control": "control_average_precision", "cure": "cure_average_precision"}
+    table = pd.DataFrame({"seed": sorted(set(runs["seed"]))})
+    columns = [Column("seed", "seed")]
+    for name, score in scores.items():
+        for choice in ("suggested", "random"):
+            mine = runs[runs["second_micrograph"] == choice].set_index("seed")[score]
+            table[f"{name}, {choice}"] = table["seed"].map(mine)
+            columns.append(Column(f"{name}, {choice}", f"{name}, {choice}", plain))
+    return markdown_table(table, columns)
+
+
 def main() -> None:
     """Write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -222,6 +235,7 @@ def main() -> None:
         "curve": curve_table(table),
         "selection": selection(runs, pd.read_csv(output / "partial_selection.csv")),
         "candidates": candidate_table(candidates),
+        "suggested": suggested(pd.read_csv(output / "suggest.csv")),
     }
     fill(options.page, parts)
 
