@@ -1,6 +1,7 @@
 """From what a user names to micrographs, splits and batches."""
 
 import json
+import shutil
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -45,15 +46,14 @@ def module(cache: Path, **options: Any) -> CryoDataModule:
 
 
 def cryoppp(cache: Path, folder: Path, **options: Any) -> CryoDataModule:
-    return module(
-        cache,
-        root=str(folder),
-        images="micrographs",
-        coordinates="ground_truth/particle_coordinates",
-        ignored="ground_truth/ignore_coordinates",
-        allow_empty=True,
-        **options,
-    )
+    where = {
+        "root": str(folder),
+        "images": "micrographs",
+        "coordinates": "ground_truth/particle_coordinates",
+        "ignored": "ground_truth/ignore_coordinates",
+        "allow_empty": True,
+    }
+    return module(cache, **{**where, **options})
 
 
 def test_a_folder_written_by_simulate_equals_the_embedded_data(cache: Path, folder: Path) -> None:
@@ -299,6 +299,35 @@ def test_a_limit_keeps_labelled_micrographs_first_and_is_said(
     assert named == {path.stem for path in known}
     assert len(data.dataset.annotated) == 4
     assert "data.limit=4: 4 of 6 micrographs are used, the labelled ones first" in caplog.text
+
+
+def test_ignored_particles_of_micrographs_beyond_a_limit_are_no_error(
+    cache: Path, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "ignored").mkdir()
+    for name, x in (("sim_0000", 10), ("sim_0003", 20)):
+        table = f"X-Coordinate,Y-Coordinate,Diameter\n{x},40,12\n"
+        (tmp_path / "ignored" / f"{name}.csv").write_text(table)
+    few = {"limit": 1, "test": 0, "validation": 0, "diameter_px": 20.0}
+    options = {"ignored": str(tmp_path / "ignored"), **few}
+    found = cryoppp(cache, folder, **options).dataset.annotated
+    assert [len(each.ignored) for each in found.values()] == [1]
+    (tmp_path / "ignored" / "sim_0000.csv").unlink()
+    found = cryoppp(cache, folder, **options).dataset.annotated
+    assert [len(each.ignored) for each in found.values()] == [0]
+
+
+def test_ignored_particles_that_are_not_there_are_refused_unless_they_are_the_default(
+    cache: Path, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CryofixError, match=r"ground_truth/typo does not exist: check the path"):
+        cryoppp(cache, folder, ignored="ground_truth/typo").setup()
+    real = shutil.copytree(folder, tmp_path / "real")
+    shutil.rmtree(real / "ground_truth" / "ignore_coordinates")
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        ignored = compose("train", ["data=cryoppp", f"data.root={real}"]).data.ignored
+    found = cryoppp(cache, real, ignored=ignored).dataset.annotated
+    assert [len(each.ignored) for each in found.values()] == [0] * 6
 
 
 @pytest.fixture(scope="module")

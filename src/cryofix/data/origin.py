@@ -17,6 +17,9 @@ from cryofix.processes import cores_at_hand
 
 log = logging.getLogger(__name__)
 
+SIMULATED_IGNORED = "ground_truth/ignore_coordinates"
+"""``ignored`` of data=cryoppp, which only simulated data have: it may be missing."""
+
 
 @dataclass(frozen=True)
 class Files:
@@ -102,6 +105,6 @@ def simulated_files(
         root=str(folder),
         images="micrographs",
         coordinates="ground_truth/particle_coordinates",
-        ignored="ground_truth/ignore_coordinates",
+        ignored=SIMULATED_IGNORED,
         allow_empty=True,  # labels are the truth
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from cryofix.data.array_cache import CachedMicrograph, cache_all, cache_mask
 from cryofix.data.diameters import check_diameter, warn_of_doubles
-from cryofix.data.origin import Files
+from cryofix.data.origin import SIMULATED_IGNORED, Files
 from cryofix.data.preprocess import Preprocessing
 from cryofix.data.scaling import Scaling
 from cryofix.data.tiles import Annotated
@@ -131,12 +131,12 @@ def load_dataset(
         )
     infos = load_infos(images, files.pixel_size_angstrom)
     labels = {} if coordinates is None else read_coordinates(coordinates, infos, **files.options)
+    unknown = {}
+    if ignored is not None and (files.ignored != SIMULATED_IGNORED or Path(ignored).exists()):
+        unknown = read_coordinates(ignored, infos, **{**files.options, "allow_empty": True})
     if files.limit is not None:
         infos = limited(infos, labels, files.limit)
         labels = {name: labels[name] for name in infos if name in labels}
-    unknown = {}
-    if ignored is not None and Path(ignored).exists():
-        unknown = read_coordinates(ignored, infos, **{**files.options, "allow_empty": True})
     ordered = list(infos.values())
     diameters = scaling.diameters_px(infos, labels)
     scales = scaling.scales(ordered, diameters)
