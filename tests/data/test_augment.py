@@ -2,8 +2,10 @@
 
 import albumentations as A  # noqa: N812 - its documented alias
 import numpy as np
+import pytest
 
 from cryofix.data.augment import Cutout, Geometry, punch, warp
+from cryofix.errors import CryofixError
 
 
 def test_image_and_maps_move_as_in_a_seeded_compose() -> None:
@@ -31,3 +33,32 @@ def test_holes_are_those_of_a_seeded_compose() -> None:
         theirs.set_random_seed(seed)
         expected = theirs(image=np.ones((50, 60), np.uint8))["image"] > 0
         np.testing.assert_array_equal(punch(ours, seed, (50, 60)), expected)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("of", "key", "value"),
+    [
+        (Geometry, "rotate_degrees", -1.0),
+        (Geometry, "scale", 1.5),
+        (Geometry, "probability", 2.0),
+        (Geometry, "probability", NAN),
+        (Cutout, "holes", -1),
+        (Cutout, "side_min", -0.1),
+        (Cutout, "side_max", 1.0),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_with_their_key_and_range(
+    of: type, key: str, value: float
+) -> None:
+    said = rf"^augment\.{of.__name__.lower()}\.{key}={value} is out of range: give a number from 0"
+    with pytest.raises(CryofixError, match=said):
+        of(**{key: value})
+
+
+def test_the_smaller_side_of_a_hole_comes_first() -> None:
+    said = r"side_min=0\.3 is above augment\.cutout\.side_max=0\.15: give the smaller one first"
+    with pytest.raises(CryofixError, match=said):
+        Cutout(side_min=0.3)

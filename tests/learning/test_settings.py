@@ -10,6 +10,7 @@ from hydra.utils import get_class
 
 from cryofix.config import config_folder, to_plain
 from cryofix.data.intensity import Intensity
+from cryofix.errors import CryofixError
 from cryofix.learning.settings import (
     CutMix,
     FeatureDropout,
@@ -50,6 +51,35 @@ def test_the_defaults_in_code_are_those_of_the_configuration(
     for part in key.split("."):
         config = config[part]
     assert config == defaults(taker)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("augment.weak.noise", -1),
+        ("augment.strong.contrast", NAN),
+        ("augment.strong.brightness", 11),
+        ("augment.strong.blur_px", -1),
+        ("augment.strong.amplitude", -1),
+        ("optimiser.learning_rate", -1),
+        ("optimiser.weight_decay", NAN),
+        ("optimiser.warm_up", -1),
+        ("optimiser.final", 2),
+        ("unlabelled.weight", -1),
+        ("unlabelled.weight", NAN),
+        ("unlabelled.ramp_steps", -3),
+    ],
+)
+def test_numbers_that_make_no_sense_are_refused_with_their_key_and_range(
+    key: str, value: float
+) -> None:
+    names = ["names={data: a, mask: b}", "output=none", f"{key}={value}"]
+    config: Mapping[str, Any] = to_plain(compose("train", overrides=names))
+    with pytest.raises(CryofixError, match=rf"^{key}={value} is out of range: give a number from"):
+        StageSettings.of(config, prior=0.04)
 
 
 @pytest.mark.parametrize("kind", ["ema", "self", "frozen"])

@@ -18,6 +18,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the ne
 import albumentations as A  # noqa: N812 - its documented alias
 import cv2
 
+from cryofix.errors import CryofixError, check_ranges
+
 # (whether transposed, then the steps along rows and columns) of e, r90, r180, r270, v, hvt, h, t:
 # the quarter turns and flips of albumentations.D4 in its order.
 D4 = (
@@ -40,6 +42,11 @@ class Geometry:
     probability: float = 0.5
     """Share of tiles that get the small rotation and change of scale."""
 
+    def __post_init__(self) -> None:
+        check_ranges(
+            self, "augment.geometry.", rotate_degrees=(0, 180), scale=(0, 0.9), probability=(0, 1)
+        )
+
     def build(self) -> A.Affine:
         """Return the draw of a rotation and scale, which follows that of one of D4."""
         return A.Affine(
@@ -58,7 +65,17 @@ class Cutout:
     """Most holes of a tile; from 0 up are drawn."""
     side_min: float = 0.05
     side_max: float = 0.15
-    """Smallest and largest side of a hole, as a share of the tile's."""
+    """Smallest and largest side of a hole, as a share of the tile's, below 1: albumentations takes
+    1 for a pixel."""
+
+    def __post_init__(self) -> None:
+        key = "augment.cutout."
+        check_ranges(self, key, holes=(0, 1000), side_min=(0, 0.99), side_max=(0, 0.99))
+        if self.side_min > self.side_max:
+            raise CryofixError(
+                f"{key}side_min={self.side_min} is above {key}side_max={self.side_max}:"
+                " give the smaller one first"
+            )
 
     def build(self) -> A.CoarseDropout | None:
         """Return the transform that punches the holes, or None when there are none."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from cryofix.data.intensity import Intensity
 from cryofix.data.labelling import Labelling
-from cryofix.errors import CryofixError, check_known
+from cryofix.errors import CryofixError, check_known, check_ranges
 from cryofix.learning.losses import NORMALISERS, UNLABELLED
 
 RAMPS = ("constant", "linear", "sigmoid")
@@ -61,6 +61,16 @@ class Optimiser:
     final: float = 0.05
     """Learning rate at the end relative to the peak."""
 
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            "optimiser.",
+            learning_rate=(0, 100),
+            weight_decay=(0, 100),
+            warm_up=(0, 1e9),
+            final=(0, 1),
+        )
+
 
 @dataclass(frozen=True)
 class TeacherSettings:
@@ -109,7 +119,7 @@ class Unlabelled:
         check_known("unlabelled.normaliser", self.normaliser, NORMALISERS)
         check_known("unlabelled.ramp", self.ramp, RAMPS)
         check_known("unlabelled.batch_norm", self.batch_norm, ("separate", "shared"))
-        _require(not self.weight < 0, "unlabelled.weight", self.weight, "0 or more, not negative")
+        check_ranges(self, "unlabelled.", weight=(0, 1e9), ramp_steps=(0, 1e9))
 
 
 @dataclass(frozen=True)
@@ -163,6 +173,8 @@ class Views:
     def __post_init__(self) -> None:
         if self.strong_views not in (1, 2):
             raise CryofixError(f"augment.strong_views={self.strong_views} must be 1 or 2")
+        for view, its in (("weak", self.weak), ("strong", self.strong)):
+            check_ranges(its, f"augment.{view}.", **dict.fromkeys(vars(its), (0, 10)))
 
     @staticmethod
     def of(augment: Mapping[str, Any]) -> "Views":
