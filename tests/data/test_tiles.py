@@ -1,7 +1,8 @@
 """Streams of tiles."""
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, islice
 from pathlib import Path
 
@@ -149,6 +150,24 @@ def test_a_second_strong_view_has_holes_of_its_own_and_changes_nothing_else(
         assert torch.equal(more["image"], item["image"])
         differ += not torch.equal(more["visible"][0], more["visible"][1])
     assert differ > 4
+
+
+def test_particles_beyond_an_edge_that_labels_reach_count_in_parts_as_in_the_whole(
+    annotated: list[Annotated],
+) -> None:
+    labels = Particles(np.array([-0.4, 64.0, 127.6]), np.array([20.0, 95.3, 70.0]))
+    whole = replace(annotated[0], particles=labels)
+    right, beyond = (64.5, -math.inf, math.inf, math.inf), (math.inf,) * 4
+    for part, count in (
+        (whole.without((beyond,)), 3),
+        (whole.without((right,)), 2),
+        (whole.within((0.0, 0.0, 127.0, 95.0)), 3),
+        (whole.within((0.0, 0.0, 100.0, 95.0)), 2),
+        (whole.within((0.0, 0.0, 127.0, 94.0)), 2),
+    ):
+        assert part.particles is not None
+        assert (len(part.particles), len(part.ignored)) == (count, 3 - count)
+        assert part.area.holds(part.particles.x, part.particles.y).all()
 
 
 def test_tiles_know_their_micrograph(annotated: list[Annotated]) -> None:

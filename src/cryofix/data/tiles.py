@@ -99,7 +99,7 @@ class Annotated:
 
         Particles outside count for neither side.
         """
-        return replace(self, interior=window)._keeping(Area(window))
+        return replace(self, interior=window)._keeping()
 
     def without(self, boxes: tuple[Box, ...], margin_px: float = 0.0) -> "Annotated":
         """Return it as if nothing were known in ``boxes``, and nearer to them than a margin.
@@ -110,14 +110,14 @@ class Annotated:
             (x0 - margin_px, y0 - margin_px, x1 + margin_px, y1 + margin_px)
             for x0, y0, x1, y1 in boxes
         )
-        return replace(self, closed=grown)._keeping(Area(self.interior, boxes))
+        return replace(self, closed=grown)._keeping(boxes)
 
-    def _keeping(self, area: Area) -> "Annotated":
-        """Let labelled particles outside an area count for neither side."""
+    def _keeping(self, boxes: tuple[Box, ...] = ()) -> "Annotated":
+        """Let labelled particles outside the interior, or in ``boxes``, count for neither side."""
         particles = self.particles
         if particles is None:
             return self
-        inside = area.holds(particles.x, particles.y)
+        inside = Area(self.area.interior, boxes).holds(particles.x, particles.y)
         ignored = Particles(
             x=np.concatenate([self.ignored.x, particles.x[~inside]]),
             y=np.concatenate([self.ignored.y, particles.y[~inside]]),
