@@ -309,6 +309,15 @@ def test_override_line_without_recorded_overrides_comes_from_the_result(
     assert line == "mask=symmetric mask.target=hard mask.threshold=0.6 ratio=0.05"
 
 
+def test_keys_below_one_without_effect_make_no_other_setting(sweep: Any, make_results: Any) -> None:
+    for seed in range(2):
+        overrides = ["mask=none", "ratio=0.05", f"seed={seed}", f"+logger.wandb.name=run{seed}"]
+        sweep.run(str(seed), overrides, make_results("none", 0.05, seed), {"state": "finished"})
+    (row,) = rows(sweep.path)
+    assert len(row.members) == 2
+    assert override_line(row.members[:1], row.setting, row.ratio) == "mask=none ratio=0.05"
+
+
 def test_names_say_only_what_differs(sweep: Any) -> None:
     sweep.grid([("symmetric", {"threshold": 0.7}), ("none", {})], (0.05,), (0,))
     assert [row.curve for row in rows(sweep.path)] == ["none", "symmetric 0.7"]

@@ -83,12 +83,12 @@ def differences(folder: Path, config: dict[str, Any]) -> list[str]:
 
 def with_effect(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a configuration that a training's numbers depend on, by dotted key."""
-    beneath = tuple(f"{key}." for key in WITHOUT_EFFECT)
-    return {
-        key: value
-        for key, value in _flat(config).items()
-        if key not in WITHOUT_EFFECT and not key.startswith(beneath)
-    }
+    return {key: value for key, value in _flat(config).items() if has_effect(key)}
+
+
+def has_effect(key: str) -> bool:
+    """Say whether a number of a training depends on a dotted key of the configuration."""
+    return not f"{key}.".startswith(tuple(f"{each}." for each in WITHOUT_EFFECT))
 
 
 def finished(folder: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from cryofix.experiment.run_folder import WITHOUT_EFFECT
+from cryofix.experiment.run_folder import has_effect
 from cryofix.sweeps.reading import text
 from cryofix.sweeps.run_results import Result
 from cryofix.sweeps.runs import Run, natural_key
@@ -16,8 +16,7 @@ from cryofix.sweeps.runs import Run, natural_key
 REPETITION_KEYS = frozenset({"seed", "split_seed", "label_draw"})
 """Override keys that make a repetition, not another setting."""
 
-_WITHOUT_EFFECT = frozenset(WITHOUT_EFFECT)
-_IN_RESULT = frozenset({"data", "mask", "ratio"}) | REPETITION_KEYS | _WITHOUT_EFFECT
+_IN_RESULT = frozenset({"data", "mask", "ratio"}) | REPETITION_KEYS
 _PLAIN_OVERRIDE = re.compile(r"\+{0,2}[\w./@-]+=.*|~[\w./@-]+")
 
 
@@ -43,6 +42,7 @@ def setting_of(run: Run, result: Result) -> Setting:
         key: value
         for key, value in pairs.items()
         if key not in _IN_RESULT
+        and has_effect(key)
         and not key.startswith(("mask.", "hydra"))
         and (key, value) != ("method", "supervised")  # whose row is named after it
     }
@@ -135,7 +135,8 @@ def override_line(runs: Sequence[Run], setting: Setting, ratio: float) -> str:
         line
         for line in (runs[0].overrides if runs else ())
         if all(line in run.overrides for run in runs)
-        and split_override(line)[0] not in REPETITION_KEYS | _WITHOUT_EFFECT
+        and split_override(line)[0] not in REPETITION_KEYS
+        and has_effect(split_override(line)[0])
         and _PLAIN_OVERRIDE.fullmatch(line)
     ]
     keys = {split_override(line)[0] for line in shared}
