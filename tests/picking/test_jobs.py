@@ -14,6 +14,7 @@ import pytest
 from cryofix.errors import CryofixError
 from cryofix.picking import jobs as jobs_module
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, run_jobs
+from cryofix.picking.micrographs import Picked, pick_micrograph
 from cryofix.picking.picked import is_finished, read_result
 from cryofix.picking.planning import find_all, plan_jobs
 from disc_finder import DiesOnWideImages, DiscFinder, draw, recipe
@@ -86,6 +87,26 @@ def test_a_bad_file_does_not_stop_the_others(raw: Path, tmp_path: Path) -> None:
         assert outcome.picks == 2
         assert is_finished(outcome.job, "key")
         assert len(read_result(outcome.job).particles) >= 2
+
+
+def test_a_file_that_changes_while_it_is_picked_is_not_finished(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (job,), _ = plan_jobs(find_all([str(raw / "b")]), tmp_path / "results")
+
+    def pick_and_change(network: Any, path: Path, *rest: Any) -> Picked:
+        picked = pick_micrograph(network, path, *rest)
+        draw(path, SHAPE, count=3)
+        return picked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs_module, "pick_micrograph", pick_and_change)
+        (outcome,) = run_jobs([job], work(), 1)
+    assert outcome.picks == 2
+    assert not is_finished(job, "key")
+    (outcome,) = run_jobs([job], work(), 1)
+    assert outcome.picks == 3
+    assert is_finished(job, "key")
 
 
 def test_an_error_nobody_thought_of_is_reported_with_its_file(raw: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from cryofix.picking.jobs import Outcome
 from cryofix.picking.micrographs import Picked
 from cryofix.picking.page import on_validation, write_page
 from cryofix.picking.pick_summary import slider_levels, summarise
-from cryofix.picking.picked import Job, PickSelection, write_result
+from cryofix.picking.picked import Job, PickSelection, identity, write_result
 
 HOSTILE = "<img src=x onerror=alert(1)>.mrc"
 SELECTION = PickSelection(0.432, 0.05)
@@ -39,7 +39,7 @@ def make(folder: Path, count: int = 3, picks: int = 200) -> tuple[list[Job], Pic
         picked = Picked(
             info, Particles(x, y, score, np.full(picks, 60.0)), None, small, (0.25, 0.25), {}
         )
-        write_result(job, "key", picked)
+        write_result(job, "key", picked, identity(job))
         jobs.append(job)
     return jobs, SELECTION
 

@@ -15,6 +15,7 @@ from cryofix.picking.micrographs import Picked
 from cryofix.picking.picked import (
     Job,
     PickSelection,
+    identity,
     is_finished,
     read_result,
     scores,
@@ -49,7 +50,7 @@ def picked(job: Job) -> Picked:
 
 
 def test_a_result_comes_back_as_it_was(job: Job, picked: Picked) -> None:
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     back = read_result(job)
     assert back.info == picked.info
     for name in ("x", "y", "score", "diameter_px"):
@@ -63,7 +64,7 @@ def test_a_result_comes_back_as_it_was(job: Job, picked: Picked) -> None:
 
 def test_finished_means_the_same_settings_and_the_same_file(job: Job, picked: Picked) -> None:
     assert not is_finished(job, "key")
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     assert is_finished(job, "key")
     assert not is_finished(job, "another key")
     stat = job.source.stat()
@@ -75,7 +76,7 @@ def test_finished_means_the_same_settings_and_the_same_file(job: Job, picked: Pi
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"not an archive"])
 def test_a_damaged_result_is_not_finished(job: Job, picked: Picked, content: bytes) -> None:
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     job.result.write_bytes(content)
     assert not is_finished(job, "key")
 
@@ -83,7 +84,7 @@ def test_a_damaged_result_is_not_finished(job: Job, picked: Picked, content: byt
 def test_a_flipped_byte_makes_a_result_unfinished_or_changes_nothing(
     job: Job, picked: Picked
 ) -> None:
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     good, before = job.result.read_bytes(), read_result(job)
     unfinished = 0
     for position in range(0, len(good), 7):
@@ -106,7 +107,7 @@ def test_a_flipped_byte_makes_a_result_unfinished_or_changes_nothing(
 def test_a_result_that_was_damaged_after_it_was_looked_at_is_named(
     job: Job, picked: Picked
 ) -> None:
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     job.result.write_bytes(job.result.read_bytes()[:-100])
     with pytest.raises(CryofixError, match=r"m\.mrc\.npz is damaged: start again"):
         read_result(job)
@@ -129,7 +130,7 @@ def test_every_setting_changes_the_key() -> None:
 
 
 def test_filters_cut_scores_and_sizes(job: Job, picked: Picked) -> None:
-    write_result(job, "key", picked)
+    write_result(job, "key", picked, identity(job))
     result = read_result(job)
     assert len(PickSelection(0.5, 0.0).good(result)) == 3
     assert len(PickSelection(0.5, 0.0).all(result)) == 5

@@ -15,6 +15,7 @@ from typing import Any
 from cryofix.files import write_json
 from cryofix.formats import FORMATS
 from cryofix.picking.export import LOW_SCORES
+from cryofix.picking.picked import stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,6 @@ RECORD = "written.json"
 FILES = [each.file for each in FORMATS.values() if each.file]
 FOLDERS = {name: each.suffixes[0] for name, each in FORMATS.items() if not each.file}
 FOLDERS[LOW_SCORES] = FOLDERS["relion"]
-Stamp = list[int]
-"""Size in bytes and time of the last change: a file with another one is no longer ours."""
 
 
 def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]) -> None:
@@ -36,12 +35,12 @@ def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]
     mine = {}
     for path in files:
         with suppress(FileNotFoundError):  # another task of an array has just removed it
-            mine[path.relative_to(folder).as_posix()] = _stamp(path)
+            mine[path.relative_to(folder).as_posix()] = stamp_of(path)
     removed = []
     for name, stamp in _recorded(folder).items():
         path = folder / name
         with suppress(OSError):
-            if name not in mine and _is_ours(name) and _stamp(path) == stamp:
+            if name not in mine and _is_ours(name) and stamp_of(path) == stamp:
                 path.unlink()
                 _remove_empty(path.parent, folder)
                 removed.append(name)
@@ -64,8 +63,8 @@ def keep_to_this_run(folder: Path, files: Sequence[Path], run: Mapping[str, Any]
     write_json(folder / RECORD, {"schema": 1, **run, "files": mine})
 
 
-def _recorded(folder: Path) -> dict[str, Stamp]:
-    """Return the files of the run before; none where there is no record, or it is damaged."""
+def _recorded(folder: Path) -> dict[str, list[int]]:
+    """Return the files of the run before, with their stamps; none where no record can be read."""
     try:
         files = json.loads((folder / RECORD).read_text())["files"]
         return {str(name): list(stamp) for name, stamp in files.items()}
@@ -88,11 +87,6 @@ def _on_disk(folder: Path) -> Iterable[str]:
         for path in sorted((folder / name).rglob(f"*{suffix}")):
             if not path.name.startswith("."):
                 yield path.relative_to(folder).as_posix()
-
-
-def _stamp(path: Path) -> Stamp:
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _remove_empty(parent: Path, folder: Path) -> None:

@@ -23,7 +23,7 @@ from cryofix.errors import CryofixError, reason
 from cryofix.files import explain_os_error
 from cryofix.learning.network import folded
 from cryofix.picking.micrographs import Recipe, pick_micrograph
-from cryofix.picking.picked import Job, scores, write_result
+from cryofix.picking.picked import Job, identity, scores, write_result
 from cryofix.processes import cores_at_hand, end_with
 
 log = logging.getLogger(__name__)
@@ -189,6 +189,8 @@ class Worker:
         Raises OSError if the result cannot be written, because no other result can be either.
         """
         try:
+            # Before it is read: one that comes or changes meanwhile is not finished.
+            file = identity(job) if job.source.exists() else []
             picked = pick_micrograph(self._network, job.source, self._work.recipe, self._device)
         except CryofixError as error:
             return Outcome(job, error=str(error))
@@ -198,7 +200,7 @@ class Worker:
             log.exception("%s", job.source)
             why = f"{type(error).__name__}: {reason(error)}"
             return Outcome(job, error=f"{job.source} could not be picked ({why})")
-        write_result(job, self._work.key, picked)
+        write_result(job, self._work.key, picked, file)
         good = scores(picked.particles) >= self._work.threshold
         return Outcome(job, picks=int(good.sum()))
 

@@ -155,16 +155,19 @@ def is_finished(job: Job, key: str) -> bool:
     """
     try:
         _, record = _read(job)
-        return bool(record["key"] == key and record["file"] == _identity(job))
+        return bool(record["key"] == key and record["file"] == identity(job))
     except (CryofixError, OSError):
         return False
 
 
-def write_result(job: Job, key: str, picked: Picked) -> None:
-    """Keep what was found, atomically: the file exists only when the micrograph is finished."""
+def write_result(job: Job, key: str, picked: Picked, file: list[Any]) -> None:
+    """Keep what was found, atomically: the file exists only when the micrograph is finished.
+
+    ``file`` is the micrograph's :func:`identity` before it was read.
+    """
     record = {
         "key": key,
-        "file": _identity(job),
+        "file": file,
         "shape": picked.info.shape,
         "pixel_size_angstrom": picked.info.pixel_size_angstrom,
         "seconds": picked.seconds,
@@ -198,10 +201,15 @@ def thumbnail(small: NDArray[np.float32]) -> bytes:
     return buffer.getvalue()
 
 
-def _identity(job: Job) -> list[Any]:
+def stamp_of(path: Path) -> list[int]:
+    """Return a file's size in bytes, and the time of its last change in nanoseconds."""
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def identity(job: Job) -> list[Any]:
     """Return what changes when another file takes a micrograph's place."""
-    stat = job.source.stat()
-    return [job.source.name, stat.st_size, stat.st_mtime_ns]
+    return [job.source.name, *stamp_of(job.source)]
 
 
 def _read(job: Job) -> tuple[Result, dict[str, Any]]:

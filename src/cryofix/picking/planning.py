@@ -7,10 +7,7 @@ from pathlib import Path
 
 from cryofix.errors import CryofixError
 from cryofix.formats import find_micrographs
-from cryofix.picking.picked import Job
-
-Stamp = tuple[int, int]
-"""Size in bytes, and time of the last change in nanoseconds."""
+from cryofix.picking.picked import Job, stamp_of
 
 
 def find_all(patterns: Iterable[str], none_yet: bool = False) -> set[Path]:
@@ -61,8 +58,8 @@ class Arrivals:
 
     def __init__(self, steady_seconds: float) -> None:
         self._steady_seconds = steady_seconds
-        self._since: dict[Path, tuple[Stamp, float]] = {}  # when it was first seen like this
-        self._given: dict[Path, Stamp] = {}
+        self._since: dict[Path, tuple[list[int], float]] = {}  # when it was first seen like this
+        self._given: dict[Path, list[int]] = {}
 
     @property
     def waiting(self) -> bool:
@@ -75,14 +72,14 @@ class Arrivals:
         self._since = {}  # without those that have gone again
         for path in paths:
             try:
-                stat = path.stat()
+                stamp = stamp_of(path)
             except OSError:
                 continue
-            stamp = (stat.st_size, stat.st_mtime_ns)
             before, since = known.get(path, (stamp, now))
             since = since if before == stamp else now
             self._since[path] = stamp, since
-            age = max(now - since, (time.time() - stat.st_mtime) / 10)  # clocks may differ a little
+            since_change = time.time() - stamp[1] / 1e9
+            age = max(now - since, since_change / 10)  # clocks may differ a little
             if self._given.get(path) != stamp and age >= self._steady_seconds:
                 self._given[path] = stamp
                 whole.append(path)
