@@ -23,7 +23,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from cryofix.data.preprocess import Preprocessing, cropped_shape, fourier_crop, preprocess
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, explained
 from cryofix.files import A_DAY, atomic_write, remove_leftovers
 from cryofix.formats import MicrographInfo, micrograph_name, read_micrograph
 from cryofix.formats.masks import read_mask
@@ -134,13 +134,10 @@ def cache_micrograph(
         del parameters["added_noise"]
 
     def make() -> NDArray[np.float32]:
-        try:
+        what, remedy = f"{info.path} cannot be normalised", "remove or replace the file"
+        with explained(what, remedy, ValueError):
             image = read_micrograph(info.path).data
             return preprocess(image, shape, particle_px, preprocessing, seed=int(content, 16))
-        except ValueError as error:
-            raise CryofixError(
-                f"{info.path} cannot be normalised: {error}; remove or replace the file"
-            ) from error
 
     return CachedMicrograph(
         name=micrograph_name(info.path),

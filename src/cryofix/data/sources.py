@@ -24,6 +24,7 @@ from cryofix.formats import (
     read_coordinates,
     read_info,
 )
+from cryofix.formats.label_fit import evenly
 from cryofix.formats.masks import find_masks
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,7 @@ def limited(
     chosen: set[str] = set()
     for known in (True, False):
         names = [name for name in infos if (name in labels) is known]
-        count = min(limit - len(chosen), len(names))
-        chosen |= {names[i] for i in np.linspace(0, len(names) - 1, count).round().astype(int)}
+        chosen |= {names[i] for i in evenly(len(names), limit - len(chosen))}
     log.warning(
         "data.limit=%d: %d of %d micrographs are used, the labelled ones first",
         *(limit, len(chosen), len(infos)),

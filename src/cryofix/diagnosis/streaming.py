@@ -94,7 +94,7 @@ def count_arrays(
 
 
 def segments(pairs: Iterable[Pair]) -> int:
-    """Return how many segments `count` will read."""
+    """Return how many segments `count_arrays` will read."""
     return sum(len(_starts(pair)) for pair in pairs)
 
 

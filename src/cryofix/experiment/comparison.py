@@ -11,6 +11,7 @@ from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.tiles import Annotated
 from cryofix.errors import CryofixError
 from cryofix.formats import MicrographInfo, Particles
+from cryofix.formats.label_fit import evenly
 from cryofix.metrics import curves
 from cryofix.metrics.particles import MicrographRecord, ParticleRecord, Thresholds, pooled_particles
 from cryofix.metrics.programs import Program
@@ -104,8 +105,7 @@ class Scored:
         """Return precision and recall at thresholds where they change, at most 200."""
         pooled = self.pooled
         used = np.flatnonzero(pooled.matched + pooled.unmatched)
-        if len(used) > CURVE_POINTS:
-            used = used[np.linspace(0, len(used) - 1, CURVE_POINTS).round().astype(int)]
+        used = used[evenly(len(used), CURVE_POINTS)]
         precision, recall = pooled.precision_recall()
         return [
             {

@@ -16,7 +16,7 @@ from torch import nn
 
 from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
 from cryofix.data.scaling import KnownDiameter
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, explained
 from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.peaks import find_peaks
@@ -155,14 +155,12 @@ def pick_micrograph(
     image = read_micrograph(path).data
     times["read"] = time.perf_counter()
     shape = cropped_shape(info.shape, recipe.particle_px / diameter)
-    try:
+    with (
+        explained(f"{path} cannot be normalised", "remove or replace the file", ValueError),
         # Fourier transforms use as many threads as the network, and give the same bits.
-        with scipy.fft.set_workers(torch.get_num_threads()):
-            small = preprocess(image, shape, recipe.particle_px, recipe.preprocessing)
-    except ValueError as error:
-        raise CryofixError(
-            f"{path} cannot be normalised: {error}; remove or replace the file"
-        ) from error
+        scipy.fft.set_workers(torch.get_num_threads()),
+    ):
+        small = preprocess(image, shape, recipe.particle_px, recipe.preprocessing)
     del image  # the largest thing there is
     # Training and scoring read float16 from the cache; the same rounding gives the same scores.
     small = torch.from_numpy(small).half().float().numpy()  # ten times faster than NumPy

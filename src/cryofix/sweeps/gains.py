@@ -76,14 +76,14 @@ def t_test(values: Sequence[float]) -> float | None:
     return float(2 * stdtr(n - 1, -abs(mean) / error))
 
 
-def holm(p: Sequence[float], level: float = 0.05) -> list[bool]:
+def holm(p: Sequence[float]) -> list[bool]:
     """Return which hypotheses are rejected together, by the step-down method of Holm (1979).
 
-    The chance that any true one is among them is at most ``level``.
+    The chance that any true one is among them is at most 5 %.
     """
     rejected = [False] * len(p)
     for place, number in enumerate(sorted(range(len(p)), key=lambda number: p[number])):
-        if p[number] > level / (len(p) - place):
+        if p[number] > 0.05 / (len(p) - place):
             break
         rejected[number] = True
     return rejected

@@ -12,6 +12,7 @@ from cryofix.data.simulation.contamination import add_hot_pixels, contaminate
 from cryofix.data.simulation.optics import contrast_transfer
 from cryofix.data.simulation.parameters import SimulatorConfig
 from cryofix.data.simulation.protein import make_protein, project
+from cryofix.data.targets import discs
 from cryofix.formats import Particles
 
 Array = NDArray[np.float32]
@@ -102,7 +103,8 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
     obscured = placement.covered_share(positions, found.obscured[inside], diameter)
     ignore |= obscured > placement.OBSCURED_SHARE
     measured = positions[~ignore] if not ignore.all() else positions
-    discs = placement.disc_mask(measured, config.shape, diameter)
+    x, y = measured.T
+    occupied = discs(x, y, diameter / 2, config.shape)
 
     # What passes, and the noise that counting it makes.
     transmission = found.transmission[inside] * _ice(config, scope)
@@ -121,7 +123,7 @@ def simulate_micrograph(config: SimulatorConfig, index: int) -> Simulated:
     signal = -expected * _through(transfer, density)[inside]
     amplitude = 0.0
     if len(positions):
-        amplitude = math.sqrt(snr * float(grain[discs].var()) / float(signal[discs].var()))
+        amplitude = math.sqrt(snr * float(grain[occupied].var()) / float(signal[occupied].var()))
         signal *= np.float32(amplitude)
     rest = found.phase
     pieces = int(dirt.poisson(FRAGMENTS * config.contamination * dirt.exponential()))

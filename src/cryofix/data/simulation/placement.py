@@ -94,23 +94,6 @@ def covered_share(
     return share
 
 
-def disc_mask(
-    positions: Positions, shape: tuple[int, int], diameter_px: float
-) -> NDArray[np.bool_]:
-    """Return the union of the particles' discs."""
-    mask = np.zeros(shape, np.bool_)
-    half = int(np.ceil(diameter_px / 2))
-    for x, y in positions:
-        column, row = round(x), round(y)
-        top, left = max(row - half, 0), max(column - half, 0)
-        window = mask[top : row + half + 1, left : column + half + 1]
-        height, width = window.shape
-        vertical = np.arange(top, top + height)[:, None] - y
-        horizontal = np.arange(left, left + width)[None, :] - x
-        window |= vertical**2 + horizontal**2 <= diameter_px**2 / 4
-    return mask
-
-
 def _draw_count(config: SimulatorConfig, generator: np.random.Generator) -> int:
     """Return how many particles a micrograph is meant to get."""
     mean, spread = config.particles_per_micrograph, config.crowding_spread
