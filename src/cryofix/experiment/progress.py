@@ -200,11 +200,10 @@ class ShowProgress(Callback):
         scores = getattr(pl_module, "validated", {})
         if "particle_positive_unlabelled_f1" in scores:
             self._note = (
-                f"positive-unlabelled F1 {scores['particle_positive_unlabelled_f1']:.3f}"
+                f"positive-unlabelled F1 {scores['particle_positive_unlabelled_f1']:.3f},"
                 f" pixel recall {scores['pixel_recall']:.3f}"
             )
         elif scores:
             particle = f" particle {scores['particle_f1']:.3f}" if "particle_f1" in scores else ""
-            self._note = (
-                f"F1{particle} pixel {scores['pixel_f1']:.3f} recall {scores['pixel_recall']:.3f}"
-            )
+            pixel, recall = scores["pixel_f1"], scores["pixel_recall"]
+            self._note = f"F1{particle} pixel {pixel:.3f}, pixel recall {recall:.3f}"

@@ -324,13 +324,14 @@ class Experiment:
         if found is not None:
             range_ = [label_shift(self.at_fork, factor * start) for factor in (0.5, 2)]
             low, high = (percent(share, 2) for share in range_)
-            doubt = "" if self.prior.believed else ", which is too far from that to be believed"
+            known = percent(start, 2)
+            doubt = f", which is too far from {known} to be believed"
+            doubt = "" if self.prior.believed else doubt
             say(
                 self.display.console,
-                f"prior: EM on unlabelled micrographs finds {percent(found, 2)} ({low} "
-                f"or {high}, if the model were calibrated to half or twice "
-                f"{percent(start, 2)}){doubt}; training uses "
-                f"{percent(self.prior.value, 2)}, from {self.prior.source}.",
+                f"prior: EM on unlabelled micrographs finds {percent(found, 2)} ({low} or {high},"
+                f" if the model were calibrated to half or twice {known}){doubt}; training uses"
+                f" {percent(self.prior.value, 2)}, from {self.prior.source}.",
             )
 
     def _labels_and_picks(self, selected: str) -> dict[str, int]:
