@@ -148,7 +148,7 @@ def print_summary(
     if summary.failures:
         table.add_row("failed", f"[red]{len(summary.failures)}[/red]")
     table.add_row(f"picks that score {selection.threshold:.3f} or more", f"{summary.picks}")
-    table.add_row("that threshold is", selection.source)
+    table.add_row("threshold", f"{selection.threshold:.3f}, {selection.source}")
     if selection.keep_above < selection.threshold:
         low = summary.rows["low_scores"].sum()
         table.add_row(f"further picks down to {selection.keep_above:g}", f"{low}")
@@ -159,7 +159,7 @@ def print_summary(
         table.add_row("seconds per micrograph", f"{wall_seconds / now:.2f}")
         total = sum(summary.seconds.values())
         shares = [f"{k} {100 * v / total:.0f} %" for k, v in summary.seconds.items()]
-        table.add_row("of which", ", ".join(shares))
+        table.add_row("shares of this time", ", ".join(shares))
     console.print(table)
     say(console, *(f"{name + ':':<18} {path}" for name, path in written.items()))
     scored = [name for name in written if name in FORMATS and FORMATS[name].takes_low_scores]
