@@ -71,7 +71,8 @@ def test_a_start_that_does_not_fit_is_refused_in_a_sentence(
         run_train(*SMALL, "method=supervised", f"output={start}")
         words.append(f"model={model}")
     said = message(capsys, *SMALL, *words, f"output={tmp_path / 'run'}")
-    assert f"model.initial={start} is no start" in said
+    why = "is not there: first type `cryofix train" if model is None else "is no start for this"
+    assert f"model.initial={start} {why}" in said
 
 
 def test_the_prior_may_come_from_the_unlabelled_micrographs(

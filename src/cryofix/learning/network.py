@@ -151,12 +151,15 @@ def build_network(
     if initial is not None:
         from cryofix.learning.checkpoint import load_picker  # which builds networks itself
 
+        if not Path(initial).exists():
+            first = "first type `cryofix train experiment=simulated_start` here, or give a run"
+            raise CryofixError(f"model.initial={initial} is not there: {first}")
         try:
             network.load_state_dict(load_picker(initial).network.state_dict())
         except (CryofixError, RuntimeError) as error:
             raise CryofixError(
-                f"model.initial={initial} is no start for this network: {reason(error)}; give a run"
-                " folder or a checkpoint of a run with the same model"
+                f"model.initial={initial} is no start for this network: {reason(error)}; give one"
+                " of a run with the same model"
             ) from error
     return network
 
