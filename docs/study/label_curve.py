@@ -5,7 +5,8 @@
 FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The folder of the page's
 name gets runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the
 cure over its control with its 95 % interval by Student's t over repetitions) and curve.png. The
-page's other tables are written from candidates.csv, suggest.csv and partial_selection.csv there.
+page's other tables are written from candidates.csv, views.csv, suggest.csv and
+partial_selection.csv there.
 """
 
 import argparse
@@ -200,6 +201,18 @@ def candidate_table(candidates: pd.DataFrame) -> str:
     return markdown_table(means.join(seeds).reset_index(), columns)
 
 
+def averaged_maps(runs: pd.DataFrame) -> str:
+    """Compare averages of probability maps, over seeds, as Markdown."""
+    scores = list(SCORES)
+    table = runs.groupby(["noise", "maps"], sort=False)[scores].mean().reset_index()
+    columns = [
+        Column("`data.added_noise`", "noise", "{:g}".format),
+        Column("maps", "maps", text=True),
+        *(Column(title, score, plain) for score, title in SCORES.items()),
+    ]
+    return markdown_table(table, columns)
+
+
 def suggested(runs: pd.DataFrame) -> str:
     """Compare a suggested second micrograph with one at random, by seed, as Markdown."""
     scores = {"control": "control_average_precision", "cure": "cure_average_precision"}
@@ -235,6 +248,7 @@ def main() -> None:
         "curve": curve_table(table),
         "selection": selection(runs, pd.read_csv(output / "partial_selection.csv")),
         "candidates": candidate_table(candidates),
+        "averaged": averaged_maps(pd.read_csv(output / "views.csv")),
         "suggested": suggested(pd.read_csv(output / "suggest.csv")),
     }
     fill(options.page, parts)
