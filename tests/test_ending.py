@@ -149,7 +149,7 @@ def test_processes_that_do_not_exist_are_not_waited_for_in_silence(
             process.send_signal(signal.SIGINT)
         _, rest = process.communicate(timeout=120)
     if left_over:
-        assert "add trainer=ddp, or start one; if there is one only, RANK=0 WORLD_SIZE=2" in said
+        assert "or start one process; if there is one only, RANK=0 WORLD_SIZE=2" in said
         assert said.endswith("left over in the environment: unset RANK WORLD_SIZE LOCAL_RANK\n")
         assert (process.returncode, rest) == (1, "")
     else:

@@ -170,7 +170,7 @@ def test_clicks_on_top_of_each_other_are_counted(
     clicked([*SPREAD, *again])
     [said] = [text for text in caplog.messages if "a quarter of" in text]
     assert "3 of 11 labels" in said
-    assert "remove those that label a particle again" in said
+    assert "remove the doubles" in said
     caplog.clear()
     clicked(SPREAD)
     assert not [text for text in caplog.messages if "a quarter of" in text]

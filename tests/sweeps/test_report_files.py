@@ -86,6 +86,7 @@ def test_page_is_well_formed_and_has_every_section(summary: SweepSummary) -> Non
         "What a threshold keeps at the fork",
         "What each mask kept in the end",
         "All settings",
+        "Which branch to use: Particle average precision",
         "Jobs without a result",
         "How to read this",
     ]
