@@ -1,5 +1,6 @@
 """What all tests share: annotation checks, one thread, and where the real data is."""
 
+import logging
 import os
 import signal
 import sys
@@ -39,6 +40,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRYOFIX_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def log_handlers() -> Iterator[None]:
+    """Take away what a command logs to, because its folder is gone when another test logs."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in [each for each in logging.root.handlers if each not in before]:
+        logging.root.removeHandler(handler)
+        handler.close()
 
 
 @pytest.fixture(scope="module")
