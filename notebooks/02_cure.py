@@ -203,7 +203,7 @@ Markdown(
 # the particles: white outlines).
 
 # %%
-(checkpoint,) = (cryofix.folder / "runs/both/stages").glob("*/burn_in/last.ckpt")
+checkpoint = next((cryofix.folder / "runs/both/stages").glob("*/burn_in/last.ckpt"))
 teacher = load_picker(checkpoint)
 seen = observe_network(
     "the teacher",

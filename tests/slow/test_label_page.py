@@ -88,7 +88,7 @@ def test_thirty_clicks_at_two_zooms_are_in_the_files_and_on_the_page_after_a_rel
 ) -> None:
     with opened_browser(tmp_path / "profile") as browser, labelling(folder) as page:
         hand = Hand(browser, page.address)
-        assert "click on the centre of each particle" in hand.said(), "what to do, before any click"
+        assert "Click on the centre of each particle" in hand.said()
         clicked = [hand.click(100 + 220.3 * (n % 6), 110 + 160.7 * (n // 6)) for n in range(18)]
         hand.zoom(650, 760)
         _, _, _, _, left, right, top, bottom = browser.run(WHERE)

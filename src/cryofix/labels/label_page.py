@@ -25,8 +25,8 @@ LOST = """said.text = '<b style="color:#c00">The connection to cryofix is lost, 
   ' saved. Start it again and open its new address.</b>'"""
 
 HOW = (
-    "<b>click on the centre of each particle</b>, or on its circle to remove it; set the diameter"
-    " so that the circle encloses one"
+    "<b>Click on the centre of each particle</b>, or on its circle to remove it. Set the diameter"
+    " so that the circle encloses one."
 )
 
 
@@ -206,7 +206,7 @@ class Page:
         self.accept.label = f"Accept {len(picks)} picks"
         self.accept.disabled = not picks
         entry = labels.entries[name]
-        here = f"<b>{len(points)} particles here</b>" if points else HOW
+        here = f"<b>{len(points)} particles here</b>"
         if entry.points == ():
             here = "<b>marked as empty</b>"
         elif entry.skipped:
@@ -215,7 +215,7 @@ class Page:
         place = f"{labels.names.index(name) + 1} of {len(labels.names)}"
         trouble = refused or self.unreadable
         wrong = f" · <b style='color:#c00'>{escape(trouble)}</b>" if trouble else ""
-        self.said.text = (
-            f"{escape(name)} ({place}) · {here} · {total} in {micrographs} labelled micrographs"
-            f" · saved in {escape(str(labels.folder))}{wrong}"
+        self.said.text = (  # always with what to do, or the picture would move at the first click
+            f"{HOW}<br>{escape(name)} ({place}) · {here} · {total} in {micrographs} labelled"
+            f" micrographs · saved in {escape(str(labels.folder))}{wrong}"
         )
