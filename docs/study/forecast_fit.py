@@ -8,7 +8,7 @@ the burn-in, among the shared stages of the sweep.
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 import yaml
 from scipy.optimize import minimize
 
+from cryofix.data.datamodule import no_progress
 from cryofix.diagnosis.diagnosis import Diagnosis, diagnose
 from cryofix.diagnosis.forecast import FEATURES, features_of, probability
 from cryofix.diagnosis.model_pixels import observe_network
@@ -59,11 +60,7 @@ def line(run: Run, root: Path) -> dict[str, Any]:
 
 def observe(checkpoint: Path, cache: str) -> Observation:
     """Return the pixels of a burn-in's unlabelled images."""
-
-    def silent(title: str, number: int) -> Callable[[], None]:
-        return lambda: None
-
-    picker, data = load_with_own_data(str(checkpoint), cache, silent)
+    picker, data = load_with_own_data(str(checkpoint), cache, no_progress)
     prior = picker.metadata["prior"]
     return observe_network(
         checkpoint.parent.parent.name,
@@ -72,7 +69,7 @@ def observe(checkpoint: Path, cache: str) -> Observation:
         "unlabelled",
         prior=prior,
         mask=None,
-        counter=silent,
+        counter=no_progress,
     )
 
 

@@ -12,7 +12,6 @@ label_curve.py writes the page.
 import argparse
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from label_curve import PROGRAMS
 
+from cryofix.data.datamodule import no_progress
 from cryofix.experiment.sharing import stage_folder
 from cryofix.learning.evaluation import Prediction, predict, score
 from cryofix.metrics.positive_unlabelled import Expectation
 from cryofix.saved_model import load_with_own_data
 
-BRANCHES = {"supervised": "control", "fixmatch": "cure"}
 LABELS = 10  # in each of three micrographs: a whole lab's worth of 30
 DRAWS = 5
 TABLE = Path("docs/how_many_labels/partial_selection.csv")
@@ -40,9 +40,7 @@ def estimates(run: Path, config: dict[str, Any], cache: str) -> pd.DataFrame:
     }
     rows = []
     for branch, checkpoint in checkpoints.items():
-        picker, data = load_with_own_data(
-            str(checkpoint), cache, lambda title, number: lambda: None
-        )
+        picker, data = load_with_own_data(str(checkpoint), cache, no_progress)
         expected = Expectation(picker.metadata["prior"], math.pi * data.radius_px**2)
         seen = [
             predict(picker.network, data, each, torch.device("cpu"))
@@ -54,11 +52,6 @@ def estimates(run: Path, config: dict[str, Any], cache: str) -> pd.DataFrame:
             estimate = expected.scores(records)["particle_positive_unlabelled_f1"]
             rows.append({"branch": branch, "draw": draw, "estimate": estimate})
     return pd.DataFrame(rows).pivot(index="draw", columns="branch", values="estimate")
-
-
-def silent(title: str, number: int) -> Callable[[], None]:
-    """Show no progress."""
-    return lambda: None
 
 
 def with_few_labels(prediction: Prediction, rng: np.random.Generator) -> Prediction:
@@ -86,8 +79,8 @@ def main() -> None:
         if found["validation_blocks"]:
             continue  # there labels are few without this
         table = estimates(path.parent, config, options.cache).reset_index()
-        own = {f"{name}_f1": found[branch]["particle"]["f1"] for branch, name in BRANCHES.items()}
-        line = table.rename(columns=BRANCHES).assign(
+        own = {f"{name}_f1": found[branch]["particle"]["f1"] for branch, name in PROGRAMS.items()}
+        line = table.rename(columns=PROGRAMS).assign(
             run=path.parent.name, clicks=config["data"]["labelled_particles"], **own
         )
         done = pd.concat([done, line.round(4)], ignore_index=True)
