@@ -27,7 +27,7 @@ from cryofix.learning.evaluation import Prediction, predict, score
 from cryofix.metrics.positive_unlabelled import Expectation
 from cryofix.saved_model import load_with_own_data
 
-LABELS = 10  # in each of three micrographs: a whole lab's worth of 30
+LABELS = 10  # in each of three micrographs
 DRAWS = 5
 TABLE = Path("docs/how_many_labels/partial_selection.csv")
 
