@@ -27,8 +27,8 @@ from pathlib import Path
 REAL = Path(os.environ.get("CRYOFIX_DATA", "../../shared/data")) / "empiar-10017"  # None simulates
 MICROGRAPHS = 8
 CLICKS = 30
-# The presets have 500 + 500 and 100 + 200 steps. With fewer the notebook ends in about four minutes
-# of one core. Leave both lines out for a training that you use.
+# The presets have 1500 + 1500 and 100 + 200 steps. With fewer the notebook ends in about four
+# minutes of one core. Leave both lines out for a training that you use.
 START = ("steps.burn_in=250", "steps.stage=150", "seed=0")
 TRAINING = ("steps.burn_in=100", "steps.stage=100", "seed=0")
 
