@@ -2,7 +2,8 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -22,25 +23,34 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "benchmarks" / "REA
 COMMAND = re.compile(r"(?:python -m cryofix\.|cryofix )(\w+) ?(.*)")
 
 
-def shown(path: Path) -> Iterator[str]:
-    """Yield the lines of a page's code blocks, and its pieces of code in a line."""
-    text = path.read_text()
+def in_blocks(text: str) -> Iterator[str]:
+    """Yield the lines of a page's code blocks; a backslash joins two of them."""
     blocks = re.findall(r"^ *```(?:bash)?\n(.*?)^ *```", text, re.DOTALL | re.MULTILINE)
     for block in blocks:
         yield from (line.strip() for line in block.replace("\\\n", " ").splitlines())
+
+
+def in_sentences(text: str) -> Iterator[str]:
+    """Yield the pieces of code that stand in a page's sentences."""
     outside = re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE)
     yield from (" ".join(code.split()) for code in re.findall(r"`([^`]+)`", outside))
 
 
-def commands(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the words of each command of cryofix on a page."""
-    for line in shown(path):
+def commands(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the words of each command of cryofix."""
+    for line in lines:
         found = COMMAND.search(line)
         if found and found[1] in COMMANDS:
             yield found[1], re.split(r" && | \| |\)$", found[2])[0]
 
 
-SHOWN = sorted({(path.name, *command) for path in PAGES for command in commands(path)})
+def shown(path: Path) -> Iterator[str]:
+    """Yield all code of a page."""
+    text = path.read_text()
+    return chain(in_blocks(text), in_sentences(text))
+
+
+SHOWN = sorted({(path.name, *command) for path in PAGES for command in commands(shown(path))})
 
 
 def first_job(word: str) -> str:
