@@ -51,7 +51,7 @@ format: $(READY) ## put the code in style
 docs: $(READY) ## build the site of docs/ into build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-figures: $(READY) ## draw all figures of docs/; picks.png takes Chromium, ten minutes and DATA=.../empiar-10017
+figures: $(READY) ## draw all figures of docs/; picks.png takes Chromium, twelve minutes and DATA=.../empiar-10017
 	$(BIN)/python docs/rooms.py
 	$(BIN)/python docs/study/redraw.py
 	@if test -d $(DATA); then set -ex; \

@@ -35,7 +35,7 @@ OTHERS = (  # labels as other programs have them
 PAGES = {  # with the number of commands that run
     "README.md": 5,
     "docs/install.md": 1,
-    "docs/few_labels.md": 4,
+    "docs/few_labels.md": 5,
     "docs/your_data.md": 2,
     "docs/diagnose.md": 4,
     "docs/methods.md": 2,
