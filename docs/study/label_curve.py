@@ -203,10 +203,13 @@ def candidate_table(candidates: pd.DataFrame) -> str:
 
 def averaged_maps(runs: pd.DataFrame) -> str:
     """Compare averages of probability maps, over seeds, as Markdown."""
-    scores = list(SCORES)
-    table = runs.groupby(["noise", "maps"], sort=False)[scores].mean().reset_index()
+    cell = ["start", "noise", "maps"]
+    groups = runs.groupby(cell, sort=False)
+    table = groups[list(SCORES)].mean().join(groups["seed"].agg(", ".join)).reset_index()
     columns = [
+        Column("start", "start", text=True),
         Column("`data.added_noise`", "noise", "{:g}".format),
+        Column("seeds", "seed"),
         Column("maps", "maps", text=True),
         *(Column(title, score, plain) for score, title in SCORES.items()),
     ]
@@ -248,7 +251,7 @@ def main() -> None:
         "curve": curve_table(table),
         "selection": selection(runs, pd.read_csv(output / "partial_selection.csv")),
         "candidates": candidate_table(candidates),
-        "averaged": averaged_maps(pd.read_csv(output / "views.csv")),
+        "averaged": averaged_maps(pd.read_csv(output / "views.csv", dtype={"seed": str})),
         "suggested": suggested(pd.read_csv(output / "suggest.csv")),
     }
     fill(options.page, parts)

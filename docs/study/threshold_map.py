@@ -60,6 +60,7 @@ FIELDS = ["data", "regime", "mask", "value", "ratio"]
 def read_runs(folder: Path) -> pd.DataFrame:
     """Return a line for each finished run, with the columns of `runs_frame` and this page's."""
     runs = runs_frame(collect(folder).finished)
+    runs["setting"] = runs["setting"].map(without_guard)
     runs["regime"] = [REGIMES[teacher(run)] for run in runs.run]
     runs["value"] = [swept(setting) for setting in runs.setting]
     for branch in ("fixmatch", "supervised"):
@@ -70,6 +71,12 @@ def read_runs(folder: Path) -> pd.DataFrame:
     runs["gain"] = runs.fixmatch_average_precision - runs.supervised_average_precision
     runs["collapsed"] = runs.fixmatch_recall < 0.5 * runs.supervised_recall
     return runs
+
+
+def without_guard(setting: Setting) -> Setting:
+    """Return a setting without the keys of a guard that only reports, which changes no training."""
+    others = [pair for pair in setting.others if not pair[0].startswith("guard.")]
+    return replace(setting, others=tuple(others))
 
 
 def teacher(run: Run) -> str:
