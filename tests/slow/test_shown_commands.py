@@ -55,11 +55,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("data", "raw"):
             (folder / name).symlink_to("all/micrographs")
         truth = sorted((folder / "all/ground_truth/particle_coordinates").iterdir())
-        for name in ("labels", "clicks", "coords"):
+        for name in ("labels", "clicks"):
             (folder / name).mkdir()
         for path in truth[:5]:
-            (folder / "labels" / path.name).write_text(path.read_text())
-            (folder / "coords" / path.name).write_text(path.read_text())
+            shutil.copy(path, "labels")
+        shutil.copytree("labels", "coords")
         first = truth[0].read_text().splitlines(keepends=True)
         (folder / "clicks" / truth[0].name).write_text("".join(first[:13]))
         for out, *options in OTHERS:
