@@ -36,6 +36,21 @@ def test_the_selected_model_scores_on_its_own_data_as_in_its_run(run: Path, tmp_
         assert (tmp_path / "figures" / f"{name}.png").is_file()
 
 
+def test_views_are_averaged_as_in_the_run_unless_said_otherwise(tmp_path: Path) -> None:
+    """The thresholds are of the same maps as the scores."""
+    run = tmp_path / "run"
+    run_train(*SMALL, "ratio=0.5", "average_views=true", f"output={run}")
+    content = results(run)
+    evaluate(f"checkpoint={run}", f"output={tmp_path / 'same'}")
+    same = json.loads((tmp_path / "same" / "scores.json").read_text())
+    assert same["average_views"]
+    assert same["scores"] == content[content["selected"]]
+    evaluate(f"checkpoint={run}", "average_views=false", f"output={tmp_path / 'one'}")
+    one = json.loads((tmp_path / "one" / "scores.json").read_text())
+    assert not one["average_views"]
+    assert one["scores"]["pixel"]["ece"] != same["scores"]["pixel"]["ece"]
+
+
 def test_a_stage_checkpoint_can_be_scored_too(run: Path, tmp_path: Path) -> None:
     evaluate(
         f"checkpoint={run / 'checkpoints/burn_in/last.ckpt'}",

@@ -28,6 +28,7 @@ def score_checkpoint(config: DictConfig) -> float:
     from cryofix.experiment.progress import Display
     from cryofix.experiment.run_figures import write_scored_figures
     from cryofix.learning.evaluation import score_all
+    from cryofix.learning.metadata import averages_views
     from cryofix.metrics.particles import Thresholds
     from cryofix.metrics.scores import choose_thresholds, summarise_scores
     from cryofix.reporting.console import print_scores, quieten, say
@@ -43,9 +44,10 @@ def score_checkpoint(config: DictConfig) -> float:
             say(display.console, *describe(data.blocks))
         tick = display.counter("scoring", len(annotated))
         network = picker.network.to(device)
+        views = averages_views(picker.metadata, config.average_views)
         records = []
         for part in annotated:
-            records += score_all(network, data, [part], device)
+            records += score_all(network, data, [part], device, views)
             tick()
     chosen = picker.metadata["thresholds"]
     thresholds = Thresholds(**chosen) if chosen else choose_thresholds(records)
@@ -55,11 +57,12 @@ def score_checkpoint(config: DictConfig) -> float:
         {
             "checkpoint": str(picker.path),
             "part": config.part,
+            "average_views": views,
             "thresholds_from": "checkpoint" if chosen else "these micrographs: optimistic",
             "scores": scores,
         },
     )
-    write_scored_figures(folder, network, data, annotated[0], records, thresholds, device)
+    write_scored_figures(folder, network, data, annotated[0], records, thresholds, device, views)
     print_scores(scores, len(records), folder, display.console)
     f1: float = scores.get("particle", scores["pixel"])["f1"]
     return f1
@@ -77,6 +80,7 @@ def score_picks(config: DictConfig) -> float:
 
     quieten()
     folder = Path(HydraConfig.get().runtime.output_dir)
+    refuse_idle(["average_views"], "it is for checkpoint=, and picks are as they are")
     if config.get("data") is None:
         raise CryofixError(
             f"picks={config.picks} need micrographs with coordinates to be scored on: choose them"

@@ -49,6 +49,7 @@ class Train(TypedDict):
     output: str
     cache: str
     share_stages: bool
+    average_views: bool
     names: dict[str, str]
     augment: Augment
     data: Keywords
@@ -87,6 +88,7 @@ class Evaluate(_OfAModel):
 
     picks: Where | Keywords | None
     threshold: float | None
+    average_views: bool | None
     augment: Augment
 
 
@@ -147,7 +149,7 @@ class Pick(TypedDict):
     border_px: float
     min_size: float | None
     max_size: float | None
-    average_views: bool
+    average_views: bool | None
     diameter_angstrom: float | None
     diameter_px: float | None
     pixel_size_angstrom: float | None

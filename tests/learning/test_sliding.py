@@ -116,8 +116,8 @@ def test_every_pixel_stays_in_its_place() -> None:
     found = predict_map(nn.Identity(), image(), tile=64, margin=16)
     expected = 1 / (1 + np.exp(-image()))
     assert np.allclose(found, expected, atol=1e-6)
-    for dihedral in (False, True):
-        whole = predict_map(nn.Identity(), torch.from_numpy(image()), dihedral=dihedral)
+    for average_views in (False, True):
+        whole = predict_map(nn.Identity(), torch.from_numpy(image()), average_views=average_views)
         assert np.allclose(whole, expected, atol=1e-6)
 
 
@@ -128,10 +128,10 @@ class Shift(nn.Module):
         return torch.roll(tiles, 1, dims=-1)
 
 
-def test_the_dihedral_average_treats_all_directions_alike() -> None:
+def test_the_average_of_views_treats_all_directions_alike() -> None:
     point = np.full((64, 64), -9.0, np.float32)
     point[30, 30] = 9.0
-    found = predict_map(Shift(), point, dihedral=True)
+    found = predict_map(Shift(), point, average_views=True)
     neighbours = found[[29, 31, 30, 30], [30, 30, 29, 31]]
     assert neighbours == pytest.approx(np.full(4, 0.25), abs=1e-3)
 

@@ -86,6 +86,10 @@ def test_a_recipe_follows_the_checkpoint_unless_told_otherwise() -> None:
     assert trained.diameter_in(info) == 60.0
     assert Recipe.as_trained(METADATA, diameter_px=80.0).diameter_in(info) == 80.0
     assert Recipe.as_trained(METADATA, diameter_angstrom=140.0).diameter_in(info) == 70.0
+    averaged = METADATA | {"config": {"data": TRAINED, "average_views": True}}
+    assert not trained.average_views
+    assert Recipe.as_trained(averaged).average_views
+    assert not Recipe.as_trained(averaged, average_views=False).average_views
     with pytest.raises(CryofixError, match="twice"):
         Recipe.as_trained(METADATA, diameter_px=80.0, diameter_angstrom=140.0)
 

@@ -41,6 +41,8 @@ class ScoredBranch:
     thresholds: Thresholds
     network: nn.Module
     """The averaged network at the end of the branch, in eval mode."""
+    average_views: bool
+    """Whether its maps are averages over eight views of a micrograph."""
     expected: Expectation | None
     """What is gone by where the labels of validation are partial."""
 
@@ -101,6 +103,7 @@ def score_branch(
     prior: float,
     device: torch.device,
     counter: Callable[[str, int], Callable[[], None]],
+    average_views: bool,
 ) -> ScoredBranch:
     """Score a branch on validation and test; ``counter(title, n)`` returns what to call n times.
 
@@ -116,13 +119,14 @@ def score_branch(
     records: dict[str, list[MicrographRecord]] = {part: [] for part in parts}
     for part, micrographs in parts.items():
         for annotated in micrographs:
-            records[part] += score_all(network, data, [annotated], device)
+            records[part] += score_all(network, data, [annotated], device, average_views)
             tick()
     if expected is None:
         thresholds = choose_thresholds(records["validation"])
     else:
         thresholds = expected.thresholds(records["counted"])
-    return ScoredBranch(records["validation"], records["test"], thresholds, network, expected)
+    scored = records["validation"], records["test"]
+    return ScoredBranch(*scored, thresholds, network, average_views, expected)
 
 
 def selection_scores(validation: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def write_run_figures(experiment: "Experiment") -> None:
     data = experiment.data
     annotated = [*data.part("test"), *data.part("validation")][0]
     predictions = {
-        name: predict(scored.network, data, annotated, experiment.device)
+        name: predict(scored.network, data, annotated, experiment.device, scored.average_views)
         for name, scored in experiment.scored.items()
     }
     if data.has_particles:
@@ -69,9 +69,10 @@ def write_scored_figures(
     records: list[MicrographRecord],
     thresholds: Thresholds,
     device: torch.device,
+    average_views: bool,
 ) -> None:
     """Write ``figures/`` of one scored model: picks and maps of one micrograph, curves of all."""
-    prediction = predict(network, data, annotated, device)
+    prediction = predict(network, data, annotated, device, average_views)
     if data.has_particles:
         figure, (axis,) = plots.panels(8, 8.4)
         draw_picks(axis, prediction, data, thresholds.particle)

@@ -145,6 +145,7 @@ class Experiment:
                 self.prior.value,
                 self.device,
                 self.display.counter,
+                self.config["average_views"],
             )
             for name, checkpoint in stages.items()
         }
@@ -337,7 +338,8 @@ class Experiment:
     def _labels_and_picks(self, selected: str) -> dict[str, int]:
         """Count labels of labelled micrographs, and the picks of the selected model there."""
         branch, micrographs = self.scored[selected], self.data.to_count_in(COUNTED_IN, "labelled")
-        records = score_all(branch.network, self.data, micrographs, self.device)
+        views = branch.average_views
+        records = score_all(branch.network, self.data, micrographs, self.device, views)
         right, wrong, labels = pooled_particles(records).counts_at(branch.thresholds.particle)
         return {"labels": labels, "picks": right + wrong}
 

@@ -35,10 +35,15 @@ class Prediction:
 
 
 def predict(
-    network: nn.Module, data: CryoDataModule, annotated: Annotated, device: torch.device
+    network: nn.Module,
+    data: CryoDataModule,
+    annotated: Annotated,
+    device: torch.device,
+    average_views: bool = False,
 ) -> Prediction:
-    """Run a network, in eval mode, over one whole micrograph."""
-    probability = predict_map(network, annotated.read(), device=device)
+    """Run a network, in eval mode, over one whole micrograph; see `predict_map` for the views."""
+    image = annotated.read()
+    probability = predict_map(network, image, device=device, average_views=average_views)
     target, valid = data.maps(annotated)
     picks = Particles.empty()
     if data.has_particles:
@@ -66,10 +71,16 @@ def score(prediction: Prediction, data: CryoDataModule) -> MicrographRecord:
 
 
 def score_all(
-    network: nn.Module, data: CryoDataModule, micrographs: Iterable[Annotated], device: torch.device
+    network: nn.Module,
+    data: CryoDataModule,
+    micrographs: Iterable[Annotated],
+    device: torch.device,
+    average_views: bool = False,
 ) -> list[MicrographRecord]:
     """Score every micrograph, one in memory at a time."""
-    return [score(predict(network, data, part, device), data) for part in micrographs]
+    return [
+        score(predict(network, data, part, device, average_views), data) for part in micrographs
+    ]
 
 
 def expectation(data: CryoDataModule, prior: float) -> Expectation | None:

@@ -30,6 +30,7 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "config.seed": _SEED,
     "config.split_seed": _SEED,
     "config.label_draw": _SEED,
+    "config.average_views": (bool | None, 0, 1),
     "config.mask": (dict | None, 0, 0),
     "config.teacher": (dict | None, 0, 0),
     "config.teacher.kind": (str | None, 0, 0),
@@ -95,6 +96,11 @@ def checked_metadata(found: Any) -> dict[str, Any]:
 def learnt_masks(metadata: Mapping[str, Any]) -> bool:
     """Say whether a model has learnt what masks say, and knows of no particle."""
     return _value(metadata, "config.data.masks") is not None
+
+
+def averages_views(metadata: Mapping[str, Any], asked: bool | None) -> bool:
+    """Say whether to average over views: as asked for, or where nobody asked as the run did."""
+    return bool(_value(metadata, "config.average_views")) if asked is None else asked
 
 
 def checked_weights(found: Any, key: str) -> dict[str, Tensor]:

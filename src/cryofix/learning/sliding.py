@@ -28,7 +28,7 @@ def predict_map(
     batch: int = 4,
     device: torch.device | str | None = None,
     dtype: torch.dtype = torch.float32,
-    dihedral: bool = False,
+    average_views: bool = False,
 ) -> Float32[np.ndarray, "rows columns"]:
     """Return the particle probability of every pixel of a micrograph.
 
@@ -61,7 +61,7 @@ def predict_map(
         Where to run; None is where the network's weights are.
     dtype
         Precision of the network (autocast); the sigmoid is always taken in float32.
-    dihedral
+    average_views
         Average the probabilities over the eight flips and quarter turns; eight times the work.
     """
     pixels = torch.as_tensor(image, dtype=torch.float32)
@@ -74,13 +74,13 @@ def predict_map(
     device = torch.device(device)
     with _evaluating(network), torch.autocast(device.type, dtype, dtype != torch.float32):
         views = []
-        for turns, flipped in product(range(4), (False, True)) if dihedral else [(0, False)]:
+        for turns, flipped in product(range(4), (False, True)) if average_views else [(0, False)]:
             seen = torch.rot90(pixels, turns, (0, 1))
             seen = seen.flip(1) if flipped else seen
             found = _predict(network, seen, tile, margin, batch, device)
             found = found.flip(1) if flipped else found
             views.append(torch.rot90(found, -turns, (0, 1)))
-        mean = torch.stack(views).mean(dim=0) if dihedral else views[0]
+        mean = torch.stack(views).mean(dim=0) if average_views else views[0]
     return mean.contiguous().numpy()
 
 

@@ -18,6 +18,7 @@ from cryofix.data.preprocess import Preprocessing, cropped_shape, preprocess
 from cryofix.data.scaling import KnownDiameter
 from cryofix.errors import CryofixError, explained
 from cryofix.formats import MicrographInfo, Particles, read_info, read_micrograph
+from cryofix.learning.metadata import averages_views
 from cryofix.learning.sliding import predict_map
 from cryofix.metrics.peaks import find_peaks
 from cryofix.picking.sizes import relative_sizes
@@ -73,12 +74,14 @@ class Recipe:
         *,
         diameter_angstrom: float | None = None,
         diameter_px: float | None = None,
+        average_views: bool | None = None,
         **settings: Any,
     ) -> "Recipe":
         """Take from a checkpoint how its network wants to be shown micrographs.
 
         ``metadata`` are those of :class:`~cryofix.learning.checkpoint.Picker`; a diameter that is
-        given overrides theirs; ``settings`` are the attributes that do not follow from training.
+        given overrides theirs, and so does ``average_views``. ``settings`` are the attributes that
+        do not follow from training.
         Raises CryofixError if the diameter is said twice, or a setting is out of its range.
         """
         trained, particle_px = metadata["config"]["data"], float(metadata["particle_px"])
@@ -100,6 +103,7 @@ class Recipe:
             diameter_angstrom=diameter_angstrom,
             diameter_px=diameter_px,
             fixed_px=fixed_px,
+            average_views=averages_views(metadata, average_views),
             **settings,
         )
 
@@ -197,7 +201,7 @@ def _predict(
 ) -> NDArray[np.float32]:
     """Predict the whole map, in tiles where it would not fit."""
     tiles: dict[str, Any] = {"tile": TILE_PX, "margin": MARGIN_PX, "batch": 1}
-    common: dict[str, Any] = {"device": device, "dihedral": average_views}
+    common: dict[str, Any] = {"device": device, "average_views": average_views}
     if small.size > WHOLE_PX:
         return predict_map(network, small, **common, **tiles)
     try:
