@@ -58,6 +58,7 @@ class Train(TypedDict):
     callbacks: dict[str, Keywords]  # made for each stage: a _target_ with its keywords by name
     logger: dict[str, Keywords]
     regulariser: Part
+    auxiliary: Part
     model: Annotated[Keywords, KeywordsOf("cryofix.learning.network.build_network")]
     teacher: Annotated[Keywords, KeywordsOf("cryofix.learning.settings.TeacherSettings")]
     loss: Annotated[Keywords, KeywordsOf("cryofix.keys.Loss")]

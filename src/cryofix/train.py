@@ -102,6 +102,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
             policy=build(config.mask),
             guard=build(config.guard),
             regulariser=build(config.regulariser),
+            auxiliary=build(config.auxiliary),
             tell=status.update,
             stop=status.stop,
             display=display,

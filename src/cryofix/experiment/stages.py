@@ -42,6 +42,7 @@ from cryofix.experiment.stage_trainer import (
     make_parts,
 )
 from cryofix.files import write_json
+from cryofix.learning.auxiliary import Noise2Void
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -87,6 +88,8 @@ class Experiment:
     """Watches FixMatch."""
     regulariser: Regulariser | None = None
     """Of the semi-supervised stage, if any."""
+    auxiliary: Noise2Void | None = None
+    """Of the same stage, if any."""
     tell: Callable[..., None] = lambda **changes: None
     """Is called with what ``status.json`` should say."""
     stop: StopRequests = field(default_factory=StopRequests)
@@ -180,6 +183,7 @@ class Experiment:
             self.data,
             StageSettings.of(self.config, self.prior.value, first_step, self.prior.of_labels),
             regulariser=self.regulariser if policy is not None else None,
+            auxiliary=self.auxiliary,
             metadata=self._metadata(),
         )
         if self.config["compute"]["compile"]:

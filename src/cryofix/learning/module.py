@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cryofix.construct import call
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.intensity import sample_seed
+from cryofix.learning.auxiliary import Noise2Void
 from cryofix.learning.checkpoint import about, load_checkpoint
 from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.learning.regularisers import Regulariser
@@ -52,6 +53,7 @@ class FixMatch(LightningModule):
         settings: StageSettings,
         *,
         regulariser: Regulariser | None = None,
+        auxiliary: Noise2Void | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -64,7 +66,7 @@ class FixMatch(LightningModule):
             first = self.average.network
             self.frozen = FrozenTeacher(first, settings.teacher, unlabelled, labelled)
         self.policy = policy
-        self.regulariser = regulariser
+        self.regulariser, self.auxiliary = regulariser, auxiliary
         self.fallback: MaskingPolicy | None = None  # what the guard may switch to
         self.register_buffer("switched", torch.tensor(False))  # for checkpoints
         self._switched = False  # the same, where no device has to be asked
@@ -203,6 +205,7 @@ class FixMatch(LightningModule):
             self.settings,
             self.global_step,
             regulariser=self.regulariser,
+            auxiliary=self.auxiliary,
             supervised_precision=self.supervised_precision,
         )
         if result.audit is not None:

@@ -203,12 +203,7 @@ def without_features(
     CryofixError for architectures without an encoder that gives one tensor for each depth.
     """
     parts: Any = network
-    features = parts.encoder(images)
-    if not isinstance(features, list):
-        raise CryofixError(
-            "augment.feature_dropout does not know how this model.architecture uses its features:"
-            " choose another architecture, or augment.feature_dropout.share=0"
-        )
+    features = _of_encoder(network, images, "augment.feature_dropout", ".share=0")
     draws = [sample_generator(*key) for key in keys]
     left = features[:1]
     for level in features[1:]:
@@ -217,6 +212,28 @@ def without_features(
         left.append(level * kept[:, :, None, None] / (1 - share))
     logits: Tensor = parts.segmentation_head(parts.decoder(left))
     return logits
+
+
+def last_features(network: nn.Module, images: Tensor, wanted_by: str) -> Tensor:
+    """Return what the segmentation head sees: (batch, channels, rows, columns), maybe smaller.
+
+    Raises CryofixError, with the key that it is ``wanted_by``, for the same architectures.
+    """
+    parts: Any = network
+    found: Tensor = parts.decoder(_of_encoder(network, images, wanted_by, "=none"))
+    return found
+
+
+def _of_encoder(network: nn.Module, images: Tensor, key: str, without: str) -> list[Tensor]:
+    """Return the encoder's features of each depth."""
+    parts: Any = network
+    features = parts.encoder(images)
+    if not isinstance(features, list):
+        raise CryofixError(
+            f"{key} does not know how this model.architecture uses its features: choose another"
+            f" architecture, or {key}{without}"
+        )
+    return features
 
 
 def folded(network: nn.Module) -> nn.Module:

@@ -5,12 +5,13 @@
 3. The masking policy makes pseudo-labels of p: a target and a weight for each pixel.
 4. The student has to reproduce them on strong views of the same tiles: the unlabelled loss.
 5. A regulariser may hold the student's predictions to the prior.
+6. An auxiliary task may teach it what unlabelled tiles look like.
 
 Mean teacher, self-training and UniMatch are other settings of the same step.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,13 +20,14 @@ from torch import Tensor, nn
 
 from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.audit import Audit, audit
+from cryofix.learning.auxiliary import Noise2Void
 from cryofix.learning.losses import positive_unlabelled_risk, supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics, without_features
 from cryofix.learning.regularisers import LabelledPart, Regulariser
 from cryofix.learning.schedule import ramp
 from cryofix.learning.settings import StageSettings
 from cryofix.learning.teacher import Teacher
-from cryofix.learning.views import LABELLED_VIEW, WEAK_VIEW, student_views
+from cryofix.learning.views import HIDDEN_PIXELS, LABELLED_VIEW, WEAK_VIEW, student_views
 from cryofix.masking import LABELS_EVERY, MaskingPolicy, PolicyContext, PseudoLabels
 from cryofix.metrics.rates import bounded_drift
 
@@ -55,6 +57,7 @@ def training_step(
     step: int,
     *,
     regulariser: Regulariser | None = None,
+    auxiliary: Noise2Void | None = None,
     supervised_precision: float | None = None,
 ) -> StepResult:
     """Return the loss of one step, with what there is to log of it.
@@ -141,6 +144,12 @@ def training_step(
         scalars["loss/regulariser"] = term.detach()
         loss = loss + grown * regulariser.weight * term
         supervised = (1 - grown * (1 - regulariser.supervised_weight)) * supervised
+    if auxiliary is not None:
+        keys = [(settings.seed, HIDDEN_PIXELS, index) for index in unlabelled["index"]]
+        with _running_statistics(student, settings):
+            term = auxiliary(student, unlabelled["image"], valid, keys)
+        scalars["loss/auxiliary"] = term.detach()
+        loss = loss + auxiliary.weight * term
     to_log = {} if found is None else _audit_scalars(found, pseudo, settings.prior)
     return StepResult(supervised + loss, scalars, found, to_log)
 
@@ -164,14 +173,21 @@ def _student_logits(
     dropout: Sequence[Sequence[int]] | None = None,
 ) -> Tensor:
     """Return the student's logits on unlabelled tiles, without some features if wanted."""
-    shared = settings.unlabelled.batch_norm == "shared"
-    with nullcontext() if shared else fixed_running_statistics(student):
+    with _running_statistics(student, settings):
         if dropout is None:
             logits: Tensor = student(images)
         else:
             share = settings.views.feature_dropout.share
             logits = without_features(student, images, share, dropout)
     return logits.float()
+
+
+def _running_statistics(
+    student: nn.Module, settings: StageSettings
+) -> AbstractContextManager[None]:
+    """Let unlabelled tiles into the running statistics of batch norms, or leave these alone."""
+    shared = settings.unlabelled.batch_norm == "shared"
+    return nullcontext() if shared else fixed_running_statistics(student)
 
 
 def _audit_scalars(found: Audit, pseudo: PseudoLabels, prior: float) -> dict[str, float]:

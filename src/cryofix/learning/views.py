@@ -19,7 +19,7 @@ from cryofix.masking import PseudoLabels
 # Streams of random numbers; 13 is that of torch's global generator. One for each strong view.
 LABELLED_VIEW, WEAK_VIEW = 10, 11
 STRONG_VIEWS, CUTS, FEATURES = (12, 14), (15, 16), (17, 18)
-FEATURES_OF_WEAK_VIEW = 19
+FEATURES_OF_WEAK_VIEW, HIDDEN_PIXELS = 19, 20
 
 
 @dataclass(frozen=True)

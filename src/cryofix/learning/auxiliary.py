@@ -1,0 +1,108 @@
+"""What the student learns from unlabelled tiles beside their pseudo-labels: what they look like."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from cryofix.data.intensity import sample_generator
+from cryofix.errors import CryofixError, check_range
+from cryofix.learning.losses import Mask
+from cryofix.learning.network import last_features
+
+Tiles = Float[Tensor, "batch 1 rows columns"]
+STEADY = 1e-6  # added to the features' variances, so that a silent channel does no harm
+
+
+@dataclass(frozen=True)
+class Noise2Void:
+    """Tell hidden pixels from what is around them (Noise2Void, Krull et al. 2019).
+
+    Noise is independent from pixel to pixel, so what can be told of a pixel is its signal. As in
+    DenoiSeg (Buchholz et al. 2020) the network that segments learns to denoise too. Its last
+    features are read out linearly, by the least squares of each batch, so that there is no second
+    head to train.
+    """
+
+    weight: float = 0.3
+    """Factor of the loss."""
+    share: float = 0.03
+    """Of the pixels, which are hidden."""
+    reach_px: int = 2
+    """A hidden pixel shows the value of another, at most so far away along rows and columns."""
+
+    def __post_init__(self) -> None:
+        check_range("auxiliary.weight", self.weight, 0, float("inf"))
+        check_range("auxiliary.share", self.share, 0.001, 0.5)
+        if not self.reach_px >= 1:
+            raise CryofixError(f"auxiliary.reach_px={self.reach_px} must be at least 1")
+
+    def __call__(
+        self, student: nn.Module, images: Tiles, valid: Mask, keys: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Return the share of the hidden pixels' variance that is not explained: 0-d.
+
+        ``valid`` pixels count. Each tile's draw depends on its key.
+        """
+        seen, hidden = self.hide(images, keys)
+        features = last_features(student, seen, "auxiliary")
+        if features.shape[-2:] != images.shape[-2:]:  # some heads enlarge what they see
+            features = interpolate(features, images.shape[-2:], mode="bilinear")
+        counts = hidden & valid
+        known = features.movedim(1, -1)[counts[:, 0]].float()
+        return unexplained(known, images[counts].float())
+
+    def hide(
+        self, images: Tiles, keys: Sequence[Sequence[int]]
+    ) -> tuple[Tiles, Bool[Tensor, "batch 1 rows columns"]]:
+        """Return tiles in which some pixels show the value of another, and which they are."""
+        batch, _, rows, columns = images.shape
+        places = np.stack([self._places(rows, columns, key) for key in keys])
+        y, x, from_y, from_x = torch.from_numpy(places).to(images.device).movedim(1, 0)
+        tile = torch.arange(batch, device=images.device)[:, None]
+        seen, hidden = images.clone(), torch.zeros_like(images, dtype=torch.bool)
+        seen[tile, 0, y, x] = images[tile, 0, from_y, from_x]
+        hidden[tile, 0, y, x] = True
+        return seen, hidden
+
+    def _places(self, rows: int, columns: int, key: Sequence[int]) -> NDArray[np.int64]:
+        """Draw what is hidden in a tile, and whose value it shows: y, x, y, x; (4, count)."""
+        draw = sample_generator(*key)
+        y, x = np.divmod(
+            draw.choice(rows * columns, round(self.share * rows * columns), replace=False), columns
+        )
+        side = 2 * self.reach_px + 1
+        move = draw.integers(1, side**2, len(y))  # 0 would be no move
+        down, right = ((each + self.reach_px) % side - self.reach_px for each in divmod(move, side))
+        return np.stack([y, x, _inside(y, down, rows), _inside(x, right, columns)])
+
+
+def _inside(place: NDArray[np.int64], move: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Move along one axis; the other way where that would leave the tile."""
+    moved: NDArray[np.int64] = place + move
+    return np.where((moved < 0) | (moved >= size), place - move, moved)
+
+
+def unexplained(
+    features: Float[Tensor, "pixels channels"], values: Float[Tensor, " pixels"]
+) -> Tensor:
+    """Return the share of the values' variance that no linear function of the features explains.
+
+    The gradient is that at the best function, which is held fixed.
+    """
+    if len(values) < 2:
+        return features.sum() * 0
+    features = features - features.mean(dim=0)
+    values = values - values.mean()
+    with torch.no_grad():
+        exact = features.double()
+        gram = exact.T @ exact / len(values)
+        gram.diagonal().add_(STEADY)
+        readout = torch.linalg.solve(gram, exact.T @ values.double() / len(values))
+    left: Tensor = (features @ readout.to(features.dtype) - values).square().mean()
+    return left / values.square().mean().clamp(min=STEADY)
