@@ -38,7 +38,10 @@ OF_DATA = {
     "coordinates_json": ["data.images=a", "data.coordinates=b"],
     "synthetic": [],
 }
-GROUPS = ("data", "model", "mask", "method", "teacher", "loss", "regulariser", "trainer", "guard")
+GROUPS = (
+    *("data", "model", "mask", "method", "teacher", "loss", "regulariser", "auxiliary"),
+    *("trainer", "guard"),
+)
 CHOICES = [
     [f"{group}={path.stem}", *(OF_DATA.get(path.stem, ["data.root=a"]) if group == "data" else [])]
     for group in (*GROUPS, "augment", "experiment")

@@ -28,6 +28,7 @@ GROUPS = (
     "augment",
     "loss",
     "regulariser",
+    "auxiliary",
     "trainer",
     "guard",
     "experiment",
@@ -155,7 +156,7 @@ def test_the_orthogonal_pieces_are_values_of_their_own() -> None:
 
 def test_every_method_and_regulariser_is_in_the_documentation() -> None:
     page = (CONF.parent / "docs" / "methods.md").read_text()
-    for group in ("method", "regulariser", "teacher"):
+    for group in ("method", "regulariser", "auxiliary", "teacher"):
         for path in (CONF / group).glob("*.yaml"):
             assert f"{group}={path.stem}" in page
 

@@ -20,7 +20,7 @@ PACKAGE = Path(cryofix.__file__).parent
 KEY = re.compile(r"(?<![\w./{}-])([a-z]\w*(?:[./]\w+)*)=(?!=)")
 DOTTED = re.compile(
     r"(?<![\w./{}-])((?:data|mask|model|teacher|steps|unlabelled|optimiser|trainer|guard|augment"
-    r"|prior|compute|regulariser|loss|read|write|hydra)\.[a-z]\w*(?:\.\w+)*)(?![\w.]*\()"
+    r"|prior|compute|regulariser|auxiliary|loss|read|write|hydra)\.[a-z]\w*(?:\.\w+)*)(?![\w.]*\()"
 )
 SHOWN_BY = {
     "picking": ("pick",),

@@ -1,5 +1,6 @@
 """What is hidden of unlabelled tiles, and what the student learns from telling it."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,13 +19,14 @@ def tiles(seed: int = 0) -> Tensor:
 def test_hidden_pixels_show_the_value_of_another_nearby() -> None:
     """Each pixel has a number of its own, which says where a value is from."""
     images = torch.arange(2 * 32 * 32, dtype=torch.float32).reshape(2, 1, 32, 32)
-    seen, hidden = Noise2Void(share=0.1, reach_px=2).hide(images, KEYS)
+    seen, (tiles_of, y, x) = Noise2Void(share=0.1, reach_px=2).hide(images, KEYS)
+    hidden = torch.zeros_like(images, dtype=torch.bool)
+    hidden[tiles_of, 0, y, x] = True
     assert hidden.sum(dim=(1, 2, 3)).tolist() == [102, 102]
     torch.testing.assert_close(seen[~hidden], images[~hidden])
     assert not torch.equal(hidden[0], hidden[1])
-    tile, _, y, x = hidden.nonzero(as_tuple=True)
-    shown = seen[hidden].long()
-    assert torch.equal(shown // 1024, tile)
+    shown = seen[tiles_of, 0, y, x].long()
+    assert torch.equal(shown // 1024, tiles_of)
     away = torch.stack([shown % 1024 // 32 - y, shown % 32 - x]).abs()
     assert int(away.max()) == 2
     assert bool((away.sum(dim=0) > 0).all()), "no hidden pixel shows itself"
@@ -37,12 +39,26 @@ def test_draws_depend_on_the_key_alone() -> None:
 
 
 def test_what_features_do_not_explain_is_what_least_squares_leaves() -> None:
-    signal, noise = tiles(1).flatten().double(), tiles(2).flatten().double()
+    signal, noise = tiles(1).flatten(), tiles(2).flatten()
     features = torch.stack([signal * 3 + 5, torch.zeros_like(signal)], dim=1)
-    assert float(unexplained(features, signal * -2 + 1)) == pytest.approx(0, abs=1e-6)
-    assert float(unexplained(features, noise)) == pytest.approx(1, abs=0.01)
-    assert float(unexplained(features, signal + noise)) == pytest.approx(0.5, abs=0.03)
-    assert float(unexplained(features[:0], signal[:0])) == 0
+    counts = torch.arange(len(signal)) < 2000
+    damaged = torch.where(counts, signal, torch.nan)
+
+    def share(values: Tensor, where: Tensor = counts) -> float:
+        return float(unexplained(features, values, where))
+
+    assert share(damaged * -2 + 1) == pytest.approx(0, abs=1e-6)
+    assert share(damaged + noise) == pytest.approx(0.5, abs=0.03)
+    assert share(noise) == pytest.approx(1, abs=0.01)
+    assert share(noise) == pytest.approx(residual(features[:2000, :1], noise[:2000]), abs=1e-6)
+    assert share(noise, counts & False) == 0
+
+
+def residual(features: Tensor, values: Tensor) -> float:
+    """Return the same by another library."""
+    given = np.column_stack([features.numpy(), np.ones(len(values))])
+    _, (left,), *_ = np.linalg.lstsq(given.astype(float), values.double().numpy())
+    return float(left / len(values) / values.numpy().var())
 
 
 def test_the_network_learns_to_tell_hidden_pixels_and_no_invalid_one_counts() -> None:
@@ -60,7 +76,7 @@ def test_the_network_learns_to_tell_hidden_pixels_and_no_invalid_one_counts() ->
         losses.append(float(loss.detach()))
     assert sum(losses[-5:]) < 0.7 * sum(losses[:5])
     damaged = smooth.clone()
-    damaged[1] = 1e6
+    damaged[1] = torch.nan
     valid[1] = False
     task, network = Noise2Void(), network.eval()
     whole, half = (task(network, images, valid, KEYS).detach() for images in (smooth, damaged))

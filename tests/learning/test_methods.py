@@ -25,6 +25,7 @@ PIECES = {
     "ge_kl": ["regulariser=ge_kl"],
     "nnpu": ["regulariser=nnpu"],
     "less_supervised": ["regulariser=nnpu", "regulariser.supervised_weight=0"],
+    "noise2void": ["auxiliary=noise2void"],
     "cutmix": ["augment.cutmix.probability=1"],
     "feature_dropout": ["augment.feature_dropout.share=0.5"],
     "own_view": ["augment.feature_dropout.share=0.5", "augment.feature_dropout.view=own"],
@@ -43,6 +44,7 @@ METHODS = {
         "augment.feature_dropout.share=0.5",
         "unlabelled.batch_norm=shared",
         "regulariser=nnpu",
+        "auxiliary=noise2void",
         "trainer.precision=bf16-mixed",
     ],
 }
@@ -64,6 +66,7 @@ def experiment(folder: Path, *overrides: str) -> Experiment:
         display=Display(quiet=True),
         guard=build(config.guard),
         regulariser=build(config.regulariser),
+        auxiliary=build(config.auxiliary),
     )
     made.prior = estimate_prior(made.data, config.prior.value)
     return made

@@ -90,9 +90,11 @@ def test_each_teacher_has_the_defaults_of_the_code(kind: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["ge_kl", "nnpu"])
-def test_each_regulariser_has_the_defaults_of_the_code(name: str) -> None:
-    given = dict(compose("train", overrides=[f"regulariser={name}"]).regulariser)
+@pytest.mark.parametrize(
+    "choice", ["regulariser=ge_kl", "regulariser=nnpu", "auxiliary=noise2void"]
+)
+def test_each_term_of_the_loss_has_the_defaults_of_the_code(choice: str) -> None:
+    given = dict(compose("train", overrides=[choice])[choice.partition("=")[0]])
     assert given == defaults(get_class(given.pop("_target_")))
 
 

@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 ON_GPU = (*SMALL, "trainer.accelerator=gpu", "trainer.precision=bf16-mixed")
-GROUPS = ("mask", "loss", "regulariser", "teacher", "method")
+GROUPS = ("mask", "loss", "regulariser", "auxiliary", "teacher", "method")
 CHOICES = [
     *(
         f"{group}={path.stem}"

@@ -49,26 +49,25 @@ class Noise2Void:
 
         ``valid`` pixels count. Each tile's draw depends on its key.
         """
-        seen, hidden = self.hide(images, keys)
+        seen, (tile, y, x) = self.hide(images, keys)
         features = last_features(student, seen, "auxiliary")
         if features.shape[-2:] != images.shape[-2:]:  # some heads enlarge what they see
             features = interpolate(features, images.shape[-2:], mode="bilinear")
-        counts = hidden & valid
-        known = features.movedim(1, -1)[counts[:, 0]].float()
-        return unexplained(known, images[counts].float())
+        known, values = features[tile, :, y, x], images[tile, 0, y, x]
+        return unexplained(known.float(), values.float(), valid[tile, 0, y, x])
 
     def hide(
         self, images: Tiles, keys: Sequence[Sequence[int]]
-    ) -> tuple[Tiles, Bool[Tensor, "batch 1 rows columns"]]:
-        """Return tiles in which some pixels show the value of another, and which they are."""
+    ) -> tuple[Tiles, tuple[Tensor, Tensor, Tensor]]:
+        """Return tiles in which some pixels show the value of another, and tile, y, x of these."""
         batch, _, rows, columns = images.shape
-        places = np.stack([self._places(rows, columns, key) for key in keys])
-        y, x, from_y, from_x = torch.from_numpy(places).to(images.device).movedim(1, 0)
-        tile = torch.arange(batch, device=images.device)[:, None]
-        seen, hidden = images.clone(), torch.zeros_like(images, dtype=torch.bool)
+        places = np.stack([self._places(rows, columns, key) for key in keys], axis=1)
+        moved = torch.from_numpy(places.reshape(4, -1)).to(images.device, non_blocking=True)
+        y, x, from_y, from_x = moved
+        tile = torch.arange(batch, device=images.device).repeat_interleave(places.shape[-1])
+        seen = images.clone()
         seen[tile, 0, y, x] = images[tile, 0, from_y, from_x]
-        hidden[tile, 0, y, x] = True
-        return seen, hidden
+        return seen, (tile, y, x)
 
     def _places(self, rows: int, columns: int, key: Sequence[int]) -> NDArray[np.int64]:
         """Draw what is hidden in a tile, and whose value it shows: y, x, y, x; (4, count)."""
@@ -89,20 +88,25 @@ def _inside(place: NDArray[np.int64], move: NDArray[np.int64], size: int) -> NDA
 
 
 def unexplained(
-    features: Float[Tensor, "pixels channels"], values: Float[Tensor, " pixels"]
+    features: Float[Tensor, "pixels channels"],
+    values: Float[Tensor, " pixels"],
+    counts: Bool[Tensor, " pixels"],
 ) -> Tensor:
     """Return the share of the values' variance that no linear function of the features explains.
 
-    The gradient is that at the best function, which is held fixed.
+    Only pixels that ``counts`` are looked at; without any the share is 0. The gradient is that at
+    the best function, which is held fixed. No device is waited for.
     """
-    if len(values) < 2:
-        return features.sum() * 0
-    features = features - features.mean(dim=0)
-    values = values - values.mean()
+    weight = (counts / counts.sum().clamp(min=1)).to(features.dtype)[:, None]
+    features = torch.where(counts[:, None], features, 0)
+    features = features - (weight * features).sum(dim=0)
+    values = torch.where(counts, values, 0)[:, None]
+    values = values - (weight * values).sum()
     with torch.no_grad():
-        exact = features.double()
-        gram = exact.T @ exact / len(values)
+        exact, of_values = features.double(), values.double()
+        gram = exact.T @ (weight * exact)
         gram.diagonal().add_(STEADY)
-        readout = torch.linalg.solve(gram, exact.T @ values.double() / len(values))
-    left: Tensor = (features @ readout.to(features.dtype) - values).square().mean()
-    return left / values.square().mean().clamp(min=STEADY)
+        factor, _ = torch.linalg.cholesky_ex(gram)
+        readout = torch.cholesky_solve(exact.T @ (weight * of_values), factor)
+    left = (weight * (features @ readout.to(features.dtype) - values).square()).sum()
+    return left / (weight * values.square()).sum().clamp(min=STEADY)
