@@ -43,7 +43,7 @@ def estimates(run: Path, config: dict[str, Any], cache: str) -> pd.DataFrame:
         picker, data = load_with_own_data(str(checkpoint), cache, no_progress)
         expected = Expectation(picker.metadata["prior"], math.pi * data.radius_px**2)
         seen = [
-            predict(picker.network, data, each, torch.device("cpu"))
+            predict(picker.network, data, each, torch.device("cpu"), config["average_views"])
             for each in data.part("validation")
         ]
         for draw in range(DRAWS):

@@ -21,6 +21,7 @@ def find_masks(where: str) -> dict[str, Path]:
     Raises CryofixError if there is none, or two have one name.
     """
     folder = Path(where)
+    # pathlib's own glob takes no absolute patterns
     paths = folder.iterdir() if folder.is_dir() else map(Path, glob.iglob(where))  # noqa: PTH207
     masks: dict[str, Path] = {}
     for path in sorted(path for path in paths if path.suffix.lower() in SUFFIXES):
