@@ -99,6 +99,11 @@ def test_wrong_overrides(
         ("diagnose", ["checkpoint=x", "truth=y.npy"], ["truth=y.npy has no effect"]),
         ("diagnose", ["probabilities=x", "part=test"], ["part=test has no effect"]),
         ("diagnose", ["probabilities=x", "data=synthetic"], ["data=synthetic has no effect"]),
+        (
+            "evaluate",
+            ["picks=x", "average_views=true"],
+            ["average_views=true has no effect", "picks"],
+        ),
         ("evaluate", ["checkpoint=x", "threshold=0.3"], ["threshold=0.3 has no effect", "picks="]),
         ("pick", ["checkpoint=x", "micrographs=y"], ["output has no default: give output=VALUE"]),
     ],

@@ -94,7 +94,9 @@ def test_networks_whose_heads_enlarge_learn_too(architecture: str) -> None:
     assert any(bool((part.grad != 0).any()) for part in network.encoder.parameters())  # type: ignore[union-attr] # smp's models are untyped
 
 
-@pytest.mark.parametrize(("key", "value"), [("weight", -1.0), ("share", 0.9), ("reach_px", 0)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("weight", -1.0), ("share", 0.9), ("reach_px", 0), ("reach_px", 17)]
+)
 def test_settings_out_of_range_are_refused(key: str, value: float) -> None:
     with pytest.raises(CryofixError, match=rf"auxiliary\.{key}={value}"):
         Noise2Void(**{key: value})  # type: ignore[arg-type] # reach_px is whole

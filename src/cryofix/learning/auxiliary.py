@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from cryofix.data.intensity import sample_generator
-from cryofix.errors import CryofixError, check_range
+from cryofix.errors import check_ranges
 from cryofix.learning.losses import Mask
 from cryofix.learning.network import last_features
 
@@ -37,10 +37,9 @@ class Noise2Void:
     """A hidden pixel shows the value of another, at most so far away along rows and columns."""
 
     def __post_init__(self) -> None:
-        check_range("auxiliary.weight", self.weight, 0, float("inf"))
-        check_range("auxiliary.share", self.share, 0.001, 0.5)
-        if not self.reach_px >= 1:
-            raise CryofixError(f"auxiliary.reach_px={self.reach_px} must be at least 1")
+        check_ranges(
+            self, "auxiliary.", weight=(0, float("inf")), share=(0.001, 0.5), reach_px=(1, 16)
+        )
 
     def __call__(
         self, student: nn.Module, images: Tiles, valid: Mask, keys: Sequence[Sequence[int]]
