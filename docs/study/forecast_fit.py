@@ -1,9 +1,8 @@
 """Fit the rule that `cryofix.diagnose` forecasts a collapse by, and test it on other runs.
 
-It is a part of `python docs/study/threshold_map.py FOLDER`. The rule is fitted to seeds 0 and 2 of
-simulated micrographs and EMPIAR-10017, and tested on seed 1 and on nuclei. forks.csv has a line for
-each run; what is known at its fork is taken from there if it is there, else from the checkpoint of
-the burn-in, among the shared stages of the sweep.
+It is a part of `python docs/study/threshold_map.py`. The rule is fitted to seeds 0 and 2 of
+simulated micrographs and EMPIAR-10017, and tested on seed 1 and on nuclei. What is known at a run's
+fork is measured in the checkpoint of its burn-in, among the shared stages of the sweep.
 """
 
 import itertools
@@ -18,7 +17,7 @@ import yaml
 from scipy.optimize import minimize
 
 from cryofix.data.datamodule import no_progress
-from cryofix.diagnosis.diagnosis import Diagnosis, diagnose
+from cryofix.diagnosis.diagnosis import diagnose
 from cryofix.diagnosis.forecast import FEATURES, features_of, probability
 from cryofix.diagnosis.model_pixels import observe_network
 from cryofix.diagnosis.observation import Observation
@@ -28,34 +27,11 @@ from cryofix.files import atomic_write
 from cryofix.reporting.frame_tables import Column, markdown_table
 from cryofix.reporting.numbers import percent, plain, signed
 from cryofix.saved_model import load_with_own_data
-from cryofix.sweeps.collect import collect
-from cryofix.sweeps.runs import Run
 
 RULE = Path("src/cryofix/diagnosis/forecast.yaml")
-COMMAND = "python docs/study/threshold_map.py runs/thresholds"
+COMMAND = "python docs/study/threshold_map.py"
 PENALTY = 1.0  # of the squares of the coefficients of standardised features
 BINS = (0.0, 0.1, 0.3, 0.7, 0.9, 1.0)
-KEY = ["burn_in", "mask_config", "teacher", "weight"]
-
-
-def line(run: Run, root: Path) -> dict[str, Any]:
-    """Return what is known of a finished run, its features aside."""
-    assert run.folder is not None
-    assert run.result is not None
-    config = json.loads((run.folder / "config.json").read_text())
-    result = run.result
-    recall, control = (result[f"{each}_pixel_recall"] for each in ("fixmatch", "supervised"))
-    return {
-        **{key: result[key] for key in ("data", "ratio", "seed", "mask")},
-        "burn_in": stage_folder(root / "stages", config).name,
-        "mask_config": json.dumps(config["mask"], sort_keys=True),
-        "teacher": config["teacher"]["kind"],
-        "weight": config["unlabelled"]["weight"],
-        "recall": recall,
-        "control": control,
-        "collapsed": recall < 0.5 * control,
-        "held_out": result["data"] == "masks" or result["seed"] == 1,
-    }
 
 
 def observe(checkpoint: Path, cache: str) -> Observation:
@@ -73,30 +49,29 @@ def observe(checkpoint: Path, cache: str) -> Observation:
     )
 
 
+def features(runs: pd.DataFrame, root: Path, cache: str) -> pd.DataFrame:
+    """Return the features of runs of threshold_map.py, a line for each."""
+    observed: dict[str, Observation] = {}
+    rows = []
+    for run in runs["run"]:
+        config = json.loads((run.folder / "config.json").read_text())
+        stages = stage_folder(root / "stages", config)
+        if stages.name not in observed:
+            observed[stages.name] = observe(stages / "burn_in/last.ckpt", cache)
+        diagnosis = diagnose(observed[stages.name], build_policy(config["mask"]))
+        teacher, weight = config["teacher"]["kind"], config["unlabelled"]["weight"]
+        rows.append(features_of(diagnosis, teacher, weight))
+    return pd.DataFrame(rows, index=runs.index, columns=list(FEATURES))
+
+
 def records(frame: pd.DataFrame) -> list[Any]:
     """Return a mapping for each line."""
     return frame.to_dict("records")
 
 
-def read_forks(root: Path, known: pd.DataFrame, cache: str) -> pd.DataFrame:
-    """Return a line for each finished run, with its features."""
-    have: dict[Any, Any] = {tuple(row[key] for key in KEY): row for row in records(known)}
-    observed: dict[str, Observation] = {}
-    diagnosed: dict[tuple[str, str], Diagnosis] = {}
-    rows = []
-    for run in collect(root).finished:
-        row = line(run, root)
-        found = have.get(tuple(row[key] for key in KEY))
-        if found is None:
-            name, mask = row["burn_in"], row["mask_config"]
-            if name not in observed:
-                observed[name] = observe(root / "stages" / name / "burn_in/last.ckpt", cache)
-            if (name, mask) not in diagnosed:
-                policy = build_policy(json.loads(mask))
-                diagnosed[name, mask] = diagnose(observed[name], policy)
-            found = features_of(diagnosed[name, mask], row["teacher"], row["weight"])
-        rows.append(row | {name: float(found[name]) for name in FEATURES})
-    return pd.DataFrame(rows)
+def held_out(runs: pd.DataFrame) -> "pd.Series[bool]":
+    """Say of each run whether the rule is tested on it, and not fitted to it."""
+    return (runs["data"] == "masks") | (runs["seed"] == 1)
 
 
 def fit(runs: pd.DataFrame) -> dict[str, Any]:
@@ -156,7 +131,7 @@ def reliability(runs: pd.DataFrame) -> str:
 
 def accuracy(runs: pd.DataFrame) -> str:
     """Return how often the rule is right, by part and data."""
-    parts = {"fitted to": runs[~runs["held_out"]], "held out": runs[runs["held_out"]]}
+    parts = {"fitted to": runs[~held_out(runs)], "held out": runs[held_out(runs)]}
     groups = [
         (part, data, mine[mine["data"] == data])
         for part, mine in parts.items()
@@ -175,25 +150,18 @@ def accuracy(runs: pd.DataFrame) -> str:
 
 def wrong(runs: pd.DataFrame) -> str:
     """List the held-out runs that the rule gets wrong."""
-    missed = (runs["probability"] >= 0.5) != runs["collapsed"].astype(bool)
-    found = runs[runs["held_out"] & missed].assign(
-        threshold=[
-            json.loads(text).get("background_threshold", json.loads(text).get("threshold"))
-            for text in runs.loc[runs["held_out"] & missed, "mask_config"]
-        ]
-    )
+    tested = runs[held_out(runs)]
+    found = tested[(tested["probability"] >= 0.5) != tested["collapsed"].astype(bool)]
     if found.empty:
-        none = not runs["held_out"].any()
-        return "There is no held-out run yet." if none else "No held-out run was judged wrongly."
-    names = ("data", "teacher", "mask")
+        return "No held-out run was judged wrongly." if len(tested) else "There is no such run yet."
     columns = [
-        *(Column(name, name, text=True) for name in names),
-        Column("threshold", "threshold", "{:g}".format, unknown="none"),
+        *(Column(name, name, text=True) for name in ("data", "regime", "mask")),
+        Column("threshold", "value", "{:g}".format, unknown="none"),
         Column("labels", "ratio", percent),
         Column("seed", "seed"),
         Column("probability", "probability", plain),
-        Column("recall", "recall", plain),
-        Column("control", "control", plain),
+        Column("recall", "fixmatch_recall", plain),
+        Column("control", "supervised_recall", plain),
     ]
     return markdown_table(found, columns)
 
@@ -210,23 +178,31 @@ def rule_table(rule: Mapping[str, Any]) -> str:
     return markdown_table(pd.DataFrame(rows), columns)
 
 
-def parts(folder: Path, cache: str, output: Path) -> dict[str, str]:
-    """Fit and test the rule, write it into the package, and return its tables."""
-    table = output / "forks.csv"
-    known = pd.read_csv(table) if table.exists() else pd.DataFrame()
-    runs = read_forks(folder, known, cache)
-    rule = fit(runs[~runs["held_out"]])
-    runs["probability"] = [probability(rule, row) for row in records(runs)]
-    fitted, others = (judged(runs[runs["held_out"] == held_out]) for held_out in (False, True))
-    content = {"command": COMMAND, "fitted_to": fitted, "held_out": others, **rule}
+def fitted(runs: pd.DataFrame) -> tuple[dict[str, Any], list[float]]:
+    """Return what ``forecast.yaml`` holds, and the rule's probability for each run."""
+    tested = held_out(runs)
+    rule = fit(runs[~tested])
+    said = [probability(rule, row) for row in records(runs)]
+    judgements = [judged(runs.assign(probability=said)[part]) for part in (~tested, tested)]
+    counts = {"fitted_to": judgements[0], "held_out": judgements[1]}
+    return {"command": COMMAND, **counts, **rule}, said
+
+
+def keep(rule: dict[str, Any]) -> None:
+    """Write the rule into the package."""
     with atomic_write(RULE) as path:
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
-    runs.round(6).to_csv(table, index=False)
+        path.write_text(yaml.safe_dump(rule, sort_keys=False))
+
+
+def parts(runs: pd.DataFrame, rule: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tables of the rule, and of what it said of the runs."""
+    tested = runs[held_out(runs)]
     known_before = (
         "Whether it can be known before training is open: no run is there yet that the rule of"
         " `cryofix.diagnose` was not fitted to."
     )
-    if len(runs[runs["held_out"]]):
+    if len(tested):
+        others = rule["held_out"]
         known_before = (
             f"Before training, the rule of `cryofix.diagnose` is right in {others['right']} of"
             f" {others['runs']} runs that it was not fitted to, {others['collapsed']} of which"
@@ -236,6 +212,6 @@ def parts(folder: Path, cache: str, output: Path) -> dict[str, str]:
         "known before": known_before,
         "rule": rule_table(rule),
         "accuracy": accuracy(runs),
-        "reliability": reliability(runs[runs["held_out"]]),
+        "reliability": reliability(tested),
         "wrong": wrong(runs),
     }

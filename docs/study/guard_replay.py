@@ -19,6 +19,8 @@ from cryofix.reporting.frame_tables import Column, markdown_table
 from cryofix.sweeps.collect import collect
 from cryofix.sweeps.statistics import runs_frame
 
+SAID = ["alarm_step", "alarm_by", "halved_step"]
+
 
 def read(run: Path) -> EventAccumulator:
     """Return the scalars of a run's FixMatch branch."""
@@ -68,14 +70,13 @@ def halved(run: Path, events: EventAccumulator) -> int | None:
 
 
 def replayed(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add to runs of docs/study/threshold_map.py what today's guard says of them, and when."""
-    rows: list[dict[str, Any]] = []
+    """Add to runs of threshold_map.py what today's guard says of them, and when."""
+    rows: list[tuple[Any, ...]] = []
     for run in runs["run"]:
         events = read(run.folder)
         step, by = first_alarm(run.folder, events) or (None, None)
-        rows.append({"alarm_step": step, "alarm_by": by, "halved_step": halved(run.folder, events)})
-    columns = ["data", "regime", "mask", "value", "ratio", "seed", "alarmed", "collapsed"]
-    return pd.concat([runs[columns].reset_index(drop=True), pd.DataFrame(rows)], axis=1)
+        rows.append((step, by, halved(run.folder, events)))
+    return pd.concat([runs, pd.DataFrame(rows, index=runs.index, columns=SAID)], axis=1)
 
 
 def few_labels(sweep: Path) -> pd.DataFrame:
@@ -88,7 +89,8 @@ def few_labels(sweep: Path) -> pd.DataFrame:
         for data, each in zip(runs["data"], noise, strict=True)
     ]
     lost = runs["fixmatch_pixel_recall"] < 0.5 * runs["supervised_pixel_recall"]
-    return replayed(runs.assign(data=names, regime="advised", value=None, collapsed=lost))
+    found = replayed(runs.assign(data=names, regime="advised", collapsed=lost))
+    return found[["data", "regime", "mask", "ratio", "seed", "alarmed", "collapsed", *SAID]]
 
 
 def parts(runs: pd.DataFrame) -> dict[str, str]:
@@ -98,7 +100,7 @@ def parts(runs: pd.DataFrame) -> dict[str, str]:
     counted = runs.assign(spoke=spoke, in_time=in_time, runs=1)
     lost = counted["collapsed"].astype(bool)
     healthy = (counted["regime"] == "advised") & ~lost
-    names = {"runs": "healthy runs", "alarmed": "alarms as they ran", "spoke": "alarms today"}
+    names = {"runs": "healthy runs", "alarmed": "alarms as they ran", "spoke": "alarms replayed"}
     silent = summed(counted[healthy], names)
     names = {"runs": "collapsed", "spoke": "alarms", "in_time": "before recall had halved"}
     return {"healthy": silent, "caught": summed(counted[lost], names)}

@@ -2,7 +2,7 @@
 
     python docs/study/redraw.py
 
-No run is needed. The tables beside the figures are written from runs, by label_curve.py and
+No run is needed. The tables beside the figures are written by label_curve.py, from runs, and by
 threshold_map.py.
 """
 
@@ -52,19 +52,6 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(json.loads(text).items()))
 
 
-def map_cells(cells: pd.DataFrame) -> pd.DataFrame:
-    """Return what `threshold_map.draw_maps` draws of ``cells.csv``."""
-    counts = cells["alarms"].str.split("/", expand=True).astype(float)
-    values = ["" if value != value else f"{value:g}" for value in cells["value"]]
-    keys = cells["mask"].map({"symmetric": "threshold", "class_aware": "background_threshold"})
-    return cells.astype(object).assign(
-        alarm_share=counts[0] / counts[1],
-        values=values,
-        keys=keys.fillna(""),
-        setting=cells["mask"] + " " + values,
-    )
-
-
 def main() -> None:
     study, labels, thresholds = (DOCS / name for name in ("study", "how_many_labels", "thresholds"))
     rows = gains_rows(pd.read_csv(study / "runs.csv"), "particle_f1")
@@ -73,7 +60,8 @@ def main() -> None:
     save(figure, study / "gains.png")
     runs = pd.read_csv(labels / "runs.csv", dtype={"clicks": str})
     label_curve.draw(runs, labels / "curve.png")
-    threshold_map.draw_maps(map_cells(pd.read_csv(thresholds / "cells.csv")), thresholds)
+    cells = threshold_map.read_cells(pd.read_csv(thresholds / "runs.csv"))
+    threshold_map.draw_maps(cells, thresholds)
 
 
 if __name__ == "__main__":

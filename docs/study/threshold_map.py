@@ -1,17 +1,17 @@
 """Draw the map of thresholds and label ratios, and write its numbers into docs/thresholds.md.
 
-    python docs/study/threshold_map.py FOLDER [--cache CACHE] [--layout SWEEP] [--few-labels SWEEP]
+    python docs/study/threshold_map.py [FOLDER] [--layout SWEEP] [--few-labels SWEEP]
 
-FOLDER is the sweep, complete or not, of the commands that the page shows. runs.csv and guard.csv
-have a line for each finished run, cells.csv one for each cell, and there is a figure for each
-quantity. The rule of the forecast is fitted anew, by forecast_fit.py. SWEEP is that of the
-reference run's own layout, which changes its table alone, or that of docs/how_many_labels.md, whose
-runs are added to those in which the guard should be silent.
+runs.csv has a line for each finished run. FOLDER is a sweep of the commands that the page shows,
+complete or not: its finished runs are added to runs.csv, or take the place of the same ones there,
+so that the map can grow on many machines. All tables and figures, cells.csv and the rule of the
+forecast are made from runs.csv; without FOLDER they are made anew. SWEEP is that of the reference
+run's own layout, which is added to layout.csv, or that of docs/how_many_labels.md, whose runs are
+added to those in which the guard should be silent (few_labels.csv).
 """
 
 import argparse
 import itertools
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,9 @@ from cryofix.reporting.frame_tables import Column, markdown_table
 from cryofix.reporting.numbers import percent, plain, signed
 from cryofix.reporting.plots import save
 from cryofix.sweeps.collect import collect
-from cryofix.sweeps.heat_maps import DIVERGING, LEFT, Quantity, draw, quantities, size
+from cryofix.sweeps.heat_maps import ALARM, DIVERGING, FATAL_DRIFT, LEFT, Quantity, draw, size
 from cryofix.sweeps.reading import last_change, mapping, read_json, text
 from cryofix.sweeps.runs import Run
-from cryofix.sweeps.statistics import rows_frame, runs_frame
-from cryofix.sweeps.varied import Setting
 
 RATIOS = {"synthetic": (0.05, 0.1, 0.2), "empiar10017": (0.1, 0.2), "masks": (0.05, 0.1, 0.2)}
 """Of each data set; 5 and 10 % both label one of the twelve micrographs of EMPIAR-10017."""
@@ -51,59 +49,104 @@ SCORES = {
 MAPS = {
     **{score: Quantity(f"{words[0].upper()}{words[1:]}", score) for score, words in SCORES.items()},
     "gain": Quantity("Gain of average precision over the control", "gain", DIVERGING),
-    "drift": replace(quantities("pixel_f1")[-2], title="Lowest drift"),
-    "alarms": replace(quantities("pixel_f1")[-1], title="Runs in which the guard spoke"),
+    "drift": Quantity("Lowest drift", "min_drift", DIVERGING, FATAL_DRIFT),
+    "alarms": Quantity("Runs in which the guard spoke", "alarm_share", ALARM),
 }
+SWEPT = {"symmetric": "threshold", "class_aware": "background_threshold"}
+"""The key of each mask that is swept, if there is one."""
 FIELDS = ["data", "regime", "mask", "value", "ratio"]
+KEY = [*FIELDS, "seed"]
+MEASURED = [
+    *(f"{branch}_{score}" for branch in ("fixmatch", "supervised") for score in SCORES),
+    *("gain", "collapsed", "min_drift", "alarmed"),
+]
+ORIGIN = ["written", "seconds", "machine"]
+DRAWN = ["values", "keys", "setting", "alarm_share"]
+"""Columns of cells that only the heat maps need."""
+TABLES = ("runs", "layout", "few_labels")
+"""The CSV files that everything is made from."""
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
-    """Return a line for each finished run, with the columns of `runs_frame` and this page's."""
-    runs = runs_frame(collect(folder).finished)
-    runs["setting"] = runs["setting"].map(without_guard)
-    runs["regime"] = [REGIMES[teacher(run)] for run in runs.run]
-    runs["value"] = [swept(setting) for setting in runs.setting]
-    for branch in ("fixmatch", "supervised"):
-        for score in SCORES:
-            pixel = runs[f"{branch}_pixel_{score}"]
-            particle = pixel if score == "recall" else runs[f"{branch}_particle_{score}"]
-            runs[f"{branch}_{score}"] = particle.where(particle.notna(), pixel).astype(float)
-    runs["gain"] = runs.fixmatch_average_precision - runs.supervised_average_precision
-    runs["collapsed"] = runs.fixmatch_recall < 0.5 * runs.supervised_recall
-    return runs
+    """Return a line for each finished run, with the run itself."""
+    runs = collect(folder).finished
+    return pd.DataFrame(map(line, runs), columns=[*KEY, *MEASURED, *ORIGIN, "run"])
 
 
-def without_guard(setting: Setting) -> Setting:
-    """Return a setting without the keys of a guard that only reports, which changes no training."""
-    others = [pair for pair in setting.others if not pair[0].startswith("guard.")]
-    return replace(setting, others=tuple(others))
-
-
-def teacher(run: Run) -> str:
-    """Return the kind of a run's teacher."""
+def line(run: Run) -> dict[str, Any]:
+    """Return what was measured in a run; the scores of images without particles are of pixels."""
     assert run.folder is not None
-    return text(mapping(read_json(run.folder / "config.json").get("teacher")).get("kind"))
+    assert run.result is not None
+    result, config = run.result, read_json(run.folder / "config.json")
+    results = run.folder / "results.json"
+    where = mapping(read_json(results).get("environment"))
+    row: dict[str, Any] = {name: result[name] for name in ("data", "mask", "ratio", "seed")}
+    row["regime"] = REGIMES[text(mapping(config.get("teacher")).get("kind"))]
+    row["value"] = result["mask_config"].get(SWEPT.get(result["mask"]))
+    for branch, score in itertools.product(("fixmatch", "supervised"), SCORES):
+        of_particles, of_pixels = (result[f"{branch}_{n}_{score}"] for n in ("particle", "pixel"))
+        pixels = score == "recall" or of_particles is None
+        row[f"{branch}_{score}"] = of_pixels if pixels else of_particles
+    row["gain"] = row["fixmatch_average_precision"] - row["supervised_average_precision"]
+    row["collapsed"] = row["fixmatch_recall"] < 0.5 * row["supervised_recall"]
+    row |= {name: result[name] for name in ("min_drift", "alarmed", "seconds")}
+    row["written"] = datetime.fromtimestamp(last_change(results), UTC).isoformat(" ", "seconds")
+    row["machine"] = (
+        f"{text(where.get('device'))} with {where.get('threads')} thread,"
+        f" {text(mapping(config.get('trainer')).get('precision'))}, torch"
+        f" {text(where.get('torch'))}, {text(where.get('platform'))}"
+    )
+    return row | {"run": run}
 
 
-def swept(setting: Setting) -> float | None:
-    """Return the value of the mask that is swept, if there is one."""
-    key = "background_threshold" if setting.mask == "class_aware" else "threshold"
-    found = dict(setting.mask_config).get(key)
-    return None if found is None else float(found)
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the lines of a CSV; none of a file that is not there."""
+    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=[*KEY, *ORIGIN])
+
+
+def new_runs(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Return the lines whose run is not among the known ones, or was made anew."""
+    have = set(known[[*KEY, "written"]].astype(str).itertuples(index=False, name=None))
+    told = found[[*KEY, "written"]].astype({"value": float}).astype(str)
+    return found[[row not in have for row in told.itertuples(index=False, name=None)]]
+
+
+def together(known: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Add lines to the known ones; a line takes the place of an older one of the same run."""
+    order = [*RATIOS, *REGIMES.values(), *VALUES]
+    both = pd.concat([each for each in (known, found) if len(each)])
+    return (
+        both.drop(columns="run", errors="ignore")
+        .astype({"value": float})
+        .drop_duplicates(KEY, keep="last")
+        .sort_values(
+            KEY, key=lambda names: names.map(lambda n: order.index(n) if n in order else n)
+        )
+        .reset_index(drop=True)
+    )
 
 
 def read_cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a report on these runs, with this page's columns."""
-    cells = rows_frame(runs, "pixel_average_precision")
-    groups = [runs[runs.run.isin(members)] for members in cells.members]
-    for key in FIELDS:
-        cells[key] = [group[key].iloc[0] for group in groups]
-    for score in SCORES:
-        cells[score] = [group[f"fixmatch_{score}"].mean() for group in groups]
-        cells[f"control_{score}"] = [group[f"supervised_{score}"].mean() for group in groups]
-    cells["gain"] = [group.gain.mean() for group in groups]
-    cells["collapsed"] = [int(group.collapsed.sum()) for group in groups]
-    return cells
+    """Return a line for each cell, with means over its runs and the labels of its heat maps."""
+    rows = [
+        {
+            **dict(zip(FIELDS, key, strict=True)),
+            "runs": len(group),
+            "seeds": " ".join(map(str, sorted(group.seed))),
+            **{score: group[f"fixmatch_{score}"].mean() for score in SCORES},
+            **{f"control_{score}": group[f"supervised_{score}"].mean() for score in SCORES},
+            "gain": group.gain.mean(),
+            "min_drift": group.min_drift.mean(),
+            "alarms": f"{group.alarmed.sum()}/{len(group)}",
+            "alarm_share": group.alarmed.mean(),
+            "collapsed": int(group.collapsed.sum()),
+        }
+        for key, group in runs.groupby(FIELDS, sort=False, dropna=False)
+    ]
+    cells = pd.DataFrame(rows)
+    values = ["" if np.isnan(value) else f"{value:g}" for value in cells.value]
+    keys = cells["mask"].map(SWEPT).fillna("")
+    return cells.assign(values=values, keys=keys, setting=cells["mask"] + " " + values)
 
 
 def draw_maps(cells: pd.DataFrame, output: Path) -> None:
@@ -159,7 +202,7 @@ def by_threshold(runs: pd.DataFrame) -> str:
             "recall": group.fixmatch_recall.mean(),
             "control": group.supervised_recall.mean(),
             "gain": group.gain.mean(),
-            "drift": group.min_drift.astype(float).min(),
+            "drift": group.min_drift.min(),
             "alarms": int(group.alarmed.sum()),
             "collapsed": int(group.collapsed.sum()),
         }
@@ -226,57 +269,70 @@ def answer(runs: pd.DataFrame) -> str:
 
 
 def origin(runs: pd.DataFrame) -> str:
-    """Say when and on what machine the runs were made, and how long they took."""
-    written = [last_change(run.folder / "results.json") for run in runs.run]
-    first, last = (datetime.fromtimestamp(f(written), UTC).date() for f in (min, max))
-    where = mapping(read_json(runs.run.iloc[0].folder / "results.json").get("environment"))
-    steps = mapping(read_json(runs.run.iloc[-1].folder / "results.json").get("steps"))
-    hours = runs.seconds.astype(float).sum() / 3600
-    days = f"{first}" if first == last else f"{first} to {last}"
-    return (
-        f"{len(runs)} runs of {days}, {hours:.1f} hours in all: {steps.get('burn_in')} steps on"
-        f" labels, then {steps.get('stage')} of FixMatch and of its control, on"
-        f" {text(where.get('device'))} with {where.get('threads')} thread, torch"
-        f" {text(where.get('torch'))}, {text(where.get('platform'))}."
-    )
+    """Say when and on which machines the runs were made, and how long they took."""
+    rows = [
+        {
+            "machine": machine,
+            "days": " to ".join(dict.fromkeys([min(group.written)[:10], max(group.written)[:10]])),
+            "runs": len(group),
+            "hours": group.seconds.sum(min_count=1) / 3600,
+        }
+        for machine, group in runs.groupby("machine", sort=False)
+    ]
+    columns = [
+        Column("machine", "machine", text=True),
+        Column("days", "days", text=True),
+        Column("runs", "runs"),
+        Column("hours of these runs", "hours", "{:.1f}".format, unknown="not recorded"),
+    ]
+    return markdown_table(pd.DataFrame(rows), columns)
+
+
+def page_parts(
+    runs: pd.DataFrame, layout: pd.DataFrame, few_labels: pd.DataFrame, rule: dict[str, Any]
+) -> dict[str, str]:
+    """Return all that the page says in numbers."""
+    kinds = [Column(name, name, text=True) for name in FIELDS[:3]]
+    counts = [Column(name, name) for name in ("finished", "planned")]
+    missing = Column("ratio: thresholds without any run", "empty", text=True)
+    return {
+        "answer": answer(runs),
+        "origin": origin(runs),
+        "by threshold": by_threshold(runs),
+        "cure": cure(read_cells(runs)),
+        "missing": markdown_table(of_planned(runs), [*kinds, *counts, missing]),
+        **guard_replay.parts(pd.concat([runs, few_labels])),
+        **forecast_fit.parts(runs, rule),
+        "layout": by_threshold(layout) if len(layout) else "There is no run of it yet.",
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--cache", default=str(Path("~/.cache/cryofix").expanduser()))
     parser.add_argument("--layout", type=Path)
     parser.add_argument("--few-labels", type=Path)
     parser.add_argument("--output", type=Path, default=Path("docs/thresholds"))
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    runs = read_runs(options.folder)
-    cells, planned = read_cells(runs), of_planned(runs)
-    scores = [f"{branch}_{score}" for branch in ("fixmatch", "supervised") for score in SCORES]
-    shown = [*FIELDS, "seed", *scores, "gain", "min_drift", "alarmed", "collapsed"]
-    controls = [f"control_{score}" for score in SCORES]
-    means = ["runs", "seeds", *SCORES, *controls, "gain", "min_drift_mean", "alarms", "collapsed"]
-    for name, frame, columns in (("runs", runs, shown), ("cells", cells, [*FIELDS, *means])):
-        frame[columns].infer_objects().round(4).to_csv(options.output / f"{name}.csv", index=False)
-    draw_maps(cells, options.output)
-    watched = guard_replay.replayed(runs)
-    if options.few_labels is not None:
-        watched = pd.concat([watched, guard_replay.few_labels(options.few_labels)])
-    watched.to_csv(options.output / "guard.csv", index=False)
-    kinds = [Column(name, name, text=True) for name in FIELDS[:3]]
-    counts = [Column(name, name) for name in ("finished", "planned")]
-    missing = Column("ratio: thresholds without any run", "empty", text=True)
-    parts = {
-        "answer": answer(runs),
-        "origin": origin(runs),
-        "by threshold": by_threshold(runs),
-        "cure": cure(cells),
-        "missing": markdown_table(planned, [*kinds, *counts, missing]),
-        **guard_replay.parts(watched),
-        **forecast_fit.parts(options.folder, options.cache, options.output),
-    }
+    runs, layout, few_labels = (read_table(options.output / f"{name}.csv") for name in TABLES)
+    if options.folder is not None:
+        new = new_runs(read_runs(options.folder), runs)
+        new = pd.concat([new, forecast_fit.features(new, options.folder, options.cache)], axis=1)
+        runs = together(runs, guard_replay.replayed(new)).round(6)  # as they are written
     if options.layout is not None:
-        parts["layout"] = by_threshold(read_runs(options.layout))
+        layout = together(layout, read_runs(options.layout))
+    if options.few_labels is not None:
+        few_labels = guard_replay.few_labels(options.few_labels)
+    rule, runs["probability"] = forecast_fit.fitted(runs)
+    forecast_fit.keep(rule)
+    cells = read_cells(runs)
+    tables = dict(zip(TABLES, (runs, layout, few_labels), strict=True))
+    for name, frame in (tables | {"cells": cells.drop(columns=DRAWN)}).items():
+        frame.round(6).to_csv(options.output / f"{name}.csv", index=False)
+    draw_maps(cells, options.output)
+    parts = page_parts(runs, layout, few_labels, rule)
     fill(options.output.with_suffix(".md"), parts)
     print("\n\n".join(parts.values()))
 

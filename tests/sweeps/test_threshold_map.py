@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from cryofix.diagnosis.forecast import FEATURES, probability
 from cryofix.errors import CryofixError
@@ -16,6 +17,9 @@ import forecast_fit
 import guard_replay
 import threshold_map
 from marked_page import fill
+from threshold_map import TABLES
+
+PAGE = Path(__file__).parents[2] / "docs" / "thresholds.md"
 
 
 @pytest.fixture
@@ -33,9 +37,9 @@ def runs(sweep: Any, make_results: Any) -> pd.DataFrame:
                 f"teacher={regime}",
                 f"seed={seed}",
             ]
-            overrides += ["guard.lost_patience=2"] * seed  # of a guard that only reports: one cell
             run = sweep.run(f"{regime}_{seed}", overrides, found, {"state": "finished"})
-            (run / "config.json").write_text(json.dumps({"teacher": {"kind": regime}}))
+            config = {"teacher": {"kind": regime}, "trainer": {"precision": "32-true"}}
+            (run / "config.json").write_text(json.dumps(config))
     return threshold_map.read_runs(sweep.path)
 
 
@@ -56,6 +60,36 @@ def test_the_map_has_a_panel_for_each_regime_and_a_number_for_each_cell(
         in (said)
     )
     assert "in 1 of 2 runs; the lowest was 20 % of it, with `mask=symmetric` 0.9 at 10 %" in said
+
+
+def test_new_runs_are_added_and_runs_made_anew_take_the_place_of_the_old(
+    runs: pd.DataFrame,
+) -> None:
+    known = threshold_map.together(runs.iloc[:0], runs[:3])
+    assert threshold_map.new_runs(runs, known).index.to_list() == [3]
+    anew = runs[:1].assign(written="2026-12-01 00:00:00+00:00", gain=0.5)
+    assert threshold_map.new_runs(anew, known).index.to_list() == [0]
+    grown = threshold_map.together(known, pd.concat([runs[3:], anew]))
+    assert grown[["regime", "seed"]].to_numpy().tolist() == [
+        ["advised", 0],
+        ["advised", 1],
+        ["collapsing", 0],
+        ["collapsing", 1],
+    ]
+    assert grown.gain[0] == 0.5
+
+
+def test_the_page_and_the_rule_are_what_the_committed_runs_give() -> None:
+    folder = PAGE.with_suffix("")
+    runs, layout, few = (threshold_map.read_table(folder / f"{name}.csv") for name in TABLES)
+    rule, _ = forecast_fit.fitted(runs)
+    assert rule == yaml.safe_load(forecast_fit.RULE.read_text())
+    page = PAGE.read_text()
+    for name, part in threshold_map.page_parts(runs, layout, few, rule).items():
+        assert part.strip() in page, name
+    cells = threshold_map.read_cells(runs).drop(columns=threshold_map.DRAWN)
+    written = pd.read_csv(folder / "cells.csv")
+    pd.testing.assert_frame_equal(cells, written, rtol=0, atol=1e-5, check_dtype=False)
 
 
 def test_what_is_missing_is_said_by_ratio_and_threshold(runs: pd.DataFrame) -> None:
