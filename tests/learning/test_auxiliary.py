@@ -48,6 +48,8 @@ def test_what_features_do_not_explain_is_what_least_squares_leaves() -> None:
         return float(unexplained(features, values, where))
 
     assert share(damaged * -2 + 1) == pytest.approx(0, abs=1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert share(damaged * -2 + 1) == pytest.approx(0, abs=1e-6)
     assert share(damaged + noise) == pytest.approx(0.5, abs=0.03)
     assert share(noise) == pytest.approx(1, abs=0.01)
     assert share(noise) == pytest.approx(residual(features[:2000, :1], noise[:2000]), abs=1e-6)

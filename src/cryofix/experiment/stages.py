@@ -42,7 +42,7 @@ from cryofix.experiment.stage_trainer import (
     make_parts,
 )
 from cryofix.files import write_json
-from cryofix.learning.auxiliary import Noise2Void
+from cryofix.learning.auxiliary import Auxiliary
 from cryofix.learning.checkpoint import (
     SELECTED,
     AtomicCheckpointIO,
@@ -88,7 +88,7 @@ class Experiment:
     """Watches FixMatch."""
     regulariser: Regulariser | None = None
     """Of the semi-supervised stage, if any."""
-    auxiliary: Noise2Void | None = None
+    auxiliary: Auxiliary | None = None
     """Of the same stage, if any."""
     tell: Callable[..., None] = lambda **changes: None
     """Is called with what ``status.json`` should say."""

@@ -1,5 +1,6 @@
 """What the student learns from unlabelled tiles beside their pseudo-labels: what they look like."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +21,24 @@ STEADY = 1e-6  # added to the features' variances, so that a silent channel does
 
 
 @dataclass(frozen=True)
-class Noise2Void:
+class Auxiliary(ABC):
+    """A task on unlabelled tiles, beside the pseudo-labels."""
+
+    weight: float
+    """Factor of its loss."""
+
+    @abstractmethod
+    def __call__(
+        self, student: nn.Module, images: Tiles, valid: Mask, keys: Sequence[Sequence[int]]
+    ) -> Tensor:
+        """Return the loss of the student on tiles whose ``valid`` pixels count: 0-d.
+
+        What is drawn for a tile depends on its key.
+        """
+
+
+@dataclass(frozen=True)
+class Noise2Void(Auxiliary):
     """Tell hidden pixels from what is around them (Noise2Void, Krull et al. 2019).
 
     Noise is independent from pixel to pixel, so what can be told of a pixel is its signal. As in
@@ -30,7 +48,6 @@ class Noise2Void:
     """
 
     weight: float = 0.3
-    """Factor of the loss."""
     share: float = 0.03
     """Of the pixels, which are hidden."""
     reach_px: int = 2
@@ -44,10 +61,7 @@ class Noise2Void:
     def __call__(
         self, student: nn.Module, images: Tiles, valid: Mask, keys: Sequence[Sequence[int]]
     ) -> Tensor:
-        """Return the share of the hidden pixels' variance that is not explained: 0-d.
-
-        ``valid`` pixels count. Each tile's draw depends on its key.
-        """
+        """Return the share of the hidden pixels' variance that is not explained."""
         seen, (tile, y, x) = self.hide(images, keys)
         features = last_features(student, seen, "auxiliary")
         if features.shape[-2:] != images.shape[-2:]:  # some heads enlarge what they see
@@ -107,5 +121,6 @@ def unexplained(
         gram.diagonal().add_(STEADY)
         factor, _ = torch.linalg.cholesky_ex(gram)
         readout = torch.cholesky_solve(exact.T @ (weight * of_values), factor)
-    left = (weight * (features @ readout.to(features.dtype) - values).square()).sum()
+    told = (features * readout.to(features.dtype).T).sum(dim=1, keepdim=True)  # never in bf16
+    left = (weight * (told - values).square()).sum()
     return left / (weight * values.square()).sum().clamp(min=STEADY)

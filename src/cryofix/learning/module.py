@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from cryofix.construct import call
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.data.intensity import sample_seed
-from cryofix.learning.auxiliary import Noise2Void
+from cryofix.learning.auxiliary import Auxiliary
 from cryofix.learning.checkpoint import about, load_checkpoint
 from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.learning.regularisers import Regulariser
@@ -53,7 +53,7 @@ class FixMatch(LightningModule):
         settings: StageSettings,
         *,
         regulariser: Regulariser | None = None,
-        auxiliary: Noise2Void | None = None,
+        auxiliary: Auxiliary | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cryofix.data.intensity import change_intensity, sample_seed
 from cryofix.learning.audit import Audit, audit
-from cryofix.learning.auxiliary import Noise2Void
+from cryofix.learning.auxiliary import Auxiliary
 from cryofix.learning.losses import positive_unlabelled_risk, supervised_loss, unlabelled_loss
 from cryofix.learning.network import fixed_running_statistics, without_features
 from cryofix.learning.regularisers import LabelledPart, Regulariser
@@ -57,7 +57,7 @@ def training_step(
     step: int,
     *,
     regulariser: Regulariser | None = None,
-    auxiliary: Noise2Void | None = None,
+    auxiliary: Auxiliary | None = None,
     supervised_precision: float | None = None,
 ) -> StepResult:
     """Return the loss of one step, with what there is to log of it.
