@@ -1,12 +1,12 @@
 """Draw the runs of `experiment=how_many_labels`, and write the tables of docs/how_many_labels.md.
 
-    python docs/study/label_curve.py FOLDER [--topaz scores.csv] [--page docs/how_many_labels.md]
+    python docs/study/label_curve.py [FOLDER] [--topaz scores.csv] [--page docs/how_many_labels.md]
 
-FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. The folder of the page's
-name gets runs.csv (a line for each run and program), table.csv (mean, and the paired gain of the
-cure over its control with its 95 % interval by Student's t over repetitions) and curve.png. The
-page's other tables are written from candidates.csv, views.csv, suggest.csv and
-partial_selection.csv there.
+FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. What they hold is added
+to runs.csv in the folder of the page's name (a line for each run and program), or takes the place
+of the same runs there. From it table.csv (mean, and the paired gain of the cure over its control
+with its 95 % interval by Student's t over repetitions) and curve.png are made. The page's other
+tables are written from candidates.csv, views.csv, suggest.csv and partial_selection.csv there.
 """
 
 import argparse
@@ -61,6 +61,12 @@ def read_runs(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def together(known: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Add lines to the known ones; a line takes the place of an older one of the same run."""
+    key = [*CELL, "seed", "program"]
+    return pd.concat([known, found], ignore_index=True).drop_duplicates(key, keep="last")
+
+
 def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
     """Return a line for each cell and score."""
     rows = []
@@ -69,6 +75,7 @@ def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
             by_program = group.pivot_table(index="seed", columns="program", values=score)
             row = dict(zip(CELL, cell, strict=True)) | {"score": score, "runs": len(by_program)}
             row |= {str(name): mean for name, mean in by_program.mean().items()}
+            row["Topaz runs"] = int(by_program["Topaz"].count()) if "Topaz" in by_program else 0
             gains = (by_program["cure"] - by_program["control"]).dropna().tolist()
             bounds = t_interval(gains) or (np.nan, np.nan)
             rows.append(row | {"gain": np.mean(gains), "low": bounds[0], "high": bounds[1]})
@@ -124,14 +131,18 @@ def curve_table(table: pd.DataFrame) -> str:
         low, value, high = table[["low", "gain", "high"]].to_numpy(float)[row]
         return gain_with_interval(value, None if np.isnan(low) else (low, high))
 
-    programs = [name for name in COLOURS if name in table]
+    def topaz(row: int) -> str:
+        mean, runs = table[["Topaz", "Topaz runs"]].to_numpy(float)[row]
+        return "" if np.isnan(mean) else f"{plain(mean)} ({runs:.0f})"
+
     columns = [
         Column("data", "data", text=True),
         Column("`data.added_noise`", "noise", "{:g}".format),
         Column("clicks", "clicks", text=True),
         Column("score", "score", lambda score: SCORES[score], text=True),
         Column("runs", "runs"),
-        *(Column(name, name, plain) for name in programs),
+        *(Column(name, name, plain) for name in PROGRAMS.values()),
+        Column("Topaz (its runs)", "row", topaz),
         Column("gain of the cure [95 %]", "row", gain),
     ]
     return markdown_table(table.assign(row=range(len(table))), columns)
@@ -149,21 +160,31 @@ def selection(runs: pd.DataFrame, partial: pd.DataFrame) -> str:
     """
     own = runs[runs["program"].isin(PROGRAMS.values())]
     both = own.pivot_table(index=[*CELL, "seed"], columns="program", values=["f1", "selected"])
-    choices = {
-        "complete": (both["f1", "control"], both["f1", "cure"], both["selected", "cure"] > 0),
-        "10 particles in each micrograph": (
+    control, cure, chosen = (
+        both["f1", "control"],
+        both["f1", "cure"],
+        both["selected", "cure"] > 0,
+    )
+    names = [f"{data}_{noise:g}_{clicks}_{seed}" for data, noise, clicks, seed in both.index]
+    same = np.isin(names, partial["run"])
+    choices: dict[str, tuple[str, Any, Any, Any]] = {
+        "all": ("complete", control, cure, chosen),
+        "with 30 clicks": ("complete", control[same], cure[same], chosen[same]),
+        "the same": (
+            "10 particles in each micrograph",
             partial["control_f1"],
             partial["cure_f1"],
             partial["cure"] > partial["control"],
         ),
     }
     rows = []
-    for name, (control, cure, chosen) in choices.items():
+    for name, (labels, control, cure, chosen) in choices.items():
         taken = cure.where(chosen, control)
         lost, beside = np.maximum(control, cure) - taken, taken - control
         rows.append(
             {
-                "labels": name,
+                "runs": name,
+                "labels": labels,
                 "choices": len(taken),
                 "wrong": int((lost > 0).sum()),
                 "mean": lost.mean(),
@@ -173,6 +194,7 @@ def selection(runs: pd.DataFrame, partial: pd.DataFrame) -> str:
             }
         )
     columns = [
+        Column("runs", "runs", text=True),
         Column("labels of validation", "labels", text=True),
         Column("choices", "choices"),
         Column("the branch with the lower F1", "wrong"),
@@ -229,32 +251,38 @@ def suggested(runs: pd.DataFrame) -> str:
     return markdown_table(table, columns)
 
 
+def page_parts(runs: pd.DataFrame, folder: Path) -> dict[str, str]:
+    """Return the page's tables; all but the first two are of CSV files in the folder."""
+    candidates = pd.read_csv(folder / "candidates.csv", dtype={"seed": str})
+    return {
+        "curve": curve_table(tabulate(runs)),
+        "selection": selection(runs, pd.read_csv(folder / "partial_selection.csv")),
+        "candidates": candidate_table(candidates),
+        "averaged": averaged_maps(pd.read_csv(folder / "views.csv", dtype={"seed": str})),
+        "suggested": suggested(pd.read_csv(folder / "suggest.csv")),
+    }
+
+
 def main() -> None:
     """Write the tables and the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--topaz", type=Path)
     parser.add_argument("--page", type=Path, default=Path("docs/how_many_labels.md"))
     options = parser.parse_args()
-    runs = read_runs(options.folder)
+    output = options.page.with_suffix("")
+    runs = pd.read_csv(output / "runs.csv", dtype={"clicks": str})
+    if options.folder is not None:
+        runs = together(runs, read_runs(options.folder))
     if options.topaz is not None:
         topaz = pd.read_csv(options.topaz, dtype={"clicks": str})
         topaz = topaz[topaz["program"] == "topaz"].assign(program="Topaz")
-        runs = pd.concat([runs, topaz[[*CELL, "seed", "program", *SCORES]]], ignore_index=True)
-    output = options.page.with_suffix("")
-    table = tabulate(runs)
-    runs.round(4).to_csv(output / "runs.csv", index=False)
-    table.round(4).to_csv(output / "table.csv", index=False)
+        runs = together(runs, topaz[[*CELL, "seed", "program", *SCORES]])
+    runs = runs.round(4)
+    runs.to_csv(output / "runs.csv", index=False)
+    tabulate(runs).round(4).to_csv(output / "table.csv", index=False)
     draw(runs, output / "curve.png")
-    candidates = pd.read_csv(output / "candidates.csv", dtype={"seed": str})
-    parts = {
-        "curve": curve_table(table),
-        "selection": selection(runs, pd.read_csv(output / "partial_selection.csv")),
-        "candidates": candidate_table(candidates),
-        "averaged": averaged_maps(pd.read_csv(output / "views.csv", dtype={"seed": str})),
-        "suggested": suggested(pd.read_csv(output / "suggest.csv")),
-    }
-    fill(options.page, parts)
+    fill(options.page, page_parts(runs, output))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ def main(config: DictConfig) -> float:
     try:
         import bokeh  # noqa: F401 - only whether it is there
     except ImportError as error:
-        raise CryofixError("cryofix.label needs bokeh: pip install 'cryofix[label]'") from error
+        raise CryofixError(
+            "cryofix.label needs bokeh: pip install '.[label]' in the clone"
+        ) from error
     keys = to_plain(config)
     folder = Path(HydraConfig.get().runtime.output_dir).absolute()
     try:

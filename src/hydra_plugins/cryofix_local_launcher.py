@@ -73,7 +73,8 @@ class LocalLauncher(Launcher):
             from hydra_plugins._cryofix_submitit import JobOfALauncher
         except ImportError as error:
             raise CryofixError(
-                "hydra/launcher=local needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
+                "hydra/launcher=local needs hydra-submitit-launcher: in the clone,"
+                " pip install '.[slurm]'"
             ) from error
         context, task, config = self._setup
         job = JobOfALauncher(submitit_folder=self.submitit_folder)

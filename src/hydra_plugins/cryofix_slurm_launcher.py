@@ -47,7 +47,8 @@ class SlurmLauncher(Launcher):
             from hydra_plugins import _cryofix_submitit  # noqa: F401 - only whether it is there
         except ImportError as error:
             raise CryofixError(
-                "hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'cryofix[slurm]'"
+                "hydra/launcher=slurm needs hydra-submitit-launcher: in the clone,"
+                " pip install '.[slurm]'"
             ) from error
         if absent := [program for program in ("sbatch", "srun") if shutil.which(program) is None]:
             raise CryofixError(

@@ -11,6 +11,8 @@ import label_curve
 
 from cryofix.reporting.numbers import signed
 
+PAGE = Path(__file__).parents[2] / "docs" / "how_many_labels.md"
+
 
 @pytest.fixture
 def runs() -> pd.DataFrame:
@@ -46,6 +48,7 @@ def test_a_cell_has_means_and_the_paired_gain(runs: pd.DataFrame) -> None:
 def test_a_choice_costs_what_the_other_branch_had_more(runs: pd.DataFrame) -> None:
     partial = pd.DataFrame(
         {
+            "run": ["synthetic_0_30_0", "synthetic_0_30_1"],
             "control_f1": [0.80, 0.82],
             "cure_f1": [0.83, 0.81],
             "control": [0.9, 0.9],
@@ -54,5 +57,23 @@ def test_a_choice_costs_what_the_other_branch_had_more(runs: pd.DataFrame) -> No
     )
     lines = label_curve.selection(runs, partial).splitlines()[2:]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == ["complete", "3", "1", "0.0067", "0.0200", "1", signed(-0.02, 4)]
-    assert cells[1][1:] == ["2", "1", "0.0150", "0.0300", "0", "+0.0000"]
+    assert cells[0] == ["all", "complete", "3", "1", "0.0067", "0.0200", "1", signed(-0.02, 4)]
+    assert cells[1][2:] == ["2", "0", "0.0000", "0.0000", "0", "+0.0000"]
+    assert cells[2][2:] == ["2", "1", "0.0150", "0.0300", "0", "+0.0000"]
+
+
+def test_a_run_that_is_made_anew_takes_the_place_of_the_old(runs: pd.DataFrame) -> None:
+    anew = runs[runs["seed"] == 2].assign(f1=0.5)
+    grown = label_curve.together(runs, pd.concat([anew, runs[:1].assign(seed=7)]))
+    assert grown["seed"].to_list() == [0, 0, 1, 1, 2, 2, 7]
+    assert grown["f1"].to_list()[4:6] == [0.5, 0.5]
+
+
+def test_the_page_is_what_the_committed_tables_give() -> None:
+    page, folder = PAGE.read_text(), PAGE.with_suffix("")
+    runs = pd.read_csv(folder / "runs.csv", dtype={"clicks": str})
+    for name, part in label_curve.page_parts(runs, folder).items():
+        assert part.strip() in page, name
+    written = pd.read_csv(folder / "table.csv", dtype={"clicks": str})
+    made = label_curve.tabulate(runs).reset_index(drop=True)
+    pd.testing.assert_frame_equal(made, written, rtol=0, atol=1e-4, check_dtype=False)

@@ -87,7 +87,7 @@ def generations_figure(diagnosis: Diagnosis) -> Figure:
     numbers = [generation.number for generation in course.generations]
     recall = [np.nan if one.recall is None else 100 * one.recall for one in course.generations]
     known = diagnosis.histogram.known > 0
-    label = "recall at 0.5" if known else "found, of what is found today"
+    label = "recall at 0.5" if known else "found, of what is found at the start"
     axis.plot(numbers, recall, "o-", color=PARTICLES, linewidth=2, label=label)
     predicted = [100 * one.predicted_share for one in course.generations]
     axis.plot(numbers, predicted, "s-", color=BACKGROUND, label="predicted as particle, of all")

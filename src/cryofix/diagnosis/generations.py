@@ -38,12 +38,12 @@ class Generation:
     """One teacher."""
 
     number: int
-    """0 is the teacher of today."""
+    """0 is the teacher that is diagnosed."""
     shift: float
     """How far log-odds have moved since."""
     recall: float | None
-    """Share of the true particle pixels, or without truth of those predicted today, with p >=
-    0.5."""
+    """Share with p >= 0.5 of the true particle pixels, or without truth of those predicted at the
+    start."""
     predicted_share: float
     """Share of all pixels with p >= 0.5."""
     particle_keep: float | None
@@ -61,7 +61,7 @@ class Course:
     """``collapses`` (recall below 10 %), ``floods`` (more than half of all pixels predicted as
     particle), ``holds`` (comes to rest or swings) or ``drifts`` (none of it in 50 generations)."""
     generations: list[Generation]
-    """From today's to the last."""
+    """From the first to the last."""
 
     @property
     def until(self) -> int:
@@ -100,7 +100,8 @@ def follow(
 ) -> Course:
     """Iterate the model until recall is below 10 %, particles flood the image, or it rests.
 
-    ``histogram`` is today's teacher. The state of the mask starts afresh in each generation.
+    ``histogram`` is that of the first teacher. The state of the mask starts afresh in each
+    generation.
     """
     total = histogram.total.astype(np.float64)
     reference = histogram.counts[PARTICLE] if histogram.known else histogram.total.copy()

@@ -57,7 +57,7 @@ def _finding(diagnosis: Diagnosis) -> str:
 def _outlook(diagnosis: Diagnosis) -> str:
     course, known = diagnosis.course, diagnosis.histogram.known > 0
     last, limit = course.generations[-1], f"{100 * COLLAPSED:.0f} %"
-    kind = "recall" if known else "recall, relative to what is found today,"
+    kind = "recall" if known else "recall, relative to what is found at the start,"
     if course.outcome == "collapses":
         if course.until == 0:
             now = f"recall is below {limit} already" if known else "nothing is found any more"

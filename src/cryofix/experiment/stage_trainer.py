@@ -152,7 +152,7 @@ def _refused(key: str, node: Mapping[str, Any], what: str, error: Exception) -> 
     return CryofixError(
         f"{', '.join(named) or f'{key}={shown(given, 300)}'}: {node[TARGET]} cannot {what}"
         f" ({reason(error)}): change its keys, or install what it needs, for example with `pip"
-        " install 'cryofix[wandb]'`"
+        " install '.[wandb]'`"
     )
 
 

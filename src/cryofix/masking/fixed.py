@@ -98,7 +98,7 @@ class Symmetric(MaskingPolicy):
 class ClassAware(MaskingPolicy):
     """A threshold for each class: ``w = [p >= tp] + [p <= tb]``, ``t = y``.
 
-    Asymmetric when ``tb < 1 - tp``; with ``tb = 1 - tp`` it is `Symmetric` at tp, bit for bit.
+    Asymmetric when ``tb < 1 - tp``; with tb equal to 1 - tp it is `Symmetric` at tp, bit for bit.
     Where a threshold lies beyond 0.5 (tp < 0.5 or tb > 0.5) the label is the side that kept the
     pixel and not ``y``. Otherwise what is kept as a class would not be taught as that class.
 

@@ -118,10 +118,10 @@ class Dars(MaskingPolicy):
 class Quota(MaskingPolicy):
     """Teach the highest ranks as particle and the lowest as background, in the prior's ratio.
 
-    CBST's ranks with DARS's composition and without their argmax limit: ``t = 1`` where
-    ``p >= Q(1 - r * pi)``, ``t = 0`` where ``p <= Q(r * (1 - pi))``, else ``w = 0``, with Q the
-    quantile function of p over the unlabelled data. The composition of what is kept is pi at
-    every step, whatever the calibration; so the policy is as good as pi is.
+    CBST's ranks with DARS's composition and without their argmax limit:
+    ``t = 1 where p >= Q(1 - r * pi)``, ``t = 0 where p <= Q(r * (1 - pi))``, ``w = 0 elsewhere``,
+    with Q the quantile function of p over the unlabelled data. The composition of what is kept is
+    pi at every step, whatever the calibration; so the policy is as good as pi is.
 
     Parameters
     ----------
@@ -137,8 +137,8 @@ class Quota(MaskingPolicy):
 
     Notes
     -----
-    Use it by default (`experiment=cure`), where the prior is known within a factor of two. A rare
-    class keeps its prior at each step, even if no pixel reaches 0.5.
+    Use it where the prior is known within a factor of two; `experiment=cure` has it. A rare class
+    keeps its prior at each step, even if no pixel reaches 0.5.
     """
 
     name = "quota"
