@@ -94,23 +94,6 @@ def test_when_chooses_between_two_values_of_any_kind() -> None:
     assert config.other is None
 
 
-def test_presets_take_bf16_only_where_it_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    def precision(*overrides: str) -> str:
-        return str(compose("train", ["experiment=collapse", *overrides]).trainer.precision)
-
-    of_cpu = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert precision() == "bf16-mixed"
-    assert precision("trainer.precision=32-true") == "32-true"
-    for fast in (of_cpu, not of_cpu):
-        monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda fast=fast: fast)
-        expected = "bf16-mixed" if fast else "32-true"
-        assert precision("trainer.accelerator=cpu") == expected
-        assert precision("trainer.accelerator=auto") == "bf16-mixed"
-
-
 def test_presets_of_the_trainer_win_over_the_defaults_and_lose_to_the_user() -> None:
     assert compose("train", overrides=["trainer=smoke"]).steps.stage == 6
     assert compose("train", overrides=["trainer=smoke", "steps.stage=9"]).steps.stage == 9

@@ -74,21 +74,7 @@ def when(value: Any, other: Any, then: Any, otherwise: Any) -> Any:
     return then if value == other else otherwise
 
 
-def fast_precision(accelerator: str) -> str:
-    """Return ``bf16-mixed`` where the accelerator computes it fast, else ``32-true``.
-
-    Without instructions for it, a CPU takes several times as long in bf16 as in float32.
-    In YAML: ``${fast_precision:${trainer.accelerator}}``.
-    """
-    import torch
-
-    gpu = accelerator != "cpu" and torch.cuda.is_available()
-    fast = gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return "bf16-mixed" if fast else "32-true"
-
-
 OmegaConf.register_new_resolver("when", when, replace=True)
-OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
 
 
 def entry_point(
