@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cryofix.distributed import any_rank, gathered, on_first
+from cryofix.learning.auxiliary import unexplained
 from cryofix.learning.losses import NORMALISERS, SUPERVISED, unlabelled_loss
 from cryofix.learning.regularisers import GeneralisedExpectation, LabelledPart, NonNegativePU
 
@@ -41,6 +42,10 @@ def main(folder: Path, rank: int, ranks: int) -> None:
         (gradient,) = torch.autograd.grad(loss, mine)
         results[name] = loss.detach()
         results[f"{name} gradient"] = gradient / ranks
+    mine = torch.stack([logits.flatten(), target.flatten()], dim=1).requires_grad_()
+    loss = unexplained(mine, weight.flatten(), valid.flatten())
+    (gradient,) = torch.autograd.grad(loss, mine)
+    results["Noise2Void"], results["Noise2Void gradient"] = loss.detach(), gradient / ranks
     results["first"] = on_first(lambda: torch.tensor(rank))
     results["any rank"] = torch.tensor([any_rank(False), any_rank(rank == ranks - 1)])
     results["gathered"] = torch.tensor(gathered(10 * rank))

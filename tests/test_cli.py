@@ -39,6 +39,7 @@ def write_micrographs(folder: Path, count: int = 4) -> None:
         (["trainer=gpu"], ["trainer.accelerator=gpu", "no GPU", "trainer.accelerator=auto"]),
         (["trainer.accelerator=abacus"], ["trainer.accelerator=abacus", "abacus"]),
         (["+trainer.max_steps=4"], ["trainer.max_steps", "steps.stage"]),
+        (["+trainer.limit_val_batches=0"], ["trainer.limit_val_batches", "steps.validate_every"]),
         (["+trainer.accumulate_grad_batches=2"], ["accumulate_grad", "batch_labelled"]),
         (["mask=nope"], ["mask=nope does not exist", "class_aware", "symmetric"]),
         (

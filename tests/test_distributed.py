@@ -36,7 +36,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, tor
 REGULARISERS = ("GeneralisedExpectation", "NonNegativePU")
 
 
-@pytest.mark.parametrize("name", [*SUPERVISED, *NORMALISERS, *REGULARISERS])
+@pytest.mark.parametrize("name", [*SUPERVISED, *NORMALISERS, *REGULARISERS, "Noise2Void"])
 def test_each_process_gets_the_loss_of_the_whole_batch_and_its_share_of_the_gradient(
     results: dict[str, dict[str, torch.Tensor]], name: str
 ) -> None:

@@ -46,6 +46,23 @@ def test_a_test_set_of_partial_labels_is_refused_where_it_is_typed(
     assert not (tmp_path / "run" / "results.json").exists()
 
 
+def test_a_loss_of_complete_labels_is_refused_where_it_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("data.labelled_particles=4", "data.particles_per_micrograph=20")
+    for typed in ("loss=focal", "loss.terms={dice: 1}", "+loss.terms.dice=1"):
+        said = message(capsys, *SMALL, *words, typed, f"output={tmp_path / 'run'}")
+        assert f"{typed.lstrip('+')} has no effect here: partial labels are taught by" in said
+
+
+def test_a_prior_that_is_given_is_not_estimated_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("prior.estimate=em", "prior.value=0.05", f"output={tmp_path / 'run'}")
+    said = message(capsys, *SMALL, *words)
+    assert "prior.estimate=em has no effect here: prior.value=0.05 is taken as it is" in said
+
+
 def test_training_starts_from_the_weights_of_another_run(tmp_path: Path) -> None:
     start, run = tmp_path / "start", tmp_path / "run"
     run_train(*SMALL, "method=supervised", f"output={start}")

@@ -201,6 +201,7 @@ def test_the_data_and_the_mask_of_a_checkpoint_are_plain_values(
         ({"config.model.options": {"decoder_channels": 3}}, "cannot be built"),
         ({"config.model.options": {"decoder_channels": [10**9] * 4}}, "holds 1000000000"),
         ({"config.model.options": {"activation": "sigmoid"}}, "model.options.activation is no"),
+        ({"config.model.options": None}, "cannot be used: Error(s) in loading"),
         ({"config.model.surprise": 1}, "model.surprise is not a key"),
         ({"config.model.architecture": "fpn", "config.model.options": {}}, "cannot be used"),
         ({"schema": 7}, "schema=7 is out of range"),

@@ -154,13 +154,14 @@ def _refuse_a_launcher_alone() -> None:
 
 
 def refuse_idle(keys: Sequence[str], reason: str) -> None:
-    """Refuse keys of the command line that what else was given leaves without effect.
+    """Refuse keys of the command line, and those below them, that what else was given leaves idle.
 
     Raises CryofixError for the first of them that was typed; ``reason`` says why it does nothing.
     """
     for typed in HydraConfig.get().overrides.task:
         word = typed.lstrip("+")
-        if word.partition("=")[0] in keys:
+        name = word.partition("=")[0]
+        if any(name == key or name.startswith(f"{key}.") for key in keys):
             raise CryofixError(f"{word} has no effect here: {reason}; leave it out")
 
 

@@ -32,13 +32,19 @@ if TYPE_CHECKING:
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return the score that selected the model."""
-    from cryofix.distributed import Ranks, end_group, on_first  # after --help has been answered
+    from cryofix.data.labelling import Labelling  # after --help has been answered
+    from cryofix.distributed import Ranks, end_group, on_first
     from cryofix.reporting.console import quieten
 
     quieten()
     if config.data.get("labels") == "partial" and config.data.get("test"):
         reason = "of partial labels no pick can be called wrong, so that nothing can be tested"
         refuse_idle(["data.test"], reason)
+    if Labelling.of(to_plain(config)["data"]).partial:
+        reason = "partial labels are taught by the positive-unlabelled risk of the cross entropy"
+        refuse_idle(["loss"], reason)
+    if config.prior.value is not None:
+        refuse_idle(["prior.estimate"], f"prior.value={config.prior.value} is taken as it is")
     ranks = Ranks.started()
     if ranks.rank > 0:
         logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest

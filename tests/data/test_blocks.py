@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from cryofix.data.blocks import blocks_of
 from cryofix.data.datamodule import CryoDataModule
 from cryofix.errors import CryofixError
 from cryofix.formats import Particles
@@ -171,3 +172,8 @@ def test_too_few_particles_for_both_sides_are_said(cache: Path) -> None:
             kept = Particles.empty()
         with pytest.raises(CryofixError, match=rf"\({number}\) are too few"):
             data.part("validation")
+
+
+def test_a_labelled_micrograph_that_is_never_scored_cannot_validate() -> None:
+    with pytest.raises(CryofixError, match=r"no labelled micrograph may be scored .*label_draw"):
+        blocks_of([], 64, 0)

@@ -99,6 +99,15 @@ def test_normalise_gives_median_zero_and_robust_spread_one() -> None:
     assert result.max() == 6
 
 
+def test_an_image_without_particles_needs_a_spread() -> None:
+    spot = np.zeros((512, 512), np.float32)
+    spot[:5, :5] = 1  # less than the 0.05 % at which outliers are clipped
+    with pytest.raises(ValueError, match="nearly all of its pixels have the same value"):
+        preprocess(spot, (512, 512), None, Preprocessing())
+    spot[:32, :32] = 1
+    assert np.isfinite(preprocess(spot, (512, 512), None, Preprocessing())).all()
+
+
 def test_a_hot_pixel_does_not_ring_through_the_image() -> None:
     image = np.random.default_rng(0).normal(0, 1, (256, 256)).astype(np.float32)
     clean = preprocess(image, (128, 128), 24, Preprocessing())

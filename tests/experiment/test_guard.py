@@ -22,6 +22,9 @@ from cryofix.metrics.rates import Rates
 PRIOR = 0.04
 HEALTHY = {"drift": 0.0, "kept share": 0.0, "predicted share": 0.0}
 HIGH = {**HEALTHY, "kept share": 0.6}
+NOTHING = dict.fromkeys(
+    ("particle_keep", "background_keep", "particle_share", "predicted_positive")
+)
 
 
 def audit(
@@ -293,6 +296,16 @@ def run_callback(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         return trainer
 
     return run
+
+
+def test_a_batch_without_a_pixel_that_counts_says_nothing(run_callback: Callable[..., Any]) -> None:
+    """In self-training a batch may hold no tile of a micrograph of the round."""
+    guard, empty = CollapseGuard(), Module({**audit(0.5, 0.5, 0.04, 0.04), **NOTHING}, {})
+    run_callback(guard, Module(audit(0.9, 0.9, 0.08, 0.08), {}), 20)
+    before = guard.state_dict()
+    run_callback(guard, empty, 50)
+    assert guard.state_dict() == before
+    assert not guard.alarm
 
 
 def test_what_is_thought_of_the_prior_decides_in_training(run_callback: Callable[..., Any]) -> None:

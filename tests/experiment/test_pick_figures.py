@@ -38,11 +38,14 @@ def test_a_pick_without_a_label_is_not_called_wrong_where_labels_are_partial(
     cached = CachedMicrograph("m", tmp_path / "m.mrc", tmp_path / "m.npy", size, size, None)
     inside = (8.0, 8.0, 55.0, 55.0)
     truth = places([(20, 20), (40, 20), (2, 30)])
-    shown = Annotated(cached, truth, Particles.empty(), inside)
+    shown = Annotated(cached, truth, Particles.empty(), inside, partial=partial)
     picks = places([(21, 20), (30, 45), (62, 50), (45, 45)], [0.9, 0.8, 0.7, 0.1])
     flat = np.zeros(size, np.float32)
     prediction = Prediction(shown, flat, picks, flat > 1, flat == 0)
-    data: Any = SimpleNamespace(scored_partially=partial, dataset=SimpleNamespace(particle_px=10.0))
+    validates_otherwise = not partial
+    data: Any = SimpleNamespace(
+        scored_partially=validates_otherwise, dataset=SimpleNamespace(particle_px=10.0)
+    )
     _, (axis,) = panels(4, 4)
     draw_picks(axis, prediction, cast(CryoDataModule, data), 0.5)
     legend = axis.get_legend()

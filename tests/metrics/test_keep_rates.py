@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cryofix.errors import CryofixError
 from cryofix.metrics.histogram import ProbabilityHistogram
-from cryofix.metrics.rates import THRESHOLDS, WeightTally, drift
+from cryofix.metrics.rates import THRESHOLDS, UNKNOWN, WeightTally, drift
 from support import PARTICLE_SHARE, REFERENCE, UNROUNDED
 
 
@@ -125,6 +125,15 @@ def test_soft_weights_give_mean_weights_and_the_share_of_particle_mass() -> None
     assert rates["share_over_prior"] == pytest.approx(2 * 2.5 / 3.5)
     assert rates["pseudo_precision"] == pytest.approx(2.0 / 2.5)
     assert rates["pseudo_recall"] == pytest.approx(1 / 2)
+
+
+def test_precision_is_unknown_where_no_background_is_known() -> None:
+    """Of partial labels the particles alone are known, and noise would be right always."""
+    probability = np.array([0.9, 0.8, 0.2, 0.7], np.float32)
+    truth = [1, UNKNOWN, UNKNOWN, 1]
+    rates = WeightTally.from_arrays(probability, probability, np.ones(4), truth).rates()
+    (row,) = ProbabilityHistogram.from_arrays(probability, np.ones(4)).table([0.5])
+    assert rates["pseudo_precision"] is row["pseudo_precision"] is None
 
 
 def test_labels_may_differ_from_the_predicted_class() -> None:

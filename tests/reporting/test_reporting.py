@@ -21,7 +21,7 @@ from cryofix.reporting.frame_tables import (
 )
 from cryofix.reporting.numbers import count, gain_with_interval, percent, plain, signed
 from cryofix.reporting.pages import page, template_environment
-from cryofix.reporting.run_lines import warn_of_missing_labels
+from cryofix.reporting.run_lines import keep_rate_line, warn_of_missing_labels
 
 HOSTILE = "<script>alert(1)</script>\"'|`[red]$x$"
 
@@ -108,3 +108,15 @@ def test_far_more_picks_than_labels_are_warned_of_with_the_remedy() -> None:
     assert "data.labels=partial and data.particles_per_micrograph" in said
     for counted in ({"labels": 30, "picks": 90}, {"labels": 0, "picks": 0}, None):
         assert warn_of_missing_labels({"on_labelled": counted}) == []
+
+
+@pytest.mark.parametrize(
+    ("particle", "background", "said"), [(0.0, 0.8, "minus infinity"), (0.3, 0.0, "plus infinity")]
+)
+def test_an_endless_drift_has_the_sign_of_what_is_kept(
+    particle: float, background: float, said: str
+) -> None:
+    kept = {"particle_keep": particle, "background_keep": background, "particle_share": 0.5}
+    results = {"collapse": {"first_step": None}, "prior": 0.04}
+    line = keep_rate_line(results | {"mask_keep_rates": {**kept, "drift": None}})
+    assert f"drift {said};" in line

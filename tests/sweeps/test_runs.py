@@ -78,6 +78,27 @@ def test_a_running_job_is_stalled_once_it_is_silent(sweep: Any) -> None:
     assert collect(sweep.path, stalled_after_minutes=180).runs[0].state is State.RUNNING
 
 
+def test_a_job_that_waits_for_stages_which_another_trains_is_not_stalled(sweep: Any) -> None:
+    folder = sweep.run("0", ["seed=0"], None, {"state": "running"})
+    long_ago = time.time() - 2 * 3600
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (long_ago, long_ago))
+    trained = sweep.path / "stages" / "0a1b" / "burn_in"
+    trained.mkdir(parents=True)
+    assert only(sweep.path).state is State.RUNNING
+    os.utime(trained, (long_ago, long_ago))
+    assert only(sweep.path).state is State.STALLED
+
+
+def test_folders_of_other_commands_are_no_runs(sweep: Any, make_results: Any) -> None:
+    sweep.finished("0", make_results("none", 0.05, 0))
+    for name, job in (("scored", "evaluate"), ("begun", "train")):
+        hydra = sweep.path / name / ".hydra"
+        hydra.mkdir(parents=True)
+        (hydra / "hydra.yaml").write_text(f"hydra: {{job: {{name: {job}}}}}\n")
+    assert states(sweep.path) == {"0": State.FINISHED, "begun": State.MISSING}
+
+
 def test_a_job_back_in_the_queue_is_requeued_however_long_it_waits(sweep: Any) -> None:
     status = {"state": "requeued", "error": "out of time"}
     folder = sweep.run("0", ["seed=0"], None, status, job_id="17_0")

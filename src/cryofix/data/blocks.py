@@ -64,6 +64,11 @@ def blocks_of(micrographs: Sequence[Annotated], tile_px: int, split_seed: int) -
 
     Raises CryofixError when the labels are too few to be taught and validated on.
     """
+    if not micrographs:
+        raise CryofixError(
+            "no labelled micrograph may be scored (data.never_scored), and validation needs one:"
+            " change label_draw, raise ratio, or give data.validation=1 or more"
+        )
     found = {
         one.micrograph.name: draw_blocks(
             one, tile_px, [split_seed, 4, *one.micrograph.name.encode()]

@@ -234,6 +234,9 @@ def preprocess(
     clip = preprocessing.clip_sigma
     small = crop(image, shape, period, preprocessing.added_noise, seed)
     if particle_px is None:
-        whole: NDArray[np.float32] = np.clip((small - small.mean()) / small.std(), -clip, clip)
+        spread = small.std()
+        if not spread > 0:
+            raise ValueError("nearly all of its pixels have the same value")
+        whole: NDArray[np.float32] = np.clip((small - small.mean()) / spread, -clip, clip)
         return whole
     return normalise(small, clip)

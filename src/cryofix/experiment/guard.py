@@ -75,6 +75,8 @@ class CollapseGuard(Judgement, Callback):
         assert isinstance(pl_module, FixMatch)
         if not pl_module.audited or not pl_module.steps.audits(trainer.global_step):
             return
+        if pl_module.audited["predicted_positive"] is None:
+            return  # no pixel counted: no tile of this batch is of a micrograph of the round
         self.latest = dict(pl_module.audited)
         aim = pl_module.prior
         changed = self.judge(

@@ -108,7 +108,7 @@ def draw_picks(
         ignored=shown.ignored,
         area=shown.area,
     )
-    if data.scored_partially:
+    if shown.partial:
         rings["not scored"] = np.concatenate([rings["not scored"], rings.pop("extra")])
     plots.draw_rings(axis, rings, data.dataset.particle_px, about)
 

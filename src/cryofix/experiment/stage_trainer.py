@@ -21,6 +21,7 @@ OWN = (
     *("check_val_every_n_epoch", "num_sanity_val_steps", "logger", "callbacks", "plugins"),
     *("enable_checkpointing", "enable_model_summary", "enable_progress_bar"),
     *("use_distributed_sampler", "default_root_dir", "accumulate_grad_batches"),
+    *("limit_train_batches", "limit_val_batches", "overfit_batches", "fast_dev_run"),
 )
 """Settings of Lightning's trainer that follow from other keys."""
 

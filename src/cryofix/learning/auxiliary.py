@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from cryofix.data.intensity import sample_generator
+from cryofix.distributed import sum_over_processes
 from cryofix.errors import check_ranges
 from cryofix.learning.losses import Mask
 from cryofix.learning.network import last_features
@@ -107,20 +108,24 @@ def unexplained(
 ) -> Tensor:
     """Return the share of the values' variance that no linear function of the features explains.
 
-    Only pixels that ``counts`` are looked at; without any the share is 0. The gradient is that at
-    the best function, which is held fixed. No device is waited for.
+    Only pixels that ``counts`` are looked at, those of all processes; without any the share is 0.
+    The gradient is that at the best function, which is held fixed. No device is waited for.
     """
-    weight = (counts / counts.sum().clamp(min=1)).to(features.dtype)[:, None]
+    known = sum_over_processes(counts.sum())
+    weight = (counts / known.clamp(min=1)).to(features.dtype)[:, None]
     features = torch.where(counts[:, None], features, 0)
-    features = features - (weight * features).sum(dim=0)
+    # What is left has mean 0, so the mean takes no part in the gradient.
+    features = features - sum_over_processes((weight * features.detach()).sum(dim=0))
     values = torch.where(counts, values, 0)[:, None]
-    values = values - (weight * values).sum()
+    values = values - sum_over_processes((weight * values).sum())
     with torch.no_grad():
         exact, of_values = features.double(), values.double()
-        gram = exact.T @ (weight * exact)
+        gram = sum_over_processes(exact.T @ (weight * exact))
         gram.diagonal().add_(STEADY)
         factor, _ = torch.linalg.cholesky_ex(gram)
-        readout = torch.cholesky_solve(exact.T @ (weight * of_values), factor)
+        together = sum_over_processes(exact.T @ (weight * of_values))
+        readout = torch.cholesky_solve(together, factor)
     told = (features * readout.to(features.dtype).T).sum(dim=1, keepdim=True)  # never in bf16
-    left = (weight * (told - values).square()).sum()
-    return left / (weight * values.square()).sum().clamp(min=STEADY)
+    left = sum_over_processes((weight * (told - values).square()).sum())
+    variance = sum_over_processes((weight * values.square()).sum())
+    return left / variance.clamp(min=STEADY)

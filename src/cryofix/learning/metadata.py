@@ -40,7 +40,7 @@ SCHEMA: dict[str, tuple[Any, float, float]] = {
     "config.model.architecture": (str, 0, 0),
     "config.model.encoder": (str, 0, 0),
     "config.model.norm": (str, 0, 0),
-    "config.model.options": (dict, 0, 0),
+    "config.model.options": (dict | None, 0, 0),
     "config.data": (dict, 0, 0),
     "config.data.masks": (str | None, 0, 0),
     "config.data.clip_sigma": (float, 1e-3, _ANY),

@@ -21,6 +21,7 @@ from cryofix.metrics.bins import (
 )
 from cryofix.metrics.pixels import PixelHistogram
 from cryofix.metrics.rates import (
+    BACKGROUND,
     PARTICLE,
     THRESHOLDS,
     UNKNOWN,
@@ -129,6 +130,7 @@ class ProbabilityHistogram:
         """
         counts = confidence_bins(self.counts)
         total = counts.sum(axis=2)
+        background_known = total[BACKGROUND].sum() > 0  # else nothing could be found to be wrong
         rows: list[Rates] = []
         for threshold in thresholds:
             first = np.searchsorted(_CONFIDENCES, np.float32(threshold), side="left")
@@ -137,7 +139,9 @@ class ProbabilityHistogram:
                 total,
                 kept,
                 particle_share=divide(kept[:, PARTICLE].sum(), kept.sum()),
-                pseudo_precision=divide(kept[PARTICLE, PARTICLE], kept[:UNKNOWN, PARTICLE].sum()),
+                pseudo_precision=divide(
+                    kept[PARTICLE, PARTICLE], background_known * kept[:UNKNOWN, PARTICLE].sum()
+                ),
                 pseudo_recall=divide(kept[PARTICLE, PARTICLE], total[PARTICLE].sum()),
                 prior=prior,
             )

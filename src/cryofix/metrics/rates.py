@@ -200,13 +200,14 @@ class WeightTally:
         ``pseudo_precision`` is weighted; ``pseudo_recall`` counts pixels with a weight above 0.
         """
         total, weight = self.pixels.sum(axis=2), self.weight.sum(axis=2)
-        labelled = self.weight[:UNKNOWN, :, PARTICLE]
+        labelled = self.weight[:UNKNOWN, :, PARTICLE].sum(axis=1)
+        background_known = total[BACKGROUND].sum() > 0  # else nothing could be found to be wrong
         found = self.kept[PARTICLE, :, PARTICLE].sum()
         return class_rates(
             total,
             weight,
             particle_share=divide(self.particle_weight, weight.sum()),
-            pseudo_precision=divide(labelled[PARTICLE].sum(), labelled.sum()),
+            pseudo_precision=divide(labelled[PARTICLE], background_known * labelled.sum()),
             pseudo_recall=divide(found, total[PARTICLE].sum()),
             prior=prior,
         )

@@ -23,7 +23,8 @@ def keep_rate_line(results: Mapping[str, Any]) -> str:
         return ""
     if kept["particle_keep"] is None:
         return "keep rates at the end: no pixel was predicted to be particle"
-    drift = "minus infinity" if kept["drift"] is None else signed(kept["drift"], 2)
+    endless = "minus infinity" if kept["background_keep"] else "plus infinity"
+    drift = endless if kept["drift"] is None else signed(kept["drift"], 2)
     particle, background, share = (
         percent(kept[key], 1) or "unknown"
         for key in ("particle_keep", "background_keep", "particle_share")

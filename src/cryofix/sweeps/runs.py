@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -67,8 +67,8 @@ class Run:
 def find_folders(sweep: Path) -> tuple[list[Path], list[Path]]:
     """Return the run folders and the folders with a ``multirun.yaml``, at any depth.
 
-    A run folder has ``.hydra/``, ``status.json`` or ``results.json``; what lies inside one is
-    not searched, unless it is ``sweep`` itself. Links to folders are not followed.
+    A run folder has ``status.json``, ``results.json``, or ``.hydra/`` of a training; what lies
+    inside one is not searched, unless it is ``sweep`` itself. Links to folders are not followed.
 
     Raises CryofixError: ``sweep`` is not a folder.
     """
@@ -82,7 +82,8 @@ def find_folders(sweep: Path) -> tuple[list[Path], list[Path]]:
         here = Path(where)
         if "multirun.yaml" in files:
             plans.append(here)
-        is_run = ".hydra" in folders or "status.json" in files or "results.json" in files
+        is_run = "status.json" in files or "results.json" in files
+        is_run = is_run or (".hydra" in folders and _job(here).get("name", "train") == "train")
         if is_run:
             runs.append(here)
         descend = not is_run or here == sweep
@@ -103,7 +104,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     name, overrides = text(folder.relative_to(sweep).as_posix()), tuple[str, ...]()
     with suppress(Unreadable):
         overrides = tuple(texts(read_yaml(folder / ".hydra" / "overrides.yaml"), 500))
-    state, reason, detail = _status(folder, stalled_after_minutes)
+    state, reason, detail = _status(folder, sweep, stalled_after_minutes)
     log = result = None
     if state is State.FINISHED:
         try:
@@ -131,7 +132,7 @@ def job_ended(log: Path) -> bool:
     return any(log.parent.glob("*_result.pkl"))
 
 
-def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
+def _status(folder: Path, sweep: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
     """Return the state that ``status.json`` claims, a reason and the end of the traceback."""
     path = folder / "status.json"
     if not path.exists():
@@ -154,8 +155,10 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
     if claimed in ("requeued", "stopped"):
         return State(claimed), text(status.get("error"), 300), ""
     if claimed == "running":
-        # Of the folder, and of the two upper levels of what is in it.
-        changes = map(last_change, (folder, *folder.glob("*"), *folder.glob("*/*")))
+        # Of the folder, of the two upper levels of what is in it, and of the stages that the jobs
+        # of a sweep share: a job writes nothing while it waits for another to train them.
+        places = (folder, *folder.glob("*"), *folder.glob("*/*"), *sweep.glob("stages/*/*"))
+        changes = map(last_change, places)
         silent = (time.time() - max(changes)) / 60
         if silent > stalled_after_minutes:
             return State.STALLED, f"says running, but wrote nothing for {silent:.0f} min", ""
@@ -163,14 +166,18 @@ def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str
     return State.UNREADABLE, f"status.json has the unknown state '{text(claimed, 40)}'", ""
 
 
-def _job_log(folder: Path, sweep: Path) -> Path | None:
-    """Return the error log that submitit keeps of this run's job, if there is one."""
+def _job(folder: Path) -> Mapping[str, object]:
+    """Return what Hydra wrote of a folder's job; nothing where that cannot be read."""
     try:
         config = mapping(read_yaml(folder / ".hydra" / "hydra.yaml"))
     except Unreadable:
-        return None
-    job = mapping(mapping(config.get("hydra")).get("job"))
-    job_id = text(job.get("id"), 60)
+        return {}
+    return mapping(mapping(config.get("hydra")).get("job"))
+
+
+def _job_log(folder: Path, sweep: Path) -> Path | None:
+    """Return the error log that submitit keeps of this run's job, if there is one."""
+    job_id = text(_job(folder).get("id"), 60)
     if not re.fullmatch(r"[0-9]+(_[0-9]+)?", job_id):
         return None
     for parent in folder.parents:
