@@ -54,6 +54,8 @@ docs: $(READY) ## build the site of docs/ into build/site; a broken link is an e
 figures: $(READY) ## draw all figures of docs/; picks.png takes Chromium, twelve minutes and DATA=.../empiar-10017
 	$(BIN)/python docs/rooms.py
 	$(BIN)/python docs/study/redraw.py
+	$(BIN)/python docs/study/label_curve.py
+	$(BIN)/python docs/study/threshold_map.py
 	@if test -d $(DATA); then set -ex; \
 		test -d $(SITTING)/picks || $(BIN)/python -m benchmarks.one_sitting --data $(DATA) --output $(SITTING); \
 		$(BIN)/python docs/study/picks_figure.py $(SITTING) --data $(DATA); \

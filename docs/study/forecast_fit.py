@@ -206,7 +206,7 @@ def parts(runs: pd.DataFrame, rule: Mapping[str, Any]) -> dict[str, str]:
         known_before = (
             f"Before training, the rule of `cryofix.diagnose` is right in {others['right']} of"
             f" {others['runs']} runs that it was not fitted to, {others['collapsed']} of which"
-            f" collapsed; always the commoner answer is right in {others['commoner']}."
+            f" collapsed; the more frequent answer alone would be right in {others['commoner']}."
         )
     return {
         "known before": known_before,

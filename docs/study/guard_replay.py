@@ -1,4 +1,4 @@
-"""Whether today's guard would have spoken in finished runs (docs/collapse.md, docs/thresholds.md).
+"""Whether the guard would have spoken in finished runs (docs/collapse.md, docs/thresholds.md).
 
     python docs/study/guard_replay.py RUN...
 
@@ -70,7 +70,7 @@ def halved(run: Path, events: EventAccumulator) -> int | None:
 
 
 def replayed(runs: pd.DataFrame) -> pd.DataFrame:
-    """Add to runs of threshold_map.py what today's guard says of them, and when."""
+    """Add to runs of threshold_map.py what the guard says of them, and when."""
     rows: list[tuple[Any, ...]] = []
     for run in runs["run"]:
         events = read(run.folder)

@@ -1,18 +1,13 @@
-"""Draw the committed figures of the studies anew, from the CSV files that are committed with them.
+"""Draw the figure of gains of docs/study.md from the runs.csv that is committed with it.
 
-    python docs/study/redraw.py
-
-No run is needed. The tables beside the figures are written by label_curve.py, from runs, and by
-threshold_map.py.
+python docs/study/redraw.py
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-import label_curve
 import pandas as pd
-import threshold_map
 
 from cryofix.reporting.plots import save
 from cryofix.sweeps.gains import gain_over_seeds, paired_differences
@@ -20,7 +15,7 @@ from cryofix.sweeps.gains_figure import gains_figure
 from cryofix.sweeps.run_results import METRICS
 from cryofix.sweeps.varied import Setting, make_names, sort_key
 
-DOCS = Path(__file__).parents[1]
+STUDY = Path(__file__).parent
 
 
 def gains_rows(runs: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -53,15 +48,10 @@ def pairs(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def main() -> None:
-    study, labels, thresholds = (DOCS / name for name in ("study", "how_many_labels", "thresholds"))
-    rows = gains_rows(pd.read_csv(study / "runs.csv"), "particle_f1")
+    rows = gains_rows(pd.read_csv(STUDY / "runs.csv"), "particle_f1")
     figure = gains_figure(rows, METRICS["particle_f1"])
     assert figure is not None
-    save(figure, study / "gains.png")
-    runs = pd.read_csv(labels / "runs.csv", dtype={"clicks": str})
-    label_curve.draw(runs, labels / "curve.png")
-    cells = threshold_map.read_cells(pd.read_csv(thresholds / "runs.csv"))
-    threshold_map.draw_maps(cells, thresholds)
+    save(figure, STUDY / "gains.png")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@
 runs.csv has a line for each finished run. FOLDER is a sweep of the commands that the page shows,
 complete or not: its finished runs are added to runs.csv, or take the place of the same ones there,
 so that the map can grow on many machines. All tables and figures, cells.csv and the rule of the
-forecast are made from runs.csv; without FOLDER they are made anew. SWEEP is that of the reference
-run's own layout, which is added to layout.csv, or that of docs/how_many_labels.md, whose runs are
-added to those in which the guard should be silent (few_labels.csv).
+forecast are made from runs.csv; without FOLDER they are made anew. A FOLDER has to be read where it
+was trained: with the same version, and on a machine with a GPU if it had one. SWEEP is that of the
+reference run's own layout, which is added to layout.csv, or all of docs/how_many_labels.md, in
+whose runs the guard should be silent (few_labels.csv).
 """
 
 import argparse
@@ -108,13 +109,15 @@ def new_runs(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """Return the lines whose run is not among the known ones, or was made anew."""
     have = set(known[[*KEY, "written"]].astype(str).itertuples(index=False, name=None))
     told = found[[*KEY, "written"]].astype({"value": float}).astype(str)
-    return found[[row not in have for row in told.itertuples(index=False, name=None)]]
+    return found.loc[[row not in have for row in told.itertuples(index=False, name=None)]]
 
 
 def together(known: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
     """Add lines to the known ones; a line takes the place of an older one of the same run."""
+    if found.empty:
+        return known
     order = [*RATIOS, *REGIMES.values(), *VALUES]
-    both = pd.concat([each for each in (known, found) if len(each)])
+    both = pd.concat([known, found]) if len(known) else found
     return (
         both.drop(columns="run", errors="ignore")
         .astype({"value": float})
@@ -137,7 +140,7 @@ def read_cells(runs: pd.DataFrame) -> pd.DataFrame:
             **{f"control_{score}": group[f"supervised_{score}"].mean() for score in SCORES},
             "gain": group.gain.mean(),
             "min_drift": group.min_drift.mean(),
-            "alarms": f"{group.alarmed.sum()}/{len(group)}",
+            "alarms": f"{int(group.alarmed.sum())}/{len(group)}",
             "alarm_share": group.alarmed.mean(),
             "collapsed": int(group.collapsed.sum()),
         }
@@ -319,14 +322,18 @@ def main() -> None:
     runs, layout, few_labels = (read_table(options.output / f"{name}.csv") for name in TABLES)
     if options.folder is not None:
         new = new_runs(read_runs(options.folder), runs)
-        new = pd.concat([new, forecast_fit.features(new, options.folder, options.cache)], axis=1)
+        new = new.join(forecast_fit.features(new, options.folder, options.cache))
         runs = together(runs, guard_replay.replayed(new)).round(6)  # as they are written
     if options.layout is not None:
         layout = together(layout, read_runs(options.layout))
     if options.few_labels is not None:
-        few_labels = guard_replay.few_labels(options.few_labels)
+        all_of_them = guard_replay.few_labels(options.few_labels)
+        if len(all_of_them) < len(few_labels):
+            parser.error(
+                f"{options.few_labels} lacks runs of the {len(few_labels)} in few_labels.csv"
+            )
+        few_labels = all_of_them
     rule, runs["probability"] = forecast_fit.fitted(runs)
-    forecast_fit.keep(rule)
     cells = read_cells(runs)
     tables = dict(zip(TABLES, (runs, layout, few_labels), strict=True))
     for name, frame in (tables | {"cells": cells.drop(columns=DRAWN)}).items():
@@ -334,6 +341,7 @@ def main() -> None:
     draw_maps(cells, options.output)
     parts = page_parts(runs, layout, few_labels, rule)
     fill(options.output.with_suffix(".md"), parts)
+    forecast_fit.keep(rule)
     print("\n\n".join(parts.values()))
 
 

@@ -32,23 +32,16 @@ if TYPE_CHECKING:
 @entry_point("train", arguments=resumed)
 def main(config: DictConfig) -> float:
     """Train, write the run folder, and return the score that selected the model."""
-    from cryofix.data.labelling import Labelling  # after --help has been answered
-    from cryofix.distributed import Ranks, end_group, on_first
+    from cryofix.distributed import Ranks, end_group, on_first  # after --help has been answered
     from cryofix.reporting.console import quieten
 
     quieten()
-    if config.data.get("labels") == "partial" and config.data.get("test"):
-        reason = "of partial labels no pick can be called wrong, so that nothing can be tested"
-        refuse_idle(["data.test"], reason)
-    if Labelling.of(to_plain(config)["data"]).partial:
-        reason = "partial labels are taught by the positive-unlabelled risk of the cross entropy"
-        refuse_idle(["loss"], reason)
-    if config.prior.value is not None:
-        refuse_idle(["prior.estimate"], f"prior.value={config.prior.value} is taken as it is")
     ranks = Ranks.started()
     if ranks.rank > 0:
         logging.getLogger().setLevel(logging.ERROR)  # the first process says the rest
     folder = Path(HydraConfig.get().runtime.output_dir)
+    if not holds_a_run(folder):
+        refuse_idle_keys(to_plain(config))
     ranks.join(
         config.trainer.accelerator,
         lambda: ranks.check(to_plain(config), output_as_written(config, folder)),
@@ -76,6 +69,21 @@ def main(config: DictConfig) -> float:
             if runs_a_whole_sweep():
                 sys.exit(0)
             return math.nan
+
+
+def refuse_idle_keys(config: dict[str, Any]) -> None:
+    """Refuse keys that were typed and do nothing beside the others."""
+    from cryofix.data.labelling import Labelling
+
+    data, prior = config["data"], config["prior"]["value"]
+    if data.get("labels") == "partial" and data.get("test"):
+        reason = "of partial labels no pick can be called wrong, so that nothing can be tested"
+        refuse_idle(["data.test"], reason)
+    if Labelling.of(data).partial:
+        reason = "partial labels are taught by the positive-unlabelled risk of the cross entropy"
+        refuse_idle(["loss"], reason)
+    if prior is not None:
+        refuse_idle(["prior.estimate"], f"prior.value={prior} is taken as it is")
 
 
 def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:

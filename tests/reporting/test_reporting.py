@@ -111,10 +111,16 @@ def test_far_more_picks_than_labels_are_warned_of_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("particle", "background", "said"), [(0.0, 0.8, "minus infinity"), (0.3, 0.0, "plus infinity")]
+    ("particle", "background", "said"),
+    [
+        (0.0, 0.8, "minus infinity"),
+        (0.3, 0.0, "plus infinity"),
+        (0.0, 0.0, "undefined"),
+        (0.3, None, "undefined"),
+    ],
 )
 def test_an_endless_drift_has_the_sign_of_what_is_kept(
-    particle: float, background: float, said: str
+    particle: float, background: float | None, said: str
 ) -> None:
     kept = {"particle_keep": particle, "background_keep": background, "particle_share": 0.5}
     results = {"collapse": {"first_step": None}, "prior": 0.04}

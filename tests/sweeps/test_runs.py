@@ -79,10 +79,13 @@ def test_a_running_job_is_stalled_once_it_is_silent(sweep: Any) -> None:
 
 
 def test_a_job_that_waits_for_stages_which_another_trains_is_not_stalled(sweep: Any) -> None:
-    folder = sweep.run("0", ["seed=0"], None, {"state": "running"})
+    status = {"state": "running", "stages": "../stages/0a1b"}
+    folder = sweep.run("0", ["seed=0"], None, status)
     long_ago = time.time() - 2 * 3600
     for path in (*folder.rglob("*"), folder):
         os.utime(path, (long_ago, long_ago))
+    (sweep.path / "stages" / "another" / "burn_in").mkdir(parents=True)
+    assert only(sweep.path).state is State.STALLED
     trained = sweep.path / "stages" / "0a1b" / "burn_in"
     trained.mkdir(parents=True)
     assert only(sweep.path).state is State.RUNNING
@@ -95,7 +98,7 @@ def test_folders_of_other_commands_are_no_runs(sweep: Any, make_results: Any) ->
     for name, job in (("scored", "evaluate"), ("begun", "train")):
         hydra = sweep.path / name / ".hydra"
         hydra.mkdir(parents=True)
-        (hydra / "hydra.yaml").write_text(f"hydra: {{job: {{name: {job}}}}}\n")
+        (hydra / "hydra.yaml").write_text(f"hydra: {{job: {{config_name: {job}}}}}\n")
     assert states(sweep.path) == {"0": State.FINISHED, "begun": State.MISSING}
 
 

@@ -46,7 +46,9 @@ def runs(sweep: Any, make_results: Any) -> pd.DataFrame:
 def test_the_map_has_a_panel_for_each_regime_and_a_number_for_each_cell(
     runs: pd.DataFrame, tmp_path: Path
 ) -> None:
-    cells = threshold_map.read_cells(runs)
+    alarmed: Any = [False, None, True, True]
+    cells = threshold_map.read_cells(runs.assign(alarmed=alarmed))
+    assert cells.alarms.to_list() == ["0/2", "2/2"]
     assert cells[["regime", "runs", "collapsed"]].to_numpy().tolist() == [
         ["advised", 2, 0],
         ["collapsing", 2, 1],
@@ -77,6 +79,9 @@ def test_new_runs_are_added_and_runs_made_anew_take_the_place_of_the_old(
         ["collapsing", 1],
     ]
     assert grown.gain[0] == 0.5
+    nothing = threshold_map.new_runs(runs[:3], known)
+    assert list(nothing.columns) == list(runs.columns)
+    assert threshold_map.together(known, nothing).equals(known)
 
 
 def test_the_page_and_the_rule_are_what_the_committed_runs_give() -> None:

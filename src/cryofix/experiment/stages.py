@@ -7,6 +7,7 @@ The file is long because a run is read here from top to bottom, in the order in 
 """
 
 import copy
+import os
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -128,6 +129,8 @@ class Experiment:
         self.tell(prior=self.prior.as_dict())
         lines = (*self.data.labelling.describe(), *describe(self.data.blocks))
         say(self.display.console, *lines, self.prior.describe())
+        if self.shared is not None:  # while this one waits for them, what happens is there
+            self.tell(stages=os.path.relpath(self._stage_folder("burn_in").parent, self.folder))
         with stage_lock(self.shared, self.config, self.ranks.world_size):
             burn_in = self.train_stage("burn_in", None, self.steps.burn_in, None)
             control = self.train_stage("supervised", burn_in, self.steps.stage, None)

@@ -23,8 +23,11 @@ def keep_rate_line(results: Mapping[str, Any]) -> str:
         return ""
     if kept["particle_keep"] is None:
         return "keep rates at the end: no pixel was predicted to be particle"
-    endless = "minus infinity" if kept["background_keep"] else "plus infinity"
-    drift = endless if kept["drift"] is None else signed(kept["drift"], 2)
+    drift = "undefined" if kept["drift"] is None else signed(kept["drift"], 2)
+    if kept["background_keep"] and kept["particle_keep"] == 0:
+        drift = "minus infinity"
+    if kept["particle_keep"] and kept["background_keep"] == 0:
+        drift = "plus infinity"
     particle, background, share = (
         percent(kept[key], 1) or "unknown"
         for key in ("particle_keep", "background_keep", "particle_share")

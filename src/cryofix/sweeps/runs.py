@@ -83,7 +83,8 @@ def find_folders(sweep: Path) -> tuple[list[Path], list[Path]]:
         if "multirun.yaml" in files:
             plans.append(here)
         is_run = "status.json" in files or "results.json" in files
-        is_run = is_run or (".hydra" in folders and _job(here).get("name", "train") == "train")
+        if ".hydra" in folders and not is_run:  # begun by Hydra, perhaps for another command
+            is_run = _job(here).get("config_name", "train") == "train"
         if is_run:
             runs.append(here)
         descend = not is_run or here == sweep
@@ -104,7 +105,7 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     name, overrides = text(folder.relative_to(sweep).as_posix()), tuple[str, ...]()
     with suppress(Unreadable):
         overrides = tuple(texts(read_yaml(folder / ".hydra" / "overrides.yaml"), 500))
-    state, reason, detail = _status(folder, sweep, stalled_after_minutes)
+    state, reason, detail = _status(folder, stalled_after_minutes)
     log = result = None
     if state is State.FINISHED:
         try:
@@ -132,7 +133,7 @@ def job_ended(log: Path) -> bool:
     return any(log.parent.glob("*_result.pkl"))
 
 
-def _status(folder: Path, sweep: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
+def _status(folder: Path, stalled_after_minutes: float) -> tuple[State, str, str]:
     """Return the state that ``status.json`` claims, a reason and the end of the traceback."""
     path = folder / "status.json"
     if not path.exists():
@@ -155,9 +156,11 @@ def _status(folder: Path, sweep: Path, stalled_after_minutes: float) -> tuple[St
     if claimed in ("requeued", "stopped"):
         return State(claimed), text(status.get("error"), 300), ""
     if claimed == "running":
-        # Of the folder, of the two upper levels of what is in it, and of the stages that the jobs
-        # of a sweep share: a job writes nothing while it waits for another to train them.
-        places = (folder, *folder.glob("*"), *folder.glob("*/*"), *sweep.glob("stages/*/*"))
+        # Of the folder, of the two upper levels of what is in it, and of the stages that it shares
+        # with other jobs: it writes nothing while it waits for another to train them.
+        places = [folder, *folder.glob("*"), *folder.glob("*/*")]
+        if stages := text(status.get("stages"), 500):
+            places += (folder / stages).glob("*")
         changes = map(last_change, places)
         silent = (time.time() - max(changes)) / 60
         if silent > stalled_after_minutes:
