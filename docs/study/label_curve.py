@@ -252,7 +252,7 @@ def suggested(runs: pd.DataFrame) -> str:
 
 
 def page_parts(runs: pd.DataFrame, folder: Path) -> dict[str, str]:
-    """Return the page's tables; all but the first two are of CSV files in the folder."""
+    """Return the page's tables, of the runs and of the other CSV files in the folder."""
     candidates = pd.read_csv(folder / "candidates.csv", dtype={"seed": str})
     return {
         "curve": curve_table(tabulate(runs)),

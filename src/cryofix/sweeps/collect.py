@@ -60,7 +60,7 @@ def collect(
     run_folders, plan_folders = find_folders(root)
     if not run_folders and not plan_folders:
         raise CryofixError(
-            f"sweep='{root}' holds no run (a folder with .hydra/ or status.json) and no "
+            f"sweep='{root}' holds no run (a folder with status.json) and no "
             "multirun.yaml; give the folder that 'cryofix.train -m' printed."
         )
     runs = [read_run(path, root, stalled_after_minutes) for path in run_folders]
