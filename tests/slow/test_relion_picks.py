@@ -48,7 +48,7 @@ TRAINING = (
     "method=supervised",
     "ratio=1",
     "output=run",
-    "steps={burn_in: 1, stage: 120, validate_every: 60, checkpoint_every: 60}",
+    "steps={burn_in: 1, stage: 240, validate_every: 120, checkpoint_every: 120}",
 )
 
 
@@ -150,7 +150,9 @@ def test_relion_cuts_particles_out_where_we_picked(picked: Path, relion_preproce
 
 def test_upside_down_picks_show_no_particle(picked: Path, relion_preprocess: str) -> None:
     micrographs = index_micrographs(find_micrographs(f"{picked}/Micrographs/a/*.mrc"))
-    right = read_coordinates(picked / "External" / "job007" / "relion", micrographs)
+    where = picked / "External" / "job007" / "relion"
+    # a model of so few steps may find nothing in one micrograph
+    right = read_coordinates(where, micrographs, allow_empty=True)
     write_coordinates(
         picked / "flipped", right, micrographs, format="relion", project=picked, y_origin="bottom"
     )
