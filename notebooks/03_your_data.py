@@ -192,7 +192,7 @@ plt.show()
 # %% [markdown]
 # ## Score them
 # `cryofix evaluate picks=...` scores any program's picks by the same rules; several programs go
-# side by side with `picks={ours: ..., topaz: ...}`. Here it scores all micrographs against all
+# side by side with `picks='{ours: ..., topaz: ...}'`. Here it scores all micrographs against all
 # known particles. Where labels are incomplete, as in EMPIAR-10017, precision is a lower bound.
 
 # %%

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -51,6 +52,11 @@ def shown(path: Path) -> Iterator[str]:
 
 
 SHOWN = sorted({(path.name, *command) for path in PAGES for command in commands(shown(path))})
+HELP = [
+    (path.name, *command)
+    for path in sorted((ROOT / "conf" / "hydra" / "help").glob("*.yaml"))
+    for command in commands(line.strip() for line in path.read_text().splitlines())
+]
 
 
 def first_job(word: str) -> str:
@@ -81,6 +87,22 @@ def test_a_command_that_a_page_shows_composes(page: str, name: str, words: str) 
     assert isinstance(plain, dict)
     known = {key: value for key, value in plain.items() if "${" not in str(value)}
     check_types({str(key): value for key, value in known.items()}, *COMMANDS[name])
+
+
+def test_a_shell_changes_no_word_of_a_shown_command() -> None:
+    """Braces and spaces are quoted: bash makes several words of x={a,b}."""
+    assert len(HELP) > 20
+    for page, name, words in [*SHOWN, *HELP]:
+        if "$" in words or "#" in words:  # loops over variables, and comments
+            continue
+        said = subprocess.run(
+            ["bash", "-c", f"set -f; printf '%s\\n' word {words}"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert said.stdout.splitlines() == ["word", *shlex.split(words)], (page, name)
+        assert not re.search(r"[\[{]", re.sub("'[^']*'", "", words)), f"{page}: quote {words}"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

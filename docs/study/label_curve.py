@@ -4,7 +4,7 @@
 
 FOLDER is the sweep; scores.csv is of `python -m benchmarks.topaz_clicks`. What they hold is added
 to runs.csv in the folder of the page's name (a line for each run and program), or takes the place
-of the same runs there. From it table.csv (mean, and the paired gain of the cure over its control
+of the same runs there. From it table.csv (mean, and the paired gain of FixMatch over its control
 with its 95 % interval by Student's t over repetitions) and curve.png are made. The page's other
 tables are written from candidates.csv, views.csv, suggest.csv and partial_selection.csv there.
 """
@@ -25,11 +25,11 @@ from cryofix.reporting.plots import FIXMATCH, NEUTRAL, SUPERVISED, panels, save
 from cryofix.sweeps.gains import t_interval
 
 SCORES = {"average_precision": "particle average precision", "f1": "particle F1"}
-PROGRAMS = {"supervised": "control", "fixmatch": "cure"}
+PROGRAMS = {"supervised": "control", "fixmatch": "FixMatch"}
 CELL = ["data", "noise", "clicks"]
 WHOLE = {"one micrograph": 1000.0, "all micrographs": 4000.0}  # places on the axis of clicks
-COLOURS = {"control": SUPERVISED, "cure": FIXMATCH, "Topaz": NEUTRAL}
-ASIDE = {"control": 0.97, "cure": 1.03, "Topaz": 1.0}  # so that dots do not lie on each other
+COLOURS = {"control": SUPERVISED, "FixMatch": FIXMATCH, "Topaz": NEUTRAL}
+ASIDE = {"control": 0.97, "FixMatch": 1.03, "Topaz": 1.0}  # so that dots do not lie on each other
 
 
 def read_runs(folder: Path) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def tabulate(runs: pd.DataFrame) -> pd.DataFrame:
             row = dict(zip(CELL, cell, strict=True)) | {"score": score, "runs": len(by_program)}
             row |= {str(name): mean for name, mean in by_program.mean().items()}
             row["Topaz runs"] = int(by_program["Topaz"].count()) if "Topaz" in by_program else 0
-            gains = (by_program["cure"] - by_program["control"]).dropna().tolist()
+            gains = (by_program["FixMatch"] - by_program["control"]).dropna().tolist()
             bounds = t_interval(gains) or (np.nan, np.nan)
             rows.append(row | {"gain": np.mean(gains), "low": bounds[0], "high": bounds[1]})
     table = pd.DataFrame(rows)
@@ -143,7 +143,7 @@ def curve_table(table: pd.DataFrame) -> str:
         Column("runs", "runs"),
         *(Column(name, name, plain) for name in PROGRAMS.values()),
         Column("Topaz (its runs)", "row", topaz),
-        Column("gain of the cure [95 %]", "row", gain),
+        Column("gain of FixMatch [95 %]", "row", gain),
     ]
     return markdown_table(table.assign(row=range(len(table))), columns)
 
@@ -160,27 +160,27 @@ def selection(runs: pd.DataFrame, partial: pd.DataFrame) -> str:
     """
     own = runs[runs["program"].isin(PROGRAMS.values())]
     both = own.pivot_table(index=[*CELL, "seed"], columns="program", values=["f1", "selected"])
-    control, cure, chosen = (
+    control, fixmatch, chosen = (
         both["f1", "control"],
-        both["f1", "cure"],
-        both["selected", "cure"] > 0,
+        both["f1", "FixMatch"],
+        both["selected", "FixMatch"] > 0,
     )
     names = [f"{data}_{noise:g}_{clicks}_{seed}" for data, noise, clicks, seed in both.index]
     same = np.isin(names, partial["run"])
     choices: dict[str, tuple[str, Any, Any, Any]] = {
-        "all": ("complete", control, cure, chosen),
-        "with 30 clicks": ("complete", control[same], cure[same], chosen[same]),
+        "all": ("complete", control, fixmatch, chosen),
+        "with 30 clicks": ("complete", control[same], fixmatch[same], chosen[same]),
         "the same": (
             "10 particles in each micrograph",
             partial["control_f1"],
-            partial["cure_f1"],
-            partial["cure"] > partial["control"],
+            partial["fixmatch_f1"],
+            partial["FixMatch"] > partial["control"],
         ),
     }
     rows = []
-    for name, (labels, control, cure, chosen) in choices.items():
-        taken = cure.where(chosen, control)
-        lost, beside = np.maximum(control, cure) - taken, taken - control
+    for name, (labels, control, fixmatch, chosen) in choices.items():
+        taken = fixmatch.where(chosen, control)
+        lost, beside = np.maximum(control, fixmatch) - taken, taken - control
         rows.append(
             {
                 "runs": name,
@@ -209,7 +209,7 @@ def selection(runs: pd.DataFrame, partial: pd.DataFrame) -> str:
 def candidate_table(candidates: pd.DataFrame) -> str:
     """Return what was tried as Markdown; repetitions of a candidate are averaged."""
     cell = ["candidate", "noise", "steps"]
-    scores = ["control_average_precision", "cure_average_precision"]
+    scores = ["control_average_precision", "fixmatch_average_precision"]
     means = candidates.groupby(cell, sort=False)[scores].mean()
     seeds = candidates.groupby(cell, sort=False)["seed"].agg(", ".join)
     columns = [
@@ -218,7 +218,7 @@ def candidate_table(candidates: pd.DataFrame) -> str:
         Column("seeds", "seed"),
         Column("steps", "steps"),
         Column("control", scores[0], plain),
-        Column("cure", scores[1], plain),
+        Column("FixMatch", scores[1], plain),
     ]
     return markdown_table(means.join(seeds).reset_index(), columns)
 
@@ -240,7 +240,7 @@ def averaged_maps(runs: pd.DataFrame) -> str:
 
 def suggested(runs: pd.DataFrame) -> str:
     """Compare a suggested second micrograph with one at random, by seed, as Markdown."""
-    scores = {"control": "control_average_precision", "cure": "cure_average_precision"}
+    scores = {"control": "control_average_precision", "FixMatch": "fixmatch_average_precision"}
     table = pd.DataFrame({"seed": sorted(set(runs["seed"]))})
     columns = [Column("seed", "seed")]
     for name, score in scores.items():

@@ -1,10 +1,10 @@
-"""Measure what it costs to choose between control and cure by partial labels.
+"""Measure what it costs to choose between control and FixMatch by partial labels.
 
     python docs/study/partial_selection.py FOLDER [--cache CACHE]
 
 FOLDER is the sweep of `experiment=how_many_labels`, whose validation micrographs have complete
 labels. Here LABELS of them in each micrograph, drawn at random, are all that is known, and control
-and cure are compared by the positive-unlabelled F1, as in a run with partial labels. Writes
+and FixMatch are compared by the positive-unlabelled F1, as in a run with partial labels. Writes
 docs/how_many_labels/partial_selection.csv with a line for each run and draw, from which
 label_curve.py writes the page.
 """
@@ -79,7 +79,10 @@ def main() -> None:
         if found["validation_blocks"]:
             continue  # there labels are few without this
         table = estimates(path.parent, config, options.cache).reset_index()
-        own = {f"{name}_f1": found[branch]["particle"]["f1"] for branch, name in PROGRAMS.items()}
+        own = {
+            f"{name.lower()}_f1": found[branch]["particle"]["f1"]
+            for branch, name in PROGRAMS.items()
+        }
         line = table.rename(columns=PROGRAMS).assign(
             run=path.parent.name, clicks=config["data"]["labelled_particles"], **own
         )

@@ -26,19 +26,19 @@ def runs() -> pd.DataFrame:
                 "clicks": "30",
                 "seed": seed,
                 "program": program,
-                "selected": cure_was_chosen == (program == "cure"),
+                "selected": fixmatch_was_chosen == (program == "FixMatch"),
                 "average_precision": f1 + 0.05,
                 "f1": f1,
             }
-            for seed, (control, cure, cure_was_chosen) in scores.items()
-            for program, f1 in (("control", control), ("cure", cure))
+            for seed, (control, fixmatch, fixmatch_was_chosen) in scores.items()
+            for program, f1 in (("control", control), ("FixMatch", fixmatch))
         ]
     )
 
 
 def test_a_cell_has_means_and_the_paired_gain(runs: pd.DataFrame) -> None:
     table = label_curve.tabulate(runs).set_index("score")
-    means = table[["control", "cure", "gain"]].to_numpy(float)
+    means = table[["control", "FixMatch", "gain"]].to_numpy(float)
     assert means[list(table.index).index("f1")] == pytest.approx([0.82, 0.82, 0])
     assert means[list(table.index).index("average_precision")] == pytest.approx([0.87, 0.87, 0])
     # t of three pairs (2 degrees of freedom: 4.303) times the standard error of +.03, -.01, -.02
@@ -52,7 +52,7 @@ def test_a_choice_costs_what_the_other_branch_had_more(runs: pd.DataFrame) -> No
             "control_f1": [0.80, 0.82],
             "cure_f1": [0.83, 0.81],
             "control": [0.9, 0.9],
-            "cure": [0.8, 0.8],
+            "FixMatch": [0.8, 0.8],
         }
     )
     lines = label_curve.selection(runs, partial).splitlines()[2:]

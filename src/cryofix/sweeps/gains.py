@@ -27,7 +27,7 @@ DRAW = ["split_seed", "label_draw"]
 """Columns that say which micrographs are what."""
 
 ENOUGH_SEEDS = ENOUGH_DRAWS = 3
-"""Repetitions that a word like 'better' needs (EVALUATION: 3 seeds x 3 label draws)."""
+"""Repetitions that a word like 'better' needs: 3 seeds x 3 label draws."""
 
 ALONE = {"better": "higher, one of many", "worse": "lower, one of many"}
 """What is said instead where only the row's own interval leaves out zero."""
