@@ -194,6 +194,11 @@ plt.show()
 # `cryofix evaluate picks=...` scores any program's picks by the same rules; several programs go
 # side by side with `picks='{ours: ..., topaz: ...}'`. Here it scores all micrographs against all
 # known particles. Where labels are incomplete, as in EMPIAR-10017, precision is a lower bound.
+#
+# The scores are lower than those of [docs/label.md](../docs/label.md): this notebook trains for
+# far fewer steps, and the labels of one of its micrographs miss many particles. Average precision
+# is low, because the file holds only picks at or above the threshold; `picks/relion_low_scores`
+# has the others.
 
 # %%
 cryofix(
