@@ -103,11 +103,13 @@ def _picker(
     import torch
 
     from cryofix.learning.checkpoint import load_picker
+    from cryofix.learning.metadata import refuse_masks
     from cryofix.picking.jobs import choose_device
     from cryofix.picking.micrographs import Recipe, pick_micrograph
     from cryofix.picking.picked import PickSelection
 
     picker = load_picker(keys["checkpoint"])
+    refuse_masks(picker.metadata, keys["checkpoint"])
     thresholds = picker.metadata["thresholds"]
     selection = PickSelection.choose(thresholds, keys["threshold"], FLOOR)
     sizes = {key: value for key, value in given.items() if value is not None}

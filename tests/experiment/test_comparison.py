@@ -1,6 +1,7 @@
 """Any program's picks by the same rules, whatever its scores look like."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cryofix.errors import CryofixError
 from cryofix.experiment.comparison import Scored, as_dict, gains, score_program
 from cryofix.experiment.comparison import compare as compare_at
 from cryofix.formats import MicrographInfo, Particles, write_coordinates
+from cryofix.metrics.curves import EDGES, score_bins, threshold_index
 from cryofix.metrics.particles import pooled_particles
 from cryofix.metrics.programs import Program, read_programs
 
@@ -93,10 +95,29 @@ def test_a_threshold_goes_to_ranks_and_back(scores: list[float], data: st.DataOb
     ranked = Program("x", {}, levels)
     own = data.draw(st.sampled_from(levels.tolist()))
     assert ranked.own_score(ranked.unit_score(own)) == own
-    between = data.draw(st.floats(-1e6, 1e6))
+    between = data.draw(st.floats(-1e6, float(levels[-1])))
     place = (np.searchsorted(levels, levels) + 1) / len(levels)
     passed = place >= ranked.unit_score(between) - 1e-12
     np.testing.assert_array_equal(passed, levels >= between)
+
+
+@pytest.mark.parametrize("count", [6, 50, 1000, 5000])
+def test_every_threshold_of_the_grid_goes_to_the_lowest_score_that_passes_it(count: int) -> None:
+    levels = np.arange(5.0, 5.0 + count)
+    ranked = Program("x", {}, levels)
+    ranks = ((np.arange(count) + 1) / count).astype(np.float32)
+    for edge in EDGES[1 : threshold_index(float(ranks[-1])) + 1]:
+        passed = levels[score_bins(ranks) >= threshold_index(float(edge))]
+        assert ranked.own_score(float(edge)) == passed.min()
+
+
+@pytest.mark.parametrize("reach", [1.0, 10.0])
+def test_a_threshold_above_all_scores_is_a_sentence(tmp_path: Path, reach: float) -> None:
+    picks = {name: replace(truth(name), score=np.full(len(truth(name)), reach)) for name in NAMES}
+    read = program(tmp_path, picks)
+    compare([read], labelled(*NAMES), [], threshold=reach)
+    with pytest.raises(CryofixError, match=f"threshold=11 is above all scores .* reach {reach:g}"):
+        compare([read], labelled(*NAMES), [], threshold=11.0)
 
 
 def test_a_given_threshold_counts_on_the_programs_own_scale(tmp_path: Path) -> None:
@@ -172,6 +193,12 @@ def test_options_of_a_format_can_be_given_with_its_path(tmp_path: Path) -> None:
     np.testing.assert_allclose(one.picks["m0"].x, picks["m0"].x, atol=2.1)
     with pytest.raises(CryofixError, match=r"picks\.topaz has no path"):
         read_programs({"topaz": {"downsample": 4}}, INFOS)
+    with pytest.raises(CryofixError, match=r"picks\.topaz=\['a', 'b'\] is no file or folder"):
+        read_programs({"topaz": ["a", "b"]}, INFOS)
+    with pytest.raises(CryofixError, match=r"picks\.topaz\.micrographs is no option"):
+        read_programs({"topaz": {"path": "a.tsv", "micrographs": "b"}}, INFOS)
+    with pytest.raises(CryofixError, match="2024 does not exist"):
+        read_programs({"topaz": 2024}, INFOS)
 
 
 def test_picks_without_a_score_are_the_least_certain(tmp_path: Path) -> None:

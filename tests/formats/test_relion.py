@@ -137,7 +137,7 @@ def test_manual_picks_have_no_score(tmp_path: Path) -> None:
 def test_y_is_turned_over_for_tiffs_as_relion_does(tmp_path: Path) -> None:
     path = put(tmp_path / "a_autopick.star", PICKS)
     assert read_coordinates(path, infos("a.mrc"))["a"].y.tolist() == [10, 2]
-    assert read_coordinates(path, infos("a.tiff"))["a"].y.tolist() == [30, 38]
+    assert read_coordinates(path, infos("a.tiff"))["a"].y.tolist() == [29, 37]
     assert read_coordinates(path, infos("a.tiff"), y_origin="top")["a"].y.tolist() == [10, 2]
 
 
@@ -261,3 +261,23 @@ def test_names_that_star_cannot_hold_are_refused(tmp_path: Path, name: str) -> N
     for kind in ("relion", "relion_particles"):
         with pytest.raises(CryofixError, match="rename the file or the folder"):
             write_coordinates(tmp_path / "x.star", one, images, format=kind)
+
+
+def test_names_lead_up_and_down_again_without_a_detour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "project" / "Micrographs"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    one = Particles(np.array([60.0]), np.array([10.0]))
+    for path in ("a.mrc", "../Micrographs/a.mrc", str(here / "a.mrc")):
+        info = {"a": MicrographInfo(Path(path), (40, 70), 1.5)}
+        files = write_coordinates("../Picks", {"a": one}, info, format="relion", project="..")
+        assert [file.exists() for file in files] == [True, True]
+        index = starfile.read(tmp_path / "project" / "Picks" / "autopick.star")
+        assert index.to_numpy().tolist() == [
+            ["Micrographs/a.mrc", "Picks/Micrographs/a_autopick.star"]
+        ]
+    info = {"a": MicrographInfo(Path("../../data/a.mrc"), (40, 70), 1.5)}
+    files = write_coordinates("../Picks", {"a": one}, info, format="relion", project="..")
+    assert [Path("..", "Picks") in file.parents for file in files] == [True, True]

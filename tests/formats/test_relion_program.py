@@ -136,6 +136,29 @@ def test_relion_cuts_out_centred_particles(
         np.testing.assert_allclose(np.sort(found[name].y), np.sort(its.y), atol=1.0)
 
 
+@pytest.mark.parametrize("suffix", [".mrc", ".tif"])
+def test_relion_cuts_the_very_pixel_that_was_picked(
+    tmp_path: Path, relion_preprocess: str, suffix: str
+) -> None:
+    labels = {}
+    places = Particles(np.array([100.0, 333.0]), np.array([60.0, 201.0]))
+    (tmp_path / "Micrographs").mkdir()
+    for name in map("image{}".format, range(12)):
+        image = np.zeros((ROWS, COLUMNS), np.float32)
+        image[places.y.astype(int), places.x.astype(int)] = 1
+        path = tmp_path / "Micrographs" / f"{name}{suffix}"
+        if suffix == ".mrc":
+            write_mrc(path, image, 1.5)
+        else:
+            tifffile.imwrite(path, image)
+        labels[name] = places
+    micrographs = index_micrographs(find_micrographs(f"{tmp_path}/Micrographs/*"))
+    job = tmp_path / "External" / "job007"
+    write_coordinates(job, labels, micrographs, format="relion", project=tmp_path)
+    mean = extract(relion_preprocess, tmp_path, [each.path for each in micrographs.values()])
+    assert mean.argmax() == BOX // 2 * BOX + BOX // 2
+
+
 def test_origins_are_subtracted_as_relion_does_when_it_centres_particles(
     tmp_path: Path, relion_preprocess: str
 ) -> None:

@@ -197,3 +197,19 @@ def test_any_places_come_back(
     with tempfile.TemporaryDirectory() as folder:
         found = round_trip(Path(folder), name, {"a": particles}, {"a": info("a.mrc")})["a"]
     assert_same(found, particles, CASES[name])
+
+
+@pytest.mark.parametrize("name", ["cryoppp", "cryolo", "eman", "relion"])
+def test_files_in_subfolders_are_read(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "picks"
+    infos = {
+        key: MicrographInfo(tmp_path / f"{key}.mrc", (ROWS, COLUMNS), 1.5) for key in ("a", "b")
+    }
+    picks = Particles(np.array([60.0]), np.array([20.0]), np.array([0.5]), np.array([30.0]))
+    write_coordinates(folder, {"a": picks}, infos, format=name)
+    write_coordinates(folder / "sub", {"b": picks}, infos, format=name)
+    (folder / "autopick.star").unlink(missing_ok=True)  # RELION's index of the first
+    (folder / "sub" / "autopick.star").unlink(missing_ok=True)
+    assert detect_format(folder) == name
+    found = read_coordinates(folder, infos)
+    assert [each.x.tolist() for each in found.values()] == [[60.0], [60.0]]

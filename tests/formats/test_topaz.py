@@ -50,6 +50,15 @@ def test_the_file_is_topazs_own_layout(tmp_path: Path) -> None:
     ).read_text() == "image_name\tx_coord\ty_coord\tscore\na\t60\t11\t0.5\n"
 
 
+def test_scores_stay_beside_a_micrograph_without_particles(tmp_path: Path) -> None:
+    two = {
+        "a": Particles(np.array([60.0]), np.array([10.0]), np.array([0.5])),
+        "b": Particles.empty(),
+    }
+    write_coordinates(tmp_path / "b.txt", two, {**IMAGES, "b": IMAGES["a"]}, format="topaz")
+    assert "a\t60\t10\t0.5" in (tmp_path / "b.txt").read_text()
+
+
 def test_other_tables_are_errors_with_the_name(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("image_name,x_coord,y_coord\na,1,2\n")

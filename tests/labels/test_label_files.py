@@ -104,6 +104,18 @@ def test_it_begins_with_what_is_neither_labelled_nor_skipped(data: Path) -> None
     assert opened(data).shown == "m1"
 
 
+def test_a_folder_of_labels_serves_one_session_after_another(data: Path) -> None:
+    labels = opened(data)
+    labels.skip("m0")
+    labels.add("m1", (1.0, 2.0))
+    write_mrc(data.parent / "other" / "m9.mrc", np.zeros((ROWS, COLUMNS), np.float32), 2.0)
+    opened(data.parent / "other").skip("m9")
+    again = opened(data)
+    assert [name for name, each in again.entries.items() if each.skipped] == ["m0"]
+    assert again.entries["m1"].points == ((1.0, 2.0),)
+    assert opened(data.parent / "other").entries["m9"].skipped
+
+
 def test_what_cannot_be_saved_does_not_count(data: Path) -> None:
     labels = opened(data, diameter_px=20)
     labels.add("m0", (10.0, 20.0))

@@ -89,7 +89,10 @@ def read_coordinates(
             _check_one_source(its_tables, info)
             origin = find_y_origin(chosen, info, y_origin)
             merged = Particles.joined(
-                [to_our_frame(table, info, origin, outside, remarks) for table in its_tables]
+                [
+                    to_our_frame(table, info, origin, outside, remarks, chosen.last_row)
+                    for table in its_tables
+                ]
             )
             particles[key] = without_duplicates(merged)
             remarks.duplicates += len(merged) - len(particles[key])
@@ -161,7 +164,7 @@ def write_coordinates(
                 ) from None
             check_inside(each, info, path)
             bottom = find_y_origin(chosen, info, y_origin) == "bottom"
-            entries.append(Entry(info, each.flipped(info) if bottom else each))
+            entries.append(Entry(info, each.flipped(info, chosen.last_row) if bottom else each))
         empty = sum(len(each) == 0 for each in particles.values())
         if empty and not chosen.keeps_empty:
             _log.warning(

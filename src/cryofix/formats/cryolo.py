@@ -86,7 +86,7 @@ CRYOLO = Format(
     (".cbox",),
     read_cryolo,
     write_cryolo,
-    folders=("*.cbox",),
+    folders=("**/*.cbox",),
     alias="cbox",
     no_files=".cbox files: give crYOLO's folder CBOX",
 )

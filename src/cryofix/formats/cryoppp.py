@@ -73,8 +73,8 @@ CRYOPPP = Format(
     (".csv",),
     read_cryoppp,
     write_cryoppp,
-    # A folder of CSVs, or a data set's folder: the one above ``ground_truth``.
-    folders=("*.csv", "ground_truth/particle_coordinates/*.csv", "particle_coordinates/*.csv"),
+    # A data set's folder (the one above ``ground_truth``), or a folder of CSVs.
+    folders=("ground_truth/particle_coordinates/*.csv", "particle_coordinates/*.csv", "**/*.csv"),
     no_files="CSV files: give the folder with one <micrograph>.csv for each labelled micrograph",
     from_bottom=AS_DISPLAYED,
     alias="csv",

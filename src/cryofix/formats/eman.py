@@ -68,7 +68,7 @@ EMAN = Format(
     (".box",),
     read_eman,
     write_eman,
-    folders=("*.box",),
+    folders=("**/*.box",),
     alias="box",
     takes_low_scores=False,
     no_files=".box files: give the folder that holds them",

@@ -54,11 +54,17 @@ class Remarks:
 
 
 def to_our_frame(
-    table: Table, info: MicrographInfo, origin: YOrigin, outside: Outside, remarks: Remarks
+    table: Table,
+    info: MicrographInfo,
+    origin: YOrigin,
+    outside: Outside,
+    remarks: Remarks,
+    last_row: int = 1,
 ) -> Particles:
     """Return a table's particles in pixels of the array, y from its first row.
 
-    Raises CryofixError as `check_inside`, or if a diameter is no length in the image.
+    ``last_row`` is the y of the file's last row where y counts from there. Raises CryofixError as
+    `check_inside`, or if a diameter is no length in the image.
     """
     particles = table.particles
     rows, columns = info.shape
@@ -84,7 +90,7 @@ def to_our_frame(
         _refuse(particles, info, far, table)
     remarks.cut += int((distance > _ROUNDING).sum())
     remarks.furthest_px = max(remarks.furthest_px, float(distance.max(initial=0)))
-    return particles.flipped(info) if origin == "bottom" else particles
+    return particles.flipped(info, last_row) if origin == "bottom" else particles
 
 
 def check_inside(particles: Particles, info: MicrographInfo, source: Path) -> None:

@@ -10,6 +10,7 @@ there y counts from the last row in the file.
 Source: RELION's documentation, "Conventions" and "STAR files".
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -62,7 +63,7 @@ def relion_files(
     Arguments and errors are those of `write_relion`.
     """
     check_known(option_key("kind"), kind, ("autopick", "manualpick"))
-    root = Path(project).absolute()
+    root = plain(project)
     names = [star_name(relative_name(micrograph, root)) for micrograph in micrographs]
     files: dict[Path, str] = {}
     for name in names:
@@ -102,7 +103,7 @@ def write_relion_particles(
     check_option(voltage_kv, "voltage_kv")
     check_option(spherical_aberration_mm, "spherical_aberration_mm", zero=True)
     check_option(amplitude_contrast, "amplitude_contrast", zero=True)
-    root = Path(project).absolute()
+    root = plain(project)
     groups: dict[float, int] = {}
     tables = []
     for entry in entries:
@@ -150,8 +151,13 @@ def _picks(particles: Particles) -> pd.DataFrame:
 
 def relative_name(path: Path, root: Path) -> str:
     """Return ``path`` as seen from RELION's project ``root``; absolute if it is elsewhere."""
-    path = path.absolute()
+    path = plain(path)
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def plain(path: str | Path) -> Path:
+    """Return the absolute path without ``..``; a link keeps its own name."""
+    return Path(os.path.abspath(path))  # noqa: PTH100  # resolve() follows links
 
 
 RELION = Format(
@@ -161,6 +167,7 @@ RELION = Format(
     write_relion,
     folders=("**/*.star",),
     from_bottom=("tiff",),
+    last_row=0,
     alias="star",
     takes_low_scores=False,
 )

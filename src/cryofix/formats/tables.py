@@ -84,9 +84,12 @@ class Particles:
         diameter = None if self.diameter_px is None else self.diameter_px * factor
         return Particles(self.x * factor, self.y * factor, self.score, diameter)
 
-    def flipped(self, info: MicrographInfo) -> "Particles":
-        """Turn y over: y = height - row, which is its own inverse (and keeps 0 <= y <= height)."""
-        return replace(self, y=info.shape[0] - self.y)
+    def flipped(self, info: MicrographInfo, last_row: int = 1) -> "Particles":
+        """Turn y over, which is its own inverse; ``last_row`` is the y of the image's last row.
+
+        With 1, y = height - row, which keeps 0 <= y <= height.
+        """
+        return replace(self, y=info.shape[0] - 1 + last_row - self.y)
 
     def diameters(
         self, given: float | None, option: str = "diameter_px"
@@ -173,6 +176,8 @@ class Format:
     """What to say of a folder in which no pattern matches; empty if ``read`` takes the folder."""
     from_bottom: tuple[ImageKind, ...] | None = ()
     """Kinds of images whose y counts from the last row in the file; None if the user has to say."""
+    last_row: int = 1
+    """The y of that row: 1 in CryoPPP (y = height - row), 0 where a program turns images over."""
     alias: str = ""
     """What people call it by its suffix, where that is another word."""
     file: str = ""

@@ -35,7 +35,7 @@ def read_topaz(path: Path, downsample: float = 1) -> list[Table]:
 
 
 def write_topaz(path: Path, entries: Sequence[Entry], downsample: float = 1) -> list[Path]:
-    """Write one file; scores are written where all micrographs have them.
+    """Write one file; scores are written where all micrographs with particles have them.
 
     ``downsample`` is by what the images that Topaz will see are shrunk; the rounding to integers
     then costs up to half of it, in pixels at full resolution.
@@ -48,7 +48,7 @@ def write_topaz(path: Path, entries: Sequence[Entry], downsample: float = 1) -> 
         "x_coord": np.rint(each.x / downsample).astype(int),
         "y_coord": np.rint(each.y / downsample).astype(int),
     }
-    if all(entry.particles.score is not None for entry in entries):
+    if all(entry.particles.score is not None for entry in entries if len(entry.particles)):
         columns["score"] = np.empty(0) if each.score is None else each.score
     write_table(path, columns, "\t", header=True)
     return [path]

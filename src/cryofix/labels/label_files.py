@@ -9,7 +9,7 @@ import numpy as np
 from cryofix.errors import CryofixError, check_range
 from cryofix.files import atomic_write
 from cryofix.formats import MicrographInfo, Particles, read_coordinates, write_coordinates
-from cryofix.formats.names import image_stem
+from cryofix.formats.names import image_stem, micrograph_name
 
 Point = tuple[float, float]
 """(x, y) of a centre: column and row, in pixels of the file."""
@@ -62,7 +62,8 @@ class Labels:
             name: folder / f"{image_stem(info.path)}.csv" for name, info in micrographs.items()
         }
         found: dict[str, Particles] = {}
-        if any(folder.glob("*.csv")):
+        names = {micrograph_name(info.path) for info in micrographs.values()}
+        if any(micrograph_name(path.stem) in names for path in folder.glob("*.csv")):
             found = read_coordinates(folder, micrographs, format="cryoppp", allow_empty=True)
         for name in found:
             if not files[name].exists():
@@ -70,8 +71,7 @@ class Labels:
                     f"{folder} labels {micrographs[name].path.name} in a file of another name:"
                     f" call it {files[name].name}"
                 )
-        listed = folder / SKIPPED
-        skipped = set(listed.read_text().splitlines()) if listed.exists() else set()
+        skipped = _listed(folder)
         entries = {
             name: Entry(_points(found.get(name)), name in skipped and name not in found)
             for name in micrographs
@@ -186,7 +186,8 @@ class Labels:
         """Write what changes on the disk before it counts."""
         info, after = self.micrographs[name], {**self.entries, name: entry}
         if entry.skipped != self.entries[name].skipped:
-            names = [each for each, its in after.items() if its.skipped]
+            others = [each for each in _listed(self.folder) if each not in after]
+            names = [*others, *(each for each, its in after.items() if its.skipped)]
             with atomic_write(self.folder / SKIPPED) as temporary:
                 temporary.write_text("".join(f"{each}\n" for each in names))
         if entry.points is not None:
@@ -196,6 +197,12 @@ class Labels:
         else:
             (self.folder / f"{image_stem(info.path)}.csv").unlink(missing_ok=True)
         self.entries[name] = entry
+
+
+def _listed(folder: Path) -> list[str]:
+    """Return the names of the micrographs that were skipped, in this session or another."""
+    file = folder / SKIPPED
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def nearest(points: tuple[Point, ...], to: Point, reach: float) -> int | None:

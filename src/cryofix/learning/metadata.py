@@ -5,6 +5,7 @@ terminals, so only plain values of known types and ranges leave this module.
 """
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -96,6 +97,15 @@ def checked_metadata(found: Any) -> dict[str, Any]:
 def learnt_masks(metadata: Mapping[str, Any]) -> bool:
     """Say whether a model has learnt what masks say, and knows of no particle."""
     return _value(metadata, "config.data.masks") is not None
+
+
+def refuse_masks(metadata: Mapping[str, Any], model: str | Path) -> None:
+    """Raise CryofixError if a model, called ``model``, has learnt masks: it cannot pick."""
+    if learnt_masks(metadata):
+        raise CryofixError(
+            f"checkpoint={model} has learnt masks and not particles, so it cannot pick: score what"
+            " it predicts with cryofix.evaluate"
+        )
 
 
 def averages_views(metadata: Mapping[str, Any], asked: bool | None) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,22 @@ class Program:
         """Return a threshold on the scale of the program."""
         if self.levels is None:
             return threshold
-        place = int(np.ceil(threshold * len(self.levels) - 1e-9)) - 1
-        return float(self.levels[min(max(place, 0), len(self.levels) - 1)])
+        ranks = (np.arange(1, len(self.levels) + 1) / len(self.levels)).astype(np.float32)
+        place = int(np.searchsorted(ranks, np.float32(threshold), side="left"))
+        return float(self.levels[min(place, len(self.levels) - 1)])
 
     def unit_score(self, own: float) -> float:
-        """Return in [0, 1] what a threshold on the program's scale is."""
+        """Return in [0, 1] what a threshold on the program's scale is.
+
+        Raises CryofixError if all scores lie below it.
+        """
+        scores = [each.score for each in self.picks.values() if each.score is not None]
+        known = np.concatenate([*scores, np.empty(0)]) if self.levels is None else self.levels
+        if known.size and own > (highest := float(known.max())):
+            raise CryofixError(
+                f"threshold={own:g} is above all scores of {self.name}, which reach {highest:g}:"
+                " lower it, or leave it out to choose one on validation"
+            )
         if self.levels is None:
             return own
         # Half a rank lower, because thresholds are rounded up to a fixed grid.
@@ -78,6 +90,14 @@ def read_program(name: str, source: Any, micrographs: Mapping[str, MicrographInf
             f" picks={{{name}: {{path: FILE_OR_FOLDER, y_origin: top}}}}"
         )
     path = options.pop("path")
+    if not isinstance(path, str | int | Path):
+        raise CryofixError(
+            f"picks.{name}={path} is no file or folder: give the path of one for each program"
+        )
+    path = str(path)
+    for key in ("micrographs", "keys"):
+        if key in options:
+            raise CryofixError(f"picks.{name}.{key} is no option of a format: leave it out")
     prefix = "picks." if name == "picks" else f"picks.{name}."
     read = {"allow_empty": True, "keys": CommandKeys(prefix, prefix), **options}
     try:

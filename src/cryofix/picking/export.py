@@ -12,7 +12,7 @@ from cryofix.formats import FORMATS, MicrographInfo, Particles, write_coordinate
 from cryofix.formats.names import image_stem
 from cryofix.formats.option_keys import CommandKeys, check_option, keys_of_command
 from cryofix.formats.registry import ALIASES, find_writer
-from cryofix.formats.relion import relative_name, relion_files
+from cryofix.formats.relion import plain, relative_name, relion_files
 from cryofix.formats.star import star_name
 
 LOW_SCORES = "relion_low_scores"
@@ -106,7 +106,7 @@ class Export:
                 relion_files(folder / "relion", sources, **relion)
         if "relion_particles" in self.formats:
             for source in sources:
-                star_name(relative_name(source, Path(relion["project"]).absolute()))
+                star_name(relative_name(source, plain(relion["project"])))
 
     def write(self, folder: Path, found: Found) -> tuple[dict[str, Path], list[Path]]:
         """Write all formats into ``folder``.

@@ -13,7 +13,7 @@ from torch import nn
 
 from cryofix.errors import CryofixError
 from cryofix.files import A_DAY, remove_leftovers
-from cryofix.learning.metadata import learnt_masks
+from cryofix.learning.metadata import refuse_masks
 from cryofix.picking.export import Export
 from cryofix.picking.folder import FOLDERS, keep_to_this_run
 from cryofix.picking.jobs import Outcome, Work, choose_device, choose_workers, run_jobs
@@ -85,11 +85,7 @@ class Session:
         process, and ``keys`` are those of ``pick.yaml``. Raises CryofixError for the first setting
         that does not work, naming it.
         """
-        if learnt_masks(metadata):
-            raise CryofixError(
-                f"checkpoint={model} has learnt masks and not particles, so it cannot "
-                "pick: score what it predicts with cryofix.evaluate"
-            )
+        refuse_masks(metadata, model)
         numbers = {key: None if keys[key] is None else float(keys[key]) for key in NUMBERS}
         size = numbers["min_size"], numbers["max_size"]
         selection = PickSelection.choose(
