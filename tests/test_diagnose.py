@@ -183,6 +183,10 @@ def test_a_checkpoint_cannot_name_code_to_run(
     [
         ([], ["give either checkpoint=RUN", "probabilities=FILE"]),
         (["checkpoint=a", "probabilities=b"], ["give either checkpoint=RUN"]),
+        (
+            ["probabilities={p}", "prior=0.04", "mask=bernoulli"],
+            ["mask=bernoulli looks at labelled pixels of both classes", "give truth="],
+        ),
         (["probabilities=nowhere.npy"], ["probabilities=nowhere.npy does not exist"]),
         (["checkpoint=nowhere"], ["checkpoint=nowhere does not exist"]),
         (["probabilities={p}", "truth=nowhere"], ["truth=nowhere does not exist"]),

@@ -9,6 +9,8 @@ import torch
 
 from cryofix.learning import checkpoint
 from cryofix.learning.checkpoint import load_picker
+from cryofix.sweeps.collect import collect
+from cryofix.sweeps.runs import State
 from support import SMALL, message, results, run_train
 
 FEW = ("data.labelled_particles=4", "data.particles_per_micrograph=20")
@@ -61,6 +63,46 @@ def test_a_prior_that_is_given_is_not_estimated_too(
     words = ("prior.estimate=em", "prior.value=0.05", f"output={tmp_path / 'run'}")
     said = message(capsys, *SMALL, *words)
     assert "prior.estimate=em has no effect here: prior.value=0.05 is taken as it is" in said
+
+
+def test_masks_that_compare_labelled_classes_need_both(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = f"output={tmp_path / 'run'}"
+    said = message(capsys, *SMALL, *FEW, "mask=bernoulli", where)
+    assert "mask=bernoulli compares labelled particles with labelled background" in said
+    said = message(capsys, *SMALL, "mask=adamatch", "data.centred_share=1", where)
+    assert "data.centred_share=1 leaves mask=adamatch no labelled tile" in said
+
+
+def test_a_key_that_a_preset_sets_for_its_own_mask_is_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("experiment=few_labels", "mask=symmetric", *SMALL, *FEW, f"output={tmp_path / 'run'}")
+    said = message(capsys, *words)
+    assert "mask.share_end is not a key of what you chose: experiment=few_labels sets it" in said
+    said = message(capsys, *words, "~mask.share_end")
+    assert "simulated_start" in said  # which comes next, and is not there
+
+
+def test_keys_of_the_split_are_given_by_the_names_that_results_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = message(capsys, *SMALL, "data.ratio=0.9", f"output={tmp_path / 'run'}")
+    assert "data.ratio=0.9 is given as ratio=0.9, which results and tables name" in said
+
+
+def test_what_a_job_is_refused_for_stands_in_the_report(tmp_path: Path) -> None:
+    folder = f"hydra.sweep.dir={tmp_path}"
+    for words, because in (
+        (("prior.value=0.05,0.06", "prior.estimate=em"), "prior.value=0.05 is taken as it is"),
+        (("output=/nowhere", "seed=0,1"), "a sweep writes to hydra.sweep.dir"),
+    ):
+        with pytest.raises(SystemExit):
+            run_train("-m", *SMALL, *words, folder)
+        first, second = collect(tmp_path).runs
+        assert (first.state, second.state) == (State.FAILED, State.FAILED)
+        assert f"has no effect here: {because}" in first.reason
 
 
 def test_training_starts_from_the_weights_of_another_run(tmp_path: Path) -> None:

@@ -121,19 +121,48 @@ def entry_point(
         def job(config: DictConfig) -> Any:
             try:
                 _refuse_a_launcher_alone()
-                check_types(to_plain(config), *COMMANDS[name])
+                _check_keys(config, name)
                 return function(config)
             except USER_ERRORS as error:
                 if isinstance(error, Stopped) and runs_a_whole_sweep():
                     _give_up(error, name)  # Hydra takes it for the end of one job
                 # The jobs of a sweep go on without this one; Hydra needs to see why it failed.
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    _note_failure(error, name)
                     raise
                 _give_up(error, name)
 
         return command
 
     return decorate
+
+
+def _check_keys(config: DictConfig, name: str) -> None:
+    """Check keys and types, and say where a key is from that a preset has set for another mask."""
+    try:
+        check_types(to_plain(config), *COMMANDS[name])
+    except CryofixError as error:
+        key, hydra_config = str(error).partition(" ")[0], HydraConfig.get()
+        preset = hydra_config.runtime.choices.get("experiment")
+        typed = [word.lstrip("+~").partition("=")[0] for word in hydra_config.overrides.task]
+        if "is not a key" not in str(error) or not preset or key in typed:
+            raise
+        said = str(error).partition(": ")[0]
+        raise CryofixError(
+            f"{said} of what you chose: experiment={preset} sets it; add ~{key}"
+        ) from error
+
+
+def _note_failure(error: BaseException, name: str) -> None:
+    """Let the report know of a training that failed before it could say so."""
+    from cryofix.explaining import explain
+    from cryofix.files import write_json
+
+    path = Path(HydraConfig.get().runtime.output_dir) / "status.json"
+    if name != "train" or not path.parent.is_dir():
+        return
+    if not path.exists() or "started" not in path.read_text():  # else it is the run's own
+        write_json(path, {"state": "failed", "error": explain(error, name)})
 
 
 def _say_unless_refused(failed: threading.ExceptHookArgs) -> None:

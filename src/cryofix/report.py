@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from cryofix.config import entry_point
-from cryofix.errors import CryofixError, reason
+from cryofix.errors import CryofixError, check_range, reason
 from cryofix.sweeps.collect import collect
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ MOST_JOBS = 100_000
 @entry_point("report")
 def main(config: DictConfig) -> float:
     """Print and write the report; return the number of finished runs."""
+    check_range("every_seconds", config.every_seconds, 0, 86_400)
     console = Console()
     summary = _look(config)
     from cryofix.sweeps.report_forms import render, write_report

@@ -20,13 +20,17 @@ from cryofix.config import (
     to_plain,
     typed_targets,
 )
-from cryofix.errors import Stopped
+from cryofix.errors import CryofixError, Stopped
 from cryofix.experiment.run_folder import claimed, finished, headline, holds_a_run, refuse_another
 from cryofix.files import write_json
 from cryofix.sweeps.resume import resumed
 
 if TYPE_CHECKING:
     from cryofix.distributed import Ranks
+
+
+OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
+"""Keys that the data module takes from the top level."""
 
 
 @entry_point("train", arguments=resumed)
@@ -52,7 +56,9 @@ def main(config: DictConfig) -> float:
             held.enter_context(claimed(folder))
             if not holds_a_run(folder):
                 return None
-            refuse_another(folder, to_plain(config))
+            in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+            key = "hydra.sweep.dir" if in_sweep else "output"
+            refuse_another(folder, to_plain(config), key)
             return finished(folder)
 
         results = on_first(results_of_before)
@@ -76,6 +82,13 @@ def refuse_idle_keys(config: dict[str, Any]) -> None:
     from cryofix.data.labelling import Labelling
 
     data, prior = config["data"], config["prior"]["value"]
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        refuse_idle(["output"], "a sweep writes to hydra.sweep.dir")
+    for word in HydraConfig.get().overrides.task:
+        key, _, value = word.lstrip("+").partition("=")
+        if key in {f"data.{each}" for each in OF_SPLIT}:
+            short = key.removeprefix("data.")
+            raise CryofixError(f"{word} is given as {short}={value}, which results and tables name")
     if data.get("labels") == "partial" and data.get("test"):
         reason = "of partial labels no pick can be called wrong, so that nothing can be tested"
         refuse_idle(["data.test"], reason)
@@ -103,7 +116,8 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
     quiet = ranks.rank > 0
     goes_on = again(folder) if ranks.world_size == 1 else "the same command"
     with run_status(folder, ranks.rank, goes_on) as status, Display(quiet=quiet) as display:
-        display.console.print(f"run folder: {folder}", highlight=False, soft_wrap=True)
+        say(display.console, f"run folder: {folder}")
+        status.update(overrides=list(hydra_config.overrides.task))
         barrier()
         plain = to_plain(config)
         on_first(lambda: ranks.check(plain, output_as_written(config, folder)))
@@ -125,7 +139,7 @@ def train(config: DictConfig, folder: Path, ranks: "Ranks") -> float:
         )
         experiment.guard.console = display.console
         experiment.guard.listener = lambda alarm: status.update(alarm=alarm)
-        display.console.print(experiment.policy.describe(), highlight=False, soft_wrap=True)
+        say(display.console, experiment.policy.describe())
         results = experiment.run()
         if results is None:
             return math.nan

@@ -139,9 +139,11 @@ class LocalLauncher(Launcher):
 
     def _slots(self) -> list[tuple[str, ...]]:
         """Return the GPUs of each slot, none at all on a machine without."""
-        from cryofix.errors import CryofixError
+        from cryofix.errors import CryofixError, check_range
         from cryofix.processes import cores_at_hand
 
+        check_range("hydra.launcher.cpus_per_task", self.cpus_per_task, 1, 10_000)
+        check_range("hydra.launcher.jobs_at_once", self.jobs_at_once, 1, 10_000)
         devices = _gpus() if self.gpus_per_node != 0 else []
         each = self.gpus_per_node if self.gpus_per_node is not None else min(len(devices), 1)
         if each == 0:

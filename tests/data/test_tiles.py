@@ -108,6 +108,16 @@ def test_marks_stay_inside_their_targets_under_every_geometry(annotated: list[An
     assert found > 40
 
 
+def test_micrographs_with_and_without_particles_have_as_many_uniform_tiles(
+    annotated: list[Annotated],
+) -> None:
+    both = [annotated[0], replace(annotated[1], particles=Particles.empty())]
+    every = stream(both)
+    tiles = [tile for tile in map(every.__getitem__, range(400)) if tile["uniform"]]
+    of_first = sum(tile["micrograph"] == 0 for tile in tiles)
+    assert abs(of_first - len(tiles) / 2) < 3 * math.sqrt(len(tiles) / 4)
+
+
 def test_uniform_tiles_hold_the_share_of_particle_pixels_that_micrographs_do() -> None:
     random = np.random.default_rng(0)
     ramp = Ramp("r", Path("r.mrc"), Path("r.npy"), (400, 400), (400, 400), None)

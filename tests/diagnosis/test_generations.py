@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cryofix.diagnosis.generations import AT_REST, MOST_GENERATIONS, follow
-from cryofix.masking import Adsh, ClassAware, FreeMatch, NoMask, PolicyContext, Quota, Symmetric
+from cryofix.diagnosis.observation import Observation
+from cryofix.masking import (
+    Adsh,
+    Bernoulli,
+    ClassAware,
+    FreeMatch,
+    NoMask,
+    PolicyContext,
+    Quota,
+    Symmetric,
+)
 from cryofix.metrics.histogram import ProbabilityHistogram
 
 CONTEXT = PolicyContext(prior=0.04, progress=1.0)
@@ -84,6 +94,21 @@ def test_a_runaway_to_particles_is_seen(teacher: Teacher) -> None:
     course = follow(FreeMatch(), ProbabilityHistogram.from_arrays(*teacher), CONTEXT)
     assert course.outcome == "floods"
     assert course.generations[-1].predicted_share > 0.5
+
+
+def test_labelled_tiles_are_seen_by_each_new_teacher(teacher: Teacher) -> None:
+    p, truth = teacher
+    policy = Bernoulli(decay=0.0)
+    histogram = ProbabilityHistogram.from_arrays(p, truth)
+    observation = Observation("x", histogram, None, 0.04, histogram, histogram, None)
+    course = follow(policy, histogram, observation.context(1.0))
+    last = course.generations[-1]
+    moved = 1 / (1 + np.exp(-(np.log(p.astype(float) / (1 - p.astype(float))) + last.shift)))
+    # What the mask knows of each class: the mean of 1 - p on background and of p on particles.
+    missing = moved[~truth].mean(), 1 - moved[truth].mean()
+    keep = np.array(missing) / max(missing)
+    assert last.background_keep == pytest.approx(keep[0], abs=0.02)
+    assert last.particle_keep == pytest.approx(keep[1], abs=0.02)
 
 
 def test_a_teacher_that_finds_nothing_has_collapsed_already() -> None:

@@ -46,8 +46,30 @@ def test_the_sweep_is_typed_again_into_its_folder(swept: Path) -> None:
 
 def test_what_is_given_anew_wins(swept: Path) -> None:
     words = resumed(["-m", f"resume_sweep='{swept}'", "hydra.launcher.mem_gb=32", "data.extra=2"])
-    assert words[:3] == ["-m", "hydra.launcher.mem_gb=32", "data.extra=2"]
-    assert [word for word in words if "mem_gb" in word or "extra" in word] == words[1:3]
+    assert [word for word in words if "mem_gb" in word or "extra" in word] == [
+        "hydra.launcher.mem_gb=32",
+        "data.extra=2",
+    ]
+
+
+def test_keys_that_are_typed_again_keep_their_order_which_numbers_the_jobs(swept: Path) -> None:
+    words = resumed([f"resume_sweep={swept}", "seed=0,1", "mask.threshold=0.6,0.7", "ratio=0.1"])
+    assert words[:2] == ["--multirun", "ratio=0.1"]
+    assert words[4:7] == ["mask=symmetric", "mask.threshold=0.6,0.7", "seed=0,1"]
+
+
+def test_overrides_are_taken_whole_or_not_at_all(swept: Path) -> None:
+    long = "data.never_scored=[" + ",".join(f"Falcon_{number:04}" for number in range(400)) + "]"
+    for line in (long, "data.images='/data/my  set/*.mrc'"):
+        (swept / "multirun.yaml").write_text(
+            yaml.safe_dump({"hydra": {"overrides": {"hydra": [], "task": [line]}}}, width=10**6)
+        )
+        assert resumed([f"resume_sweep={swept}"])[1] == line
+    (swept / "multirun.yaml").write_text(
+        yaml.safe_dump({"hydra": {"overrides": {"hydra": [], "task": ["seed=0\nratio=1"]}}})
+    )
+    with pytest.raises(CryofixError, match="is no line of text"):
+        resumed([f"resume_sweep={swept}"])
 
 
 def test_a_folder_that_is_no_sweep_is_named(tmp_path: Path) -> None:

@@ -344,6 +344,23 @@ def test_a_rerun_makes_a_failure_good_and_counts_once(sweep: Any, make_results: 
     assert len(found.notes) == 2
 
 
+def test_a_run_goes_by_what_trained_it_and_not_by_a_start_that_was_refused(
+    sweep: Any, make_results: Any
+) -> None:
+    typed = ["mask=none", "seed=0", "data.never_scored=[" + ",".join(["x" * 40] * 30) + "]"]
+    status = {"state": "finished", "overrides": typed}
+    sweep.run("0", ["mask=none", "seed=0", "ratio=0.9"], make_results("none", 0.1, 0), status)
+    assert only(sweep.path).overrides == tuple(typed)
+
+
+def test_the_same_training_in_two_folders_counts_once(sweep: Any, make_results: Any) -> None:
+    for name in ("a", "b"):
+        overrides = ["seed=0", f"output=/runs/{name}", f"cache=/{name}"]
+        sweep.run(name, overrides, make_results("none", 0.1, 0), {"state": "finished"})
+    found = collect(sweep.path)
+    assert len(found.runs) == len(found.notes) == 1
+
+
 def test_natural_order_reads_numbers() -> None:
     assert sorted(["10", "9", "0.1", "0.05", "b2", "b10"], key=natural_key) == [
         "0.05",

@@ -117,6 +117,17 @@ def test_label_draws_are_the_units_when_there_are_several(sweep: Any, make_resul
     assert gain.verdict == "unclear"
 
 
+def test_the_mean_is_what_the_interval_is_about(sweep: Any, make_results: Any) -> None:
+    for number, (draw, seed, lift) in enumerate(
+        [(0, 0, 0.09), (0, 1, 0.10), (0, 2, 0.11), (1, 0, 0.02), (2, 0, 0.03)]
+    ):
+        result = make_results("none", 0.05, seed, draw)
+        sweep.finished(str(number), set_scores(result, 0.5, 0.5 + lift))
+    (row,) = rows(sweep.path)
+    assert row.gain.mean == pytest.approx(0.05)
+    assert np.mean(row.gain.interval) == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(("gain", "verdict"), [(0.05, "better"), (-0.05, "worse")])
 def test_better_needs_three_seeds_and_three_draws(
     sweep: Any, make_results: Any, gain: float, verdict: str

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from cryofix.errors import CryofixError, check_ranges
+from cryofix.formats.names import image_stem
 
 FEWEST = 3
 """Micrographs with coordinates of which one can be tested on, one validated on, one learnt from."""
@@ -50,7 +52,8 @@ class Splitting:
     label_draw: int = 0
     """What the draws depend on."""
     never_scored: tuple[str, ...] = ()
-    """Micrographs whose labels are too incomplete to be scored on; they stay in training."""
+    """Micrographs, with or without suffix, whose labels are too incomplete to be scored on; they
+    stay in training."""
     labelled_area: float = 1.0
     labelled_windows: int = 1
     """Share, in (0, 1], of each labelled micrograph that has labels, in so many windows of one
@@ -58,6 +61,9 @@ class Splitting:
     them counts for neither side."""
 
     def __post_init__(self) -> None:
+        named = map(PurePosixPath, self.never_scored)
+        plain = tuple(str(each.with_name(image_stem(each.name))) for each in named)
+        object.__setattr__(self, "never_scored", plain)
         check_ranges(self, split_seed=(0, 2**32 - 1), label_draw=(0, 2**32 - 1))
         if not 0 < self.ratio <= 1:
             raise CryofixError(

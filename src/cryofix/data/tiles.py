@@ -185,7 +185,7 @@ class TileStream(Dataset[dict[str, Any]]):
         random = sample_generator(self.seed, self.stream, index)
         micrograph = int(random.integers(len(self.micrographs)))
         annotated = self.micrographs[micrograph]
-        centred = self._centred_on(annotated, random)
+        centred, uniform = self._centred_on(annotated, random)
         row, column = self._place(annotated, centred, random)
         shape = annotated.micrograph.shape
         height, width = min(self.tile_px, shape[0]), min(self.tile_px, shape[1])
@@ -214,20 +214,26 @@ class TileStream(Dataset[dict[str, Any]]):
             "valid": torch.from_numpy(valid)[None],
             "known": torch.from_numpy(known)[None],
             "visible": torch.from_numpy(np.stack(whole)),
-            "uniform": centred is None,
+            "uniform": uniform,
             "micrograph": micrograph,
             "index": index,
         }
 
     def _centred_on(
         self, annotated: Annotated, random: np.random.Generator
-    ) -> tuple[float, float] | None:
-        """Draw the (y, x) of a particle to be near a tile's middle; None for a place anywhere."""
+    ) -> tuple[tuple[float, float] | None, bool]:
+        """Draw the (y, x) of a particle to be near a tile's middle; None for a place anywhere.
+
+        Beside it stands whether the tile is uniform. Of a micrograph without particles no larger
+        share is, or its pixels would count more than those of others.
+        """
         particles = annotated.particles
-        if particles is None or not len(particles) or random.uniform() >= self.centred_share:
-            return None
+        if particles is None or random.uniform() >= self.centred_share:
+            return None, True
+        if not len(particles):
+            return None, False
         which = random.integers(len(particles))
-        return float(particles.y[which]), float(particles.x[which])
+        return (float(particles.y[which]), float(particles.x[which])), False
 
     def _place(
         self, annotated: Annotated, centred: tuple[float, float] | None, random: np.random.Generator

@@ -71,6 +71,11 @@ def diagnose(observation: Observation, policy: MaskingPolicy, progress: float = 
     if not 0 <= progress <= 1:
         raise CryofixError(f"progress={progress} is not between 0 and 1: 1 is the end of the stage")
     context = observation.context(progress)
+    if policy.uses_labels and context.labelled_prob is None:
+        raise CryofixError(
+            f"mask={policy.name} looks at labelled pixels of both classes, and {observation.source}"
+            " has none: give truth= or a checkpoint with complete labels, or take another mask"
+        )
     masked = apply_policy(policy, histogram, context)
     # One pixel of every bin that has any.
     filled = torch.from_numpy(CENTRES[histogram.total > 0].astype(np.float32))

@@ -16,9 +16,10 @@ changes of ranking. It says what the mask does by itself.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from scipy.special import logit
 
 from cryofix.diagnosis.policies import QUICK_SIDE, Masked, apply_policy
@@ -112,7 +113,11 @@ def follow(
     for number in range(MOST_GENERATIONS + 1):
         probability = shift_log_odds(shift)
         positive = LOGITS + shift >= 0
-        masked = apply_policy(policy, histogram, context, probability, QUICK_SIDE)
+        here = context
+        if context.labelled_prob is not None:  # the next teacher's p moves there too
+            moved = torch.sigmoid(torch.logit(context.labelled_prob) + shift)
+            here = replace(context, labelled_prob=moved)
+        masked = apply_policy(policy, histogram, here, probability, QUICK_SIDE)
         rates = masked.rates(None)
         step = balance_step(masked, probability, total, policy.target == "soft")
         recall = divide(reference[positive].sum(), reference.sum())

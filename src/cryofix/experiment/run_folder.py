@@ -52,23 +52,25 @@ def holds_a_run(folder: Path) -> bool:
     return (folder / "results.json").exists() or bool(_checkpoints(folder))
 
 
-def refuse_another(folder: Path, config: dict[str, Any]) -> None:
+def refuse_another(folder: Path, config: dict[str, Any], key: str = "output") -> None:
     """Compare a configuration with that of the run in a folder, if there is one.
 
-    Raises CryofixError when the folder holds a run with other settings; nothing in it is touched.
+    ``key`` is what chooses the folder. Raises CryofixError when the folder holds a run with other
+    settings; nothing in it is touched.
     """
     different = differences(folder, config)
     if different:
         before, now = with_effect(_recorded(folder)), with_effect(config)
         shared = [key for key in different if key in before and key in now]
         if shared:
-            key = shared[0]
+            first = shared[0]
             more = f" ({len(different)} differences)" if len(different) > 1 else ""
-            held = f"with {key}={before[key]}, not {now[key]}{more}"
+            held = f"with {first}={before[first]}, not {now[first]}{more}"
         else:
             held = f"of another version of cryofix, in which {different[0]} is not the same setting"
+        where = f"output={folder}" if key == "output" else str(folder)
         raise CryofixError(
-            f"output={folder} holds a run {held}: choose another output, or remove the folder"
+            f"{where} holds a run {held}: choose another {key}, or remove the folder"
         )
 
 

@@ -57,7 +57,7 @@ from cryofix.learning.network import UNTRAINED, build_network
 from cryofix.learning.prior import estimate_prior, label_shift
 from cryofix.learning.regularisers import Regulariser
 from cryofix.learning.settings import StageSettings, Steps
-from cryofix.learning.views import check_pairs
+from cryofix.learning.views import check_labels, check_pairs
 from cryofix.masking import MaskingPolicy
 from cryofix.metrics.histogram import ProbabilityHistogram
 from cryofix.metrics.particles import Thresholds, pooled_particles, pooled_pixels
@@ -104,6 +104,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         check_pairs(self.config, self.ranks.world_size)
+        check_labels(self.policy, self.config["data"], self.data.labelling.partial)
         settings, _ = self.ranks.trainer_settings(self.config["trainer"])
         check_trainer(settings, alone=self.ranks.world_size == 1)
         self._users_parts("burn_in")  # says what is wrong with them before anything is trained
@@ -329,8 +330,12 @@ class Experiment:
         self.prior = replace(self.prior, unlabelled=found)
         self.guard.prior = self.prior
         self.tell(prior=self.prior.as_dict())
+        if found is None and self.prior.estimate == "em":
+            line = "prior.estimate=em finds nothing: there is no unlabelled micrograph to look at"
+            say(self.display.console, line, style="yellow")
         if found is not None:
-            range_ = [label_shift(self.at_fork, factor * start) for factor in (0.5, 2)]
+            odds = [factor * start / (1 - start) for factor in (0.5, 2)]
+            range_ = [label_shift(self.at_fork, each / (1 + each)) for each in odds]
             low, high = (percent(share, 2) for share in range_)
             known = percent(start, 2)
             doubt = f", which is too far from {known} to be believed"
@@ -338,8 +343,8 @@ class Experiment:
             say(
                 self.display.console,
                 f"prior: EM on unlabelled micrographs finds {percent(found, 2)} ({low} or {high},"
-                f" if the model were calibrated to half or twice {known}){doubt}; training uses"
-                f" {percent(self.prior.value, 2)}, from {self.prior.source}.",
+                f" if the model were calibrated to half or twice the odds of {known}){doubt};"
+                f" training uses {percent(self.prior.value, 2)}, from {self.prior.source}.",
             )
 
     def _labels_and_picks(self, selected: str) -> dict[str, int]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from cryofix.data.intensity import change_intensity, sample_generator
 from cryofix.errors import CryofixError
 from cryofix.learning.settings import CutMix, Views
-from cryofix.masking import PseudoLabels
+from cryofix.masking import MaskingPolicy, PseudoLabels
 
 # Streams of random numbers; 13 is that of torch's global generator. One for each strong view.
 LABELLED_VIEW, WEAK_VIEW = 10, 11
@@ -141,6 +141,24 @@ def _inside(length: int, area: Any, place: Any, device: torch.device) -> Tensor:
     )
     position = torch.arange(length, device=device)
     return (position >= start) & (position < end)
+
+
+def check_labels(policy: MaskingPolicy, data: Mapping[str, Any], partial: bool) -> None:
+    """Refuse a mask that needs labelled pixels which training does not have.
+
+    Raises CryofixError: ``data``, the keys of the data set, centres all labelled tiles, or labels
+    are ``partial`` and the mask looks at background.
+    """
+    if policy.uses_labels and data["centred_share"] == 1:
+        raise CryofixError(
+            f"data.centred_share=1 leaves mask={policy.name} no labelled tile whose place does not"
+            " depend on particles: lower it, or take another mask"
+        )
+    if policy.uses_background and partial:
+        raise CryofixError(
+            f"mask={policy.name} compares labelled particles with labelled background, which"
+            " partial labels do not know: take another mask, such as quota"
+        )
 
 
 def check_pairs(config: Mapping[str, Any], processes: int) -> None:

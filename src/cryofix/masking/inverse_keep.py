@@ -56,7 +56,7 @@ class InverseKeep(MaskingPolicy):
         )
         require(cap >= 1, "cap", cap, "give a number of at least 1, such as 10")
         self.policy = policy
-        self.uses_labels = policy.uses_labels
+        self.uses_labels, self.uses_background = policy.uses_labels, policy.uses_background
         self.cap = float(cap)
         self.rates = RunningMean(1.0, 1.0, decay=decay)  # of background, of particle
 

@@ -142,6 +142,8 @@ class MaskingPolicy(nn.Module, ABC):
     hard_mask: ClassVar[bool] = True
     #: Whether `PolicyContext.labelled_prob` is looked at; it costs the teacher another pass.
     uses_labels: bool = False
+    #: Whether it looks at labelled background, which partial labels do not know.
+    uses_background: bool = False
 
     def __init__(
         self, *, target: str = "hard", temperature: float = 1.0, name: str | None = None

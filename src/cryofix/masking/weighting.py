@@ -148,7 +148,7 @@ class Bernoulli(MaskingPolicy):
     """
 
     name = "bernoulli"
-    uses_labels = True
+    uses_labels = uses_background = True
 
     def __init__(self, gamma: float = 1.0, decay: float = 0.999, **common: Unpack[Common]) -> None:
         super().__init__(**common)

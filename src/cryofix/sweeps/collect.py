@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryofix.errors import CryofixError
-from cryofix.sweeps.reading import Unreadable, last_change, mapping, planned, tail, text, texts
+from cryofix.experiment.run_folder import has_effect
+from cryofix.sweeps.reading import Unreadable, last_change, mapping, override_lines, planned, tail
 from cryofix.sweeps.runs import Run, State, find_folders, job_ended, read_run
+from cryofix.sweeps.varied import split_override
 
 Expand = Callable[[Sequence[str], Mapping[str, str]], Sequence[Sequence[str]]]
 """From the override lines of a sweep, and its ``hydra.sweeper.params``, to those of each job.
@@ -82,9 +84,9 @@ def collect(
 def _planned(plan: Path, expand: Expand) -> list[tuple[str, ...]]:
     """Return the overrides of every job that a ``multirun.yaml`` asks for, by job number."""
     hydra = planned(plan)
-    lines = texts(mapping(hydra.get("overrides")).get("task"))
+    lines = override_lines(mapping(hydra.get("overrides")).get("task"))
     params = mapping(mapping(hydra.get("sweeper")).get("params"))
-    named = {text(key, 200): text(value, 2_000) for key, value in params.items()}
+    named = dict(zip(params, override_lines(list(params.values())), strict=True))
     return [tuple(job) for job in expand(lines, named)]
 
 
@@ -119,10 +121,15 @@ def _without_folder(
     return missing
 
 
-def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Keep the newest of several finished runs with the same overrides.
+def _numbers_of(run: Run) -> frozenset[str]:
+    """Return the overrides that the numbers of a run depend on."""
+    return frozenset(line for line in run.overrides if has_effect(split_override(line)[0]))
 
-    The same overrides give the same numbers, so counting a run twice would only pretend that
+
+def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Keep the newest of several finished runs with the same overrides that have an effect.
+
+    The same ones give the same numbers, so counting a run twice would only pretend that
     the interval is narrower. Runs without overrides are left alone.
     """
 
@@ -131,12 +138,12 @@ def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
     newest: dict[frozenset[str], Run] = {}
     for run in runs:
-        key = frozenset(run.overrides)
-        if run.state is State.FINISHED and key:
+        key = _numbers_of(run)
+        if run.state is State.FINISHED and run.overrides:
             newest[key] = max(newest.get(key, run), run, key=written)
     kept, notes = [], []
     for run in runs:
-        chosen = newest.get(frozenset(run.overrides))
+        chosen = newest.get(_numbers_of(run)) if run.overrides else None
         if chosen is None or chosen is run:
             kept.append(run)
         elif run.state is State.FINISHED:

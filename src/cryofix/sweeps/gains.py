@@ -107,7 +107,10 @@ def paired_differences(runs: pd.DataFrame, metric: str) -> "pd.Series[Any]":
 
 
 def gain_over_seeds(runs: pd.DataFrame, metric: str) -> Gain | None:
-    """Return the mean difference FixMatch - control of a metric over runs that have both."""
+    """Return the mean difference FixMatch - control of a metric over runs that have both.
+
+    With several label draws it is the mean of their means, which the interval is about too.
+    """
     found = paired_differences(runs, metric)
     if found.empty:
         return None
@@ -124,7 +127,7 @@ def gain_over_seeds(runs: pd.DataFrame, metric: str) -> Gain | None:
     interval = t_interval(units)
     enough = pairs.seed.nunique() >= ENOUGH_SEEDS and len(draws) >= ENOUGH_DRAWS
     return Gain(
-        mean=float(np.mean(found.to_list())),
+        mean=float(np.mean(units)),
         interval=interval,
         worst=min(found),
         basis=basis,

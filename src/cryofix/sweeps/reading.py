@@ -19,6 +19,8 @@ import yaml
 MAX_BYTES = 4 * 2**20
 """Largest file that is read; a real ``results.json`` of 1 000 micrographs has under 1 MB."""
 
+MOST_OVERRIDES, LONGEST_OVERRIDE = 1_000, 200_000
+
 MAX_DEPTH, MAX_EVENTS = 50, 50_000
 """Of YAML; what Hydra writes of a sweep has 10 and some hundreds. The C loader recurses."""
 
@@ -168,6 +170,16 @@ def planned(folder: Path) -> Mapping[str, object]:
     return mapping(mapping(read_yaml(folder / "multirun.yaml")).get("hydra"))
 
 
-def texts(value: object, limit: int = 2_000) -> list[str]:
-    """Return the texts in a list, 500 at most, each as `text` does; empty ones are left out."""
-    return [line for item in sequence(value, 500) if (line := text(item, limit))]
+def override_lines(value: object) -> list[str]:
+    """Return the overrides in a list as they were typed, because they make commands again.
+
+    Raises Unreadable for what is too long, or no line of text: `text` would cut it.
+    """
+    if not isinstance(value, list):
+        return []
+    if len(value) > MOST_OVERRIDES:
+        raise Unreadable(f"it lists {len(value)} overrides, more than {MOST_OVERRIDES}")
+    for item in value:
+        if not isinstance(item, str) or len(item) > LONGEST_OVERRIDE or not item.isprintable():
+            raise Unreadable(f"the override {text(item, 80)} is no line of text, or too long")
+    return value

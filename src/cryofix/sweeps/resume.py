@@ -7,7 +7,7 @@ from pathlib import Path
 from cryofix.checking import shown
 from cryofix.errors import CryofixError
 from cryofix.keys import Train
-from cryofix.sweeps.reading import Unreadable, mapping, planned, texts
+from cryofix.sweeps.reading import Unreadable, mapping, override_lines, planned
 
 KEY = "resume_sweep"
 _OF_THIS_START = ("hydra.mode", "hydra.sweep.dir")  # not taken from the earlier command line
@@ -39,18 +39,22 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     given = [word for word in arguments if word not in named]
     if "-m" not in given and "--multirun" not in given:
         given.insert(0, "--multirun")
-    left_out = {_key(word) for word in given} | set(_OF_THIS_START)
-    before = [word for word in _overrides(folder) if _key(word) not in left_out]
+    before = [word for word in _overrides(folder) if _key(word) not in _OF_THIS_START]
+    keys = [_key(word) for word in before]
     for word in before:
-        if not _is_harmless(word):
+        if not _is_harmless(word) and _key(word) not in map(_key, given):
             raise CryofixError(
                 f"{KEY}={folder}: its multirun.yaml asks for {shown(word)}, but only "
                 "plain values of the keys of cryofix.train and of job sizes are taken "
                 f"from a file: if it is yours, type {shown(_key(word))} again beside "
                 f"{KEY}"
             )
+    # The order of keys numbers the jobs, so that one typed again stays in its place.
+    again = {_key(word): word for word in given if _key(word) in keys}
+    line = [again.get(key, word) for key, word in zip(keys, before, strict=True)]
+    new = [word for word in given if again.get(_key(word)) != word]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return [*given, *before, f"hydra.sweep.dir='{quoted}'"]
+    return [*new, *line, f"hydra.sweep.dir='{quoted}'"]
 
 
 def _key(override: str) -> str:
@@ -80,12 +84,12 @@ def _is_harmless(override: str) -> bool:
 def _overrides(folder: Path) -> list[str]:
     try:
         lists = mapping(planned(folder).get("overrides"))
+        found = override_lines(lists.get("hydra")) + override_lines(lists.get("task"))
     except Unreadable as error:
         raise CryofixError(
             f"{KEY}={folder} holds no readable multirun.yaml ({error}): give the folder of a sweep"
             " that `cryofix.train -m` made"
         ) from error
-    found = texts(lists.get("hydra")) + texts(lists.get("task"))
     if not found:
         raise CryofixError(
             f"{folder / 'multirun.yaml'} names no overrides: it is not of a sweep of cryofix.train"

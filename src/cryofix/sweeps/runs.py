@@ -15,11 +15,11 @@ from cryofix.sweeps.reading import (
     last_change,
     lines,
     mapping,
+    override_lines,
     read_json,
     read_yaml,
     tail,
     text,
-    texts,
 )
 from cryofix.sweeps.run_results import Result, read_run_result
 
@@ -102,9 +102,7 @@ def natural_key(name: str) -> tuple[tuple[int, float, str], ...]:
 
 def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
     """Read one run folder; whatever is wrong with it becomes a state and a reason."""
-    name, overrides = text(folder.relative_to(sweep).as_posix()), tuple[str, ...]()
-    with suppress(Unreadable):
-        overrides = tuple(texts(read_yaml(folder / ".hydra" / "overrides.yaml"), 500))
+    name = text(folder.relative_to(sweep).as_posix())
     state, reason, detail = _status(folder, stalled_after_minutes)
     log = result = None
     if state is State.FINISHED:
@@ -125,7 +123,17 @@ def read_run(folder: Path, sweep: Path, stalled_after_minutes: float) -> Run:
         log = next((path for path in logs if tail(path)), None)
         if log is not None and not detail and state not in _WITHOUT_TRACEBACK:
             detail = tail(log)
-    return Run(name, folder, state, overrides, result, reason, detail, log)
+    return Run(name, folder, state, _overrides_of(folder), result, reason, detail, log)
+
+
+def _overrides_of(folder: Path) -> tuple[str, ...]:
+    """Return what a run was started with, and not what was typed for a start that was refused."""
+    with suppress(Unreadable):
+        if typed := override_lines(read_json(folder / "status.json").get("overrides")):
+            return tuple(typed)
+    with suppress(Unreadable):
+        return tuple(override_lines(read_yaml(folder / ".hydra" / "overrides.yaml")))
+    return ()
 
 
 def job_ended(log: Path) -> bool:
