@@ -23,7 +23,7 @@ PLACES = {  # where a page has its files, and where they are here
     "/more/": "data/",
     "J2/motioncorrected/": "data/",
     "Micrographs/": "data/",
-    "runs/thresholds/stages/d504...": "runs/my_run/checkpoints",
+    "runs/collapse/": "runs/my_run/",
     "[$part]": "data/*.mrc",
     "seed=0,1,2": "seed=0",
 }

@@ -50,7 +50,7 @@ def test_a_choice_costs_what_the_other_branch_had_more(runs: pd.DataFrame) -> No
         {
             "run": ["synthetic_0_30_0", "synthetic_0_30_1"],
             "control_f1": [0.80, 0.82],
-            "cure_f1": [0.83, 0.81],
+            "fixmatch_f1": [0.83, 0.81],
             "control": [0.9, 0.9],
             "FixMatch": [0.8, 0.8],
         }
