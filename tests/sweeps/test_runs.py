@@ -353,6 +353,15 @@ def test_a_run_goes_by_what_trained_it_and_not_by_a_start_that_was_refused(
     assert only(sweep.path).overrides == tuple(typed)
 
 
+def test_a_sweep_that_goes_on_with_more_workers_misses_no_finished_job(
+    sweep: Any, make_results: Any
+) -> None:
+    sweep.plan(["mask=none", "data.workers=4"])
+    for number, (ratio, seed) in enumerate([(0.1, 0), (0.1, 1), (0.2, 0), (0.2, 1)]):
+        sweep.finished(str(number), make_results("none", ratio, seed))
+    assert {run.state for run in collect(sweep.path, grid).runs} == {State.FINISHED}
+
+
 def test_the_same_training_in_two_folders_counts_once(sweep: Any, make_results: Any) -> None:
     for name in ("a", "b"):
         overrides = ["seed=0", f"output=/runs/{name}", f"cache=/{name}"]

@@ -95,7 +95,7 @@ def _without_folder(
 ) -> list[Run]:
     """Return a run for each planned job that no run folder below ``plan`` belongs to."""
     present = {
-        frozenset(run.overrides)
+        _with_effect(run.overrides)
         for run in runs
         if run.folder is not None and run.folder.is_relative_to(plan)
     }
@@ -103,7 +103,7 @@ def _without_folder(
     prefix = "" if where == "." else f"{where}/"
     missing = []
     for index, overrides in enumerate(jobs):
-        if frozenset(overrides) in present:
+        if _with_effect(overrides) in present:
             continue
         logs = [  # of this index of a SLURM array, whose folders are JOB_INDEX
             log
@@ -121,9 +121,9 @@ def _without_folder(
     return missing
 
 
-def _numbers_of(run: Run) -> frozenset[str]:
+def _with_effect(lines: Sequence[str]) -> frozenset[str]:
     """Return the overrides that the numbers of a run depend on."""
-    return frozenset(line for line in run.overrides if has_effect(split_override(line)[0]))
+    return frozenset(line for line in lines if has_effect(split_override(line)[0]))
 
 
 def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
@@ -138,12 +138,12 @@ def _newest_of_repeats(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 
     newest: dict[frozenset[str], Run] = {}
     for run in runs:
-        key = _numbers_of(run)
+        key = _with_effect(run.overrides)
         if run.state is State.FINISHED and run.overrides:
             newest[key] = max(newest.get(key, run), run, key=written)
     kept, notes = [], []
     for run in runs:
-        chosen = newest.get(_numbers_of(run)) if run.overrides else None
+        chosen = newest.get(_with_effect(run.overrides)) if run.overrides else None
         if chosen is None or chosen is run:
             kept.append(run)
         elif run.state is State.FINISHED:
