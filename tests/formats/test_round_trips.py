@@ -211,5 +211,9 @@ def test_files_in_subfolders_are_read(tmp_path: Path, name: str) -> None:
     (folder / "autopick.star").unlink(missing_ok=True)  # RELION's index of the first
     (folder / "sub" / "autopick.star").unlink(missing_ok=True)
     assert detect_format(folder) == name
+    if name != "cryoppp":
+        (folder / "figures").mkdir()
+        (folder / "figures" / "scores.csv").write_text("a,b\n1,2\n")
+        assert detect_format(tmp_path) == name
     found = read_coordinates(folder, infos)
     assert [each.x.tolist() for each in found.values()] == [[60.0], [60.0]]

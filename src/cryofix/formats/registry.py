@@ -20,6 +20,9 @@ _ALL = (CRYOPPP, RELION, RELION_PARTICLES, CRYOLO, EMAN, TOPAZ, CRYOSPARC, POINT
 FORMATS: dict[str, Format] = {each.name: each for each in _ALL}
 """Every known format by name, in the order in which detection tries them."""
 
+_BY_SUBFOLDERS = (*_ALL[1:], CRYOPPP)
+"""The same for what only subfolders hold: programs write other things as CSV, so it comes last."""
+
 ALIASES = {each.alias: name for name, each in FORMATS.items() if each.alias}
 """What people call formats by their suffix, which every command takes as well."""
 
@@ -35,6 +38,9 @@ def detect_format(path: str | Path, *, keys: CommandKeys | None = None) -> str:
     for name, each in FORMATS.items():
         if each.detect(path):
             return name
+    for each in _BY_SUBFOLDERS:
+        if each.detect(path, below=True):
+            return each.name
     with keys_of_command(keys):
         raise CryofixError(
             f"{path} is in no format that cryofix recognises: say {option_key('format')}=, one of "

@@ -201,11 +201,15 @@ class Format:
         """Names of the writer's options."""
         return list(inspect.signature(self.write).parameters)[2:]
 
-    def detect(self, path: Path) -> bool:
-        """Return whether a file or folder is of this format, judged by suffix and content."""
+    def detect(self, path: Path, below: bool = False) -> bool:
+        """Return whether a file or folder is of this format, judged by suffix and content.
+
+        ``below`` looks into all subfolders too.
+        """
         if path.is_file():
             return path.suffix.lower() in self.suffixes and (not self.sniff or self.sniff(path))
-        return any(next(path.glob(pattern), None) for pattern in self.folders)
+        patterns = self.folders if below else [each.removeprefix("**/") for each in self.folders]
+        return any(next(path.glob(pattern), None) for pattern in patterns)
 
     def tables(self, path: Path, options: Mapping[str, Any]) -> list[Table]:
         """Read all tables of a file, or of the files in a folder."""
