@@ -23,7 +23,7 @@ from typing import (
     is_typeddict,
 )
 
-from cryofix.errors import CryofixError
+from cryofix.errors import CryofixError, UnknownKeyError
 
 TYPED = ("cryofix.", "lightning.pytorch.callbacks.", "lightning.pytorch.loggers.")
 """Packages whose annotations can be relied on."""
@@ -63,9 +63,11 @@ def check_types(
     for name in values:
         if name not in hints and name != "_target_" and OPEN not in hints:
             known = difflib.get_close_matches(str(name), hints, n=1) or sorted(hints)
-            raise CryofixError(
+            error = UnknownKeyError(
                 f"{prefix}{name} is not a key: leave it out, or give {', '.join(known)}"
             )
+            error.key = f"{prefix}{name}"
+            raise error
     for name, hint in hints.items():  # in this order, since some values are made of others
         if name in values:
             check_value(values[name], hint, f"{prefix}{name}")

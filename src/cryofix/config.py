@@ -24,7 +24,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from cryofix.checking import check_types
 from cryofix.construct import construct
-from cryofix.errors import CryofixError, Stopped, nobody_reads
+from cryofix.errors import CryofixError, Stopped, UnknownKeyError, nobody_reads
 from cryofix.keys import COMMANDS
 from cryofix.quoting import quote_text
 
@@ -141,15 +141,15 @@ def _check_keys(config: DictConfig, name: str) -> None:
     """Check keys and types, and say where a key is from that a preset has set for another mask."""
     try:
         check_types(to_plain(config), *COMMANDS[name])
-    except CryofixError as error:
-        key, hydra_config = str(error).partition(" ")[0], HydraConfig.get()
+    except UnknownKeyError as error:
+        hydra_config = HydraConfig.get()
         preset = hydra_config.runtime.choices.get("experiment")
         typed = [word.lstrip("+~").partition("=")[0] for word in hydra_config.overrides.task]
-        if "is not a key" not in str(error) or not preset or key in typed:
+        if not preset or error.key in typed:
             raise
-        said = str(error).partition(": ")[0]
         raise CryofixError(
-            f"{said} of what you chose: experiment={preset} sets it; add ~{key}"
+            f"{error.key} is not a key of what you chose: experiment={preset} sets it;"
+            f" add ~{error.key}"
         ) from error
 
 

@@ -18,6 +18,13 @@ class CryofixError(Exception):
         super().__init__(re.sub(r"\s*[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]\s*", " ", sentence))
 
 
+class UnknownKeyError(CryofixError):
+    """A key of the configuration that nobody takes."""
+
+    key = ""
+    """The key, dotted."""
+
+
 class Stopped(CryofixError):  # noqa: N818 - a request, not an error
     """Somebody asked the process to stop, and it has kept where it was.
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from cryofix.distributed import Ranks
 
 
-OF_SPLIT = ("ratio", "seed", "split_seed", "label_draw")
-"""Keys that the data module takes from the top level."""
+FROM_THE_TOP = ("data.ratio", "data.seed", "data.split_seed", "data.label_draw")
+"""Keys that take their value from the one of the same name at the top level."""
 
 
 @entry_point("train", arguments=resumed)
@@ -86,7 +86,7 @@ def refuse_idle_keys(config: dict[str, Any]) -> None:
         refuse_idle(["output"], "a sweep writes to hydra.sweep.dir")
     for word in HydraConfig.get().overrides.task:
         key, _, value = word.lstrip("+").partition("=")
-        if key in {f"data.{each}" for each in OF_SPLIT}:
+        if key in FROM_THE_TOP:
             short = key.removeprefix("data.")
             raise CryofixError(f"{word} is given as {short}={value}, which results and tables name")
     if data.get("labels") == "partial" and data.get("test"):

@@ -40,9 +40,9 @@ def resumed(arguments: Sequence[str]) -> list[str]:
     if "-m" not in given and "--multirun" not in given:
         given.insert(0, "--multirun")
     before = [word for word in _overrides(folder) if _key(word) not in _OF_THIS_START]
-    keys = [_key(word) for word in before]
+    again = {_key(word): word for word in given}
     for word in before:
-        if not _is_harmless(word) and _key(word) not in map(_key, given):
+        if _key(word) not in again and not _is_harmless(word):
             raise CryofixError(
                 f"{KEY}={folder}: its multirun.yaml asks for {shown(word)}, but only "
                 "plain values of the keys of cryofix.train and of job sizes are taken "
@@ -50,9 +50,8 @@ def resumed(arguments: Sequence[str]) -> list[str]:
                 f"{KEY}"
             )
     # The order of keys numbers the jobs, so that one typed again stays in its place.
-    again = {_key(word): word for word in given if _key(word) in keys}
-    line = [again.get(key, word) for key, word in zip(keys, before, strict=True)]
-    new = [word for word in given if again.get(_key(word)) != word]
+    line = [again.get(_key(word), word) for word in before]
+    new = [word for word in given if word not in line]
     quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
     return [*new, *line, f"hydra.sweep.dir='{quoted}'"]
 
